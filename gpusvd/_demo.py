@@ -1,0 +1,260 @@
+"""`gpusvd demo`: every patch of a photograph decomposed in one call, truncated, and held against theory."""
+
+import importlib.util
+import math
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gpusvd
+from gpusvd._measure import by_turns, machine
+from gpusvd._results import Array
+
+ENERGIES = (0.9, 0.99, 0.999)
+CHUNK = 4096  # patches held in float64 at a time: a few MB at 8 x 8 pixels
+
+
+class DemoError(Exception):
+    """Why the demo cannot run, in one line for the person at the terminal."""
+
+
+class Truncation(NamedTuple):
+    """All patches of a picture, each cut to the fewest singular values that hold a fraction of its energy."""
+
+    energy: float
+    rank: NDArray[np.intp]  # of each patch
+    patches: Array  # the truncated matrices
+    lost: Array  # ||A - A_k||, Frobenius, of each patch
+    storage: float  # numbers kept, over numbers in the matrices
+    error: float  # ||A - A_k|| / ||A|| over all patches: measured
+    predicted: float  # the same, from the discarded singular values
+    difference: float  # of the two, in the patch where it is largest, relative to that patch's norm
+
+
+def run(image: Path | None, output: Path, patch: int, threads: int | None) -> int:
+    """Decompose a picture's patches; print what it ran on, speed and accuracy; write the truncated pictures.
+
+    Returns 0 if every truncation error is the one that theory predicts, else 1.
+    """
+    for package, module in (("matplotlib", "matplotlib"), ("pillow", "PIL")):
+        if importlib.util.find_spec(module) is None:
+            raise DemoError(f"the demo needs {package}, which is not installed: pip install 'gpusvd[demo]'")
+    from gpusvd._demo_figure import draw
+
+    with replacing(output) as file:
+        picture, name = load(image)
+        height, width, _ = picture.shape
+        if patch > min(height, width):
+            raise DemoError(
+                f"--patch {patch} is larger than the picture, which has {width} x {height} pixels"
+            )
+        a = cut(picture, patch)
+        print_machine(a, name, threads)
+
+        start = time.perf_counter()
+        u, s, vh = gpusvd.svd(a, full_matrices=False, threads=threads)
+        print_speed(a, time.perf_counter() - start, threads)
+        print_accuracy(a, u, s, vh)
+        truncations = [truncate(a, u, s, vh, energy) for energy in ENERGIES]
+        holds = print_truncations(truncations, 10 * max(a.shape[-2:]) * float(np.finfo(a.dtype).eps))
+        pictures = [assemble(t.patches, height, width) for t in truncations]
+        draw(file, picture, pictures, truncations, s)
+    print(f"\nPicture written to {output}")
+    return 0 if holds else 1
+
+
+# The picture, into patches and back
+
+
+def load(image: Path | None) -> tuple[Array, str]:
+    """A picture as float32 (height, width, 3) from 0 to 1, and what to call it."""
+    from matplotlib.cbook import get_sample_data
+    from PIL import Image, ImageOps
+
+    path = image or Path(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    name = str(image) if image else "grace_hopper.jpg, a photograph that comes with matplotlib"
+    try:
+        with Image.open(path) as opened:
+            if opened.mode.startswith(("I", "F")):
+                raise DemoError(
+                    f"{path} has more than 8 bits a colour: save it as an 8-bit PNG or JPEG first"
+                )
+            pixels = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DemoError(f"cannot read the image {path}: {error}") from error
+    return pixels.astype(np.float32) / 255, name
+
+
+def cut(picture: Array, patch: int) -> Array:
+    """A picture's patches as matrices (rows, columns, patch, 3 patch), the three colours side by side.
+
+    Colours share their edges, so one matrix for all three needs fewer numbers than a matrix for each: on the
+    demo's photograph 31% of the picture's instead of 50%, at energy 0.99. Where patches do not divide the
+    picture, it is continued by its mirror image.
+    """
+    height, width, _ = picture.shape
+    whole = np.pad(picture, ((0, -height % patch), (0, -width % patch), (0, 0)), mode="symmetric")
+    rows, columns = whole.shape[0] // patch, whole.shape[1] // patch
+    split = whole.reshape(rows, patch, columns, patch, 3)
+    return split.transpose(0, 2, 1, 4, 3).reshape(rows, columns, patch, 3 * patch)
+
+
+def assemble(patches: Array, height: int, width: int) -> Array:
+    """The picture that `cut` took apart."""
+    rows, columns, patch, _ = patches.shape
+    split = patches.reshape(rows, columns, patch, 3, patch)
+    return split.transpose(0, 2, 1, 4, 3).reshape(rows * patch, columns * patch, 3)[:height, :width]
+
+
+# Truncation and what it costs
+
+
+def truncate(a: Array, u: Array, s: Array, vh: Array, energy: float) -> Truncation:
+    """Keep of every patch the fewest singular values whose squares sum to `energy` of the whole.
+
+    By Eckart and Young nothing of that rank is nearer to the patch, and the distance is the root of the sum
+    of the squares of the singular values discarded.
+    """
+    m, n = a.shape[-2:]
+    squares = s.astype(np.float64) ** 2
+    # What is lost when a value and all after it are discarded.
+    lost_from = np.cumsum(squares[..., ::-1], axis=-1)[..., ::-1]
+    keep = lost_from > (1 - energy) * lost_from[..., :1]
+    rank = keep.sum(axis=-1)
+    predicted = np.sqrt(np.sum(squares, axis=-1, where=~keep))
+
+    patches, lost = np.empty_like(a), np.empty(rank.shape)
+    for part, (exact, left, values, right) in chunks(a, u, np.where(keep, s, 0), vh):
+        approximation = (left * values[:, None, :]) @ right
+        lost.reshape(-1)[part] = np.linalg.norm(exact - approximation, axis=(-2, -1))
+        patches.reshape(-1, m, n)[part] = approximation
+    norm = np.linalg.norm(a.astype(np.float64), axis=(-2, -1))
+    difference = np.abs(lost - predicted) / positive(norm)
+    return Truncation(
+        energy=energy,
+        rank=rank,
+        patches=patches,
+        lost=lost,
+        storage=float(rank.sum() * (m + n + 1) / a.size),
+        error=float(np.linalg.norm(lost) / positive(np.linalg.norm(norm))),
+        predicted=float(np.linalg.norm(predicted) / positive(np.linalg.norm(norm))),
+        difference=float(difference.max()),
+    )
+
+
+def accuracy(a: Array, u: Array, s: Array, vh: Array) -> tuple[float, float]:
+    """Largest ||A - U S Vh|| / ||A||, and largest ||Uh U - I|| or ||Vh V - I||, of any patch, Frobenius."""
+    residuals, losses = [], []
+    identity = np.eye(s.shape[-1])
+    for _, (exact, left, values, right) in chunks(a, u, s, vh):
+        norm = positive(np.linalg.norm(exact, axis=(-2, -1)))
+        residual = np.linalg.norm(exact - (left * values[:, None, :]) @ right, axis=(-2, -1))
+        residuals.append(np.max(residual / norm))
+        for gram in (left.mT @ left, right @ right.mT):
+            losses.append(np.max(np.linalg.norm(gram - identity, axis=(-2, -1))))
+    return float(np.max(residuals)), float(np.max(losses))
+
+
+def positive(norm: Any) -> Any:
+    """A norm to divide by: nothing of a black patch is lost, and 0 / 1 says so."""
+    return np.where(norm > 0, norm, 1.0)
+
+
+def chunks(*stacks: Array) -> Iterator[tuple[slice, list[NDArray[np.float64]]]]:
+    """The same few patches of every (rows, columns, ...) stack, in float64, and which ones they are."""
+    flat = [stack.reshape(-1, *stack.shape[2:]) for stack in stacks]
+    for start in range(0, len(flat[0]), CHUNK):
+        part = slice(start, start + CHUNK)
+        yield part, [stack[part].astype(np.float64) for stack in flat]
+
+
+# What it prints
+
+
+def print_machine(a: Array, name: str, threads: int | None) -> None:
+    rows, columns, patch, _ = a.shape
+    ran_on = machine()
+    print(f"gpusvd {gpusvd.__version__} on {ran_on['cpu']}, {ran_on['cores']} cores, {ran_on['system']}")
+    print("Python {python}, NumPy {numpy} ({blas}), numba {numba}".format(**ran_on))
+    print(f"picture  {name}")
+    print(
+        f"batch    {rows} x {columns} patches of {patch} x {patch} pixels in 3 colours: "
+        f"{rows * columns} matrices of {patch} x {3 * patch}, {a.dtype}"
+    )
+    print(f"kernel   {gpusvd.explain(a.shape, a.dtype, full_matrices=False, threads=threads)}")
+
+
+def print_speed(a: Array, first: float, threads: int | None) -> None:
+    times = by_turns(
+        {
+            "gpusvd.svd": lambda: gpusvd.svd(a, full_matrices=False, threads=threads),
+            "numpy.linalg.svd": lambda: np.linalg.svd(a, full_matrices=False),
+        },
+        rounds=3,
+        seconds=2.0,
+    )
+    count = math.prod(a.shape[:-2])
+    print(
+        f"\nThe whole batch, median of {len(times['gpusvd.svd'])} by turns; the first call took {first:.2f} s"
+    )
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        print(f"{name:18}{1e3 * median:9.1f} ms {count / median:13,.0f} matrices/s")
+    ratio = statistics.median(times["numpy.linalg.svd"]) / statistics.median(times["gpusvd.svd"])
+    print(f"gpusvd is {ratio:.1f} times as fast")
+
+
+def print_accuracy(a: Array, u: Array, s: Array, vh: Array) -> None:
+    eps = float(np.finfo(a.dtype).eps)
+    residual, loss = accuracy(a, u, s, vh)
+    print("\nWorst of all patches")
+    print(f"residual  ||A - U S Vh|| / ||A||                       {residual:.1e} = {residual / eps:.1f} eps")
+    print(f"loss of orthogonality  ||Uh U - I|| or ||Vh V - I||    {loss:.1e} = {loss / eps:.1f} eps")
+
+
+def print_truncations(truncations: list[Truncation], allowed: float) -> bool:
+    """The table of errors beside their predictions; whether they agree in every patch."""
+    print("\nEvery patch cut to the fewest singular values that hold the energy")
+    print("energy  mean rank   storage   error measured   error predicted   largest difference")
+    for t in truncations:
+        print(
+            f"{t.energy:<6} {t.rank.mean():10.2f} {t.storage:9.1%} {t.error:16.5%} {t.predicted:17.5%} "
+            f"{t.difference:20.1e}"
+        )
+    largest = max(t.difference for t in truncations)
+    holds = largest <= allowed
+    print(
+        "Eckart-Young {}: in {} patch is the error the root of the sum of the squares of what was\n"
+        "discarded, to {:.1e} of the patch's norm ({:.1e} is allowed for rounding).".format(
+            *(("holds", "every") if holds else ("DOES NOT HOLD", "not every")), largest, allowed
+        )
+    )
+    return holds
+
+
+# Where it writes
+
+
+@contextmanager
+def replacing(output: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `output` once it is whole, and otherwise leaves nothing behind."""
+    beside = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        if output.is_dir():
+            raise IsADirectoryError("it is a folder")
+        file = beside.open("xb")
+    except OSError as error:
+        raise DemoError(f"cannot write {output}: {error.strerror or error}") from error
+    try:
+        with file:
+            yield file
+        beside.replace(output)
+    finally:
+        beside.unlink(missing_ok=True)
