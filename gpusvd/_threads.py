@@ -22,8 +22,8 @@ def usable_cores() -> int:
 def for_each(task: Callable[[Piece], object], pieces: Iterable[Piece], threads: int) -> None:
     """Call ``task(piece)`` for every piece, on up to `threads` threads, the caller's among them.
 
-    The pool lives as long as the call: nothing to share between callers, nothing to survive a fork. The caller
-    works too, so Ctrl-C reaches it between two pieces on every platform; the rest is then dropped.
+    The pool lives as long as the call: nothing to share between callers, nothing to survive a fork. The
+    caller works too, so Ctrl-C reaches it between two pieces on every platform; the rest is then dropped.
     """
     pending = deque(pieces)
 

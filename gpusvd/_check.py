@@ -1,0 +1,106 @@
+"""What the functions accept, and what they say of the rest."""
+
+import operator
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any, Literal, NamedTuple, SupportsIndex
+
+import numpy as np
+from numpy.linalg import LinAlgError
+
+from gpusvd._results import Array
+from gpusvd._threads import usable_cores
+
+Driver = Literal["auto", "jacobi", "vendor"]
+Errors = Literal["nan", "raise"]
+
+_FACTOR_DTYPES = {
+    **dict.fromkeys("?bBhHiIlLqQ", np.dtype(np.float64)),
+    **{char: np.dtype(char) for char in "efdFD"},
+}
+
+
+def factor_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the singular vectors of matrices of `dtype`."""
+    try:
+        return _FACTOR_DTYPES[dtype.char]
+    except KeyError:
+        raise TypeError(
+            f"array type {dtype} is unsupported in svd; it may be float16, float32, float64, "
+            "complex64, complex128, any integer type or bool"
+        ) from None
+
+
+def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
+    """Raise LinAlgError, in NumPy's words, unless this is the shape of matrices, square if `hermitian`."""
+    if len(shape) < 2:
+        raise LinAlgError(f"{len(shape)}-dimensional array given. Array must be at least two-dimensional")
+    if hermitian and shape[-1] != shape[-2]:
+        raise LinAlgError("Last 2 dimensions of the array must be square")
+
+
+def check_driver(driver: Driver) -> None:
+    """Raise ValueError unless there is such a driver."""
+    if driver not in ("auto", "jacobi", "vendor"):
+        raise ValueError(f"driver must be 'auto', 'jacobi' or 'vendor', not {driver!r}")
+
+
+def check_errors(errors: Errors) -> None:
+    """Raise ValueError unless there is such a way to treat errors."""
+    if errors not in ("nan", "raise"):
+        raise ValueError(f"errors must be 'nan' or 'raise', not {errors!r}")
+
+
+def thread_count(threads: SupportsIndex | None) -> int:
+    """Return how many threads a call may use: as many as it says, or the cores of this process."""
+    if threads is None:
+        return usable_cores()
+    if isinstance(threads, bool) or not isinstance(threads, SupportsIndex) or operator.index(threads) < 1:
+        raise ValueError(
+            f"threads must be None (the cores this process may use) or a positive int, not {threads!r}"
+        )
+    return operator.index(threads)
+
+
+class Expected(NamedTuple):
+    """A result: what it is called and what it must be."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def check_out(out: Any, expected: Sequence[Expected]) -> list[Array]:
+    """Return the arrays of `out` as plain ndarrays; raise unless they fit and can all be written."""
+    given = out if len(expected) > 1 else (out,)
+    if not isinstance(given, tuple) or len(given) != len(expected):
+        names = ", ".join(result.name for result in expected)
+        raise TypeError(f"out must be a tuple of {len(expected)} arrays, ({names}), not {_kind(given)}")
+    for array, result in zip(given, expected, strict=True):
+        _check_target(array, result)
+    for (array, result), (other, other_result) in combinations(zip(given, expected, strict=True), 2):
+        if np.shares_memory(array, other):
+            raise ValueError(
+                f"{result.name} and {other_result.name} in out share memory, expected separate arrays"
+            )
+    return [np.asarray(array) for array in given]
+
+
+def _check_target(array: Any, expected: Expected) -> None:
+    name, shape, dtype = expected
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} in out is {_kind(array)}, expected a NumPy array")
+    if array.shape != shape:
+        raise ValueError(f"{name} in out has shape {array.shape}, expected {shape}")
+    if array.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{name} in out has dtype {array.dtype}, expected {dtype}")
+    if not array.flags.writeable:
+        raise ValueError(f"{name} in out is read-only, expected a writable array")
+    if any(stride == 0 and length > 1 for stride, length in zip(array.strides, shape, strict=True)):
+        raise ValueError(
+            f"{name} in out has strides {array.strides}, expected elements that do not share memory"
+        )
+
+
+def _kind(given: object) -> str:
+    return f"a {type(given).__name__}" + (f" of {len(given)}" if isinstance(given, tuple) else "")

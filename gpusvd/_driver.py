@@ -1,0 +1,162 @@
+"""Which driver takes a batch, and what it makes of it."""
+
+import math
+import operator
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gpusvd._check import Driver, check_dimensions, check_driver, factor_dtype, thread_count
+from gpusvd._driver_table import ASPECTS, JACOBI_FROM, SIZES
+from gpusvd._vendor import pool_size
+
+
+@lru_cache(maxsize=1024)
+def jacobi_from(
+    m: int, n: int, dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool, hermitian: bool
+) -> int | None:
+    """Return the smallest batch for which Jacobi is the faster driver, None if there is none.
+
+    Between the sizes and aspects of the table its neighbours decide, the one most in favour of LAPACK.
+    """
+    if hermitian:
+        work = "hermitian" if compute_uv else "hermitian values"
+    elif compute_uv:
+        work = "full" if full_matrices else "thin"
+    else:
+        work = "values"
+    rows = JACOBI_FROM["float32" if dtype == np.float16 else dtype.name, work]
+    small, large = min(m, n), max(m, n)
+    if not 0 < small <= SIZES[-1]:
+        return None
+    first = 1
+    for i in _neighbours(ASPECTS, large / small):
+        for j in _neighbours(SIZES, small):
+            batch = rows[min(i, len(rows) - 1)][j]
+            if batch is None:
+                return None
+            first = max(first, batch)
+    return first
+
+
+def _neighbours(points: Sequence[int], x: float) -> tuple[int, ...]:
+    """Return the places of the points next to `x`: two, or one where `x` is a point or lies beyond them."""
+    right = bisect_left(points, x)
+    if right == len(points):
+        return (right - 1,)
+    return (right,) if right == 0 or points[right] == x else (right - 1, right)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How `svd` decomposes an array, and why so; see `explain`."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    driver: str
+    kernel: str
+    size_class: str
+    lanes: int
+    tile_bytes: int
+    threads: int
+    why: str
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{field.name.replace('_', ' '):<12}{getattr(self, field.name)}" for field in fields(self)
+        )
+
+
+def explain(
+    shape: Sequence[SupportsIndex],
+    dtype: DTypeLike = "float64",
+    *,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    threads: int | None = None,
+) -> Explanation:
+    """
+    Say how `svd` would decompose an array, and why so, without decomposing anything.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the array, (..., M, N).
+    dtype : dtype, optional
+        Its dtype.
+    full_matrices, compute_uv, hermitian, driver, threads : optional
+        As in `svd`.
+
+    Returns
+    -------
+    Explanation
+        To print, or to read by attribute: `shape`; the `dtype` of the singular vectors; the `driver` taken,
+        "jacobi" or "vendor"; its `kernel` and `size_class`; the `lanes` of a SIMD group; `tile_bytes`, the
+        working memory of a thread's kernel (0 where it is LAPACK's own affair); the most `threads` that
+        share the batch; and `why` this driver.
+
+    Raises
+    ------
+    LinAlgError
+        If the shape has less than two dimensions, or is not square for `hermitian`.
+    TypeError, ValueError
+        For a dtype, driver or number of threads that `svd` refuses.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> print(gpusvd.explain((1000, 500, 500), "float32", threads=2))
+    shape       (1000, 500, 500)
+    dtype       float32
+    driver      vendor
+    kernel      LAPACK gesdd
+    size class  any
+    lanes       1
+    tile bytes  0
+    threads     1
+    why         LAPACK is the faster one for 500 x 500 float32 at any batch
+    """
+    lengths = tuple(operator.index(length) for length in shape)
+    check_dimensions(lengths, hermitian)
+    factors = factor_dtype(np.dtype(dtype))
+    check_driver(driver)
+    cores = thread_count(threads)
+    m, n = lengths[-2:]
+    batch = math.prod(lengths[:-2])
+
+    if driver == "auto":
+        first = jacobi_from(m, n, factors, full_matrices, compute_uv, hermitian)
+        taken = "vendor" if first is None or batch < first else "jacobi"
+        why = _reason(f"{m} x {n} {factors}", first)
+    else:
+        taken, why = driver, f"driver={driver!r} was asked for"
+    if m * n * batch == 0:
+        return Explanation(
+            lengths, factors.name, taken, "none", "empty", 1, 0, 1, "there is nothing to decompose"
+        )
+    if taken == "vendor":
+        kernel = (
+            "LAPACK gesdd" if not hermitian else "LAPACK heevd" if factors.kind == "c" else "LAPACK syevd"
+        )
+        size_class, lanes, tile_bytes, threads = "any", 1, 0, pool_size(m, n, factors, cores)
+    else:
+        from gpusvd._cpu import plan
+
+        kernel, size_class, lanes, tile_bytes = plan(m, n, factors)
+        threads = cores
+    return Explanation(
+        lengths, factors.name, taken, kernel, size_class, lanes, tile_bytes, min(threads, batch), why
+    )
+
+
+def _reason(matrices: str, first: int | None) -> str:
+    if first is None:
+        return f"LAPACK is the faster one for {matrices} at any batch"
+    return f"Jacobi is the faster one for {matrices} from a batch of {first}"

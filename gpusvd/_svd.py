@@ -1,0 +1,371 @@
+"""The singular value decomposition of a batch: check the arguments, allocate the results, call the driver."""
+
+import math
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.linalg import LinAlgError
+from numpy.typing import ArrayLike, NDArray
+
+from gpusvd import _vendor
+from gpusvd._check import (
+    Driver,
+    Errors,
+    Expected,
+    check_dimensions,
+    check_driver,
+    check_errors,
+    check_out,
+    factor_dtype,
+    thread_count,
+)
+from gpusvd._driver import jacobi_from
+from gpusvd._results import Array, Info, SVDExResult, SVDResult
+
+_NAMED_INDICES = 5  # how many bad matrices an error names
+
+
+@overload
+def svd(
+    a: ArrayLike,
+    full_matrices: bool = True,
+    compute_uv: Literal[True] = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: tuple[Array, Array, Array] | None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+) -> SVDResult: ...
+
+
+@overload
+def svd(
+    a: ArrayLike,
+    full_matrices: bool = True,
+    *,
+    compute_uv: Literal[False],
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    out: Array | None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+) -> Array: ...
+
+
+@overload
+def svd(
+    a: ArrayLike,
+    full_matrices: bool,
+    compute_uv: Literal[False],
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: Array | None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+) -> Array: ...
+
+
+def svd(
+    a: ArrayLike,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: Any = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+) -> SVDResult | Array:
+    """
+    Decompose every matrix of a batch into its singular values and vectors.
+
+    A drop-in for `numpy.linalg.svd`: ``a = U @ diag(S) @ Vh`` for each matrix, with the columns of U and
+    the rows of Vh orthonormal and the singular values in descending order.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        A matrix, or a batch of them in any leading dimensions: float16, float32, float64, complex64,
+        complex128, any integer type or bool, of any strides and byte order. It is never written to. Of a
+        masked array the data count, not the mask.
+    full_matrices : bool, optional
+        If True (default), U is (..., M, M) and Vh (..., N, N). Otherwise they are (..., M, K) and (..., K,
+        N), with K = min(M, N).
+    compute_uv : bool, optional
+        Whether to compute U and Vh too (default), or S alone.
+    hermitian : bool, optional
+        If True, each matrix is taken to be Hermitian (symmetric if real): only its lower triangle counts.
+    driver : {"auto", "jacobi", "vendor"}, optional
+        "jacobi" is one-sided Jacobi, which gives every singular value to high relative accuracy and whose
+        results are bitwise independent of the batch, the place in it and the number of threads. "vendor" is
+        LAPACK through NumPy. "auto" (default) takes the faster one for shape, dtype and batch; `explain`
+        says which and why.
+    out : tuple of ndarray (U, S, Vh), or ndarray S with ``compute_uv=False``, optional
+        Arrays to write the results into, of their exact shapes and dtypes, in any strides and byte order;
+        they are what is returned. They must not share memory with each other. Where one shares memory with
+        `a` the results are right, for the price of temporary arrays.
+    errors : {"nan", "raise"}, optional
+        A matrix with NaN or Inf, or one that does not converge, gets NaN factors (default), for itself
+        alone; or LinAlgError is raised after the batch is done, with nothing written to `out`.
+    threads : int, optional
+        The most threads to use. Default: as many as this process may use cores. LAPACK may use its own
+        beside.
+
+    Returns
+    -------
+    SVDResult
+        A named tuple of
+
+        U : (..., M, M) or (..., M, K) ndarray
+            Left singular vectors, in the dtype of `a`; float64 for integers and bool. float16 is computed
+            in float32.
+        S : (..., K) ndarray
+            Singular values in descending order, in the real dtype of the same precision.
+        Vh : (..., N, N) or (..., K, N) ndarray
+            Conjugate transposes of the right singular vectors, in the dtype of U.
+
+        With ``compute_uv=False``, S alone.
+
+    Raises
+    ------
+    LinAlgError
+        If `a` has less than two dimensions; if it is not square and `hermitian` is True; with
+        ``errors="raise"``, for matrices with NaN or Inf or without convergence: it names the first ones by
+        their indices in the batch.
+    TypeError
+        For dtypes not listed above, for CuPy arrays, and for an `out` of the wrong dtype or no array.
+    ValueError
+        For an unknown `driver`, `errors` or `threads`, and for an `out` of the wrong shape, that is
+        read-only or shares memory.
+
+    See Also
+    --------
+    svdvals : Singular values alone.
+    svd_ex : The same, and what happened to each matrix.
+    explain : Which driver and kernel a call takes.
+
+    Notes
+    -----
+    Beyond its input and results a call takes at most 32 MiB, whatever the batch, for matrices up to 512 x
+    512.
+
+    References
+    ----------
+    Z. Drmač and K. Veselić, "New fast and accurate Jacobi SVD algorithm. I", SIAM Journal on Matrix
+    Analysis and Applications 29(4), 2008, pp. 1322-1342.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> a = np.random.default_rng(0).standard_normal((1000, 8, 5))
+    >>> U, S, Vh = gpusvd.svd(a, full_matrices=False)
+    >>> U.shape, S.shape, Vh.shape
+    ((1000, 8, 5), (1000, 5), (1000, 5, 5))
+    >>> np.allclose(U * S[:, np.newaxis, :] @ Vh, a)
+    True
+    """
+    u, s, vh, _ = _decompose(a, full_matrices, compute_uv, hermitian, driver, out, errors, threads)
+    return s if u is None or vh is None else SVDResult(u, s, vh)
+
+
+def svdvals(
+    a: ArrayLike,
+    *,
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    out: Array | None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+) -> Array:
+    """
+    Compute the singular values of every matrix of a batch.
+
+    The same as ``svd(a, compute_uv=False)``; vectors are not computed.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        A matrix or a batch of them, as in `svd`.
+    hermitian, driver, errors, threads : optional
+        As in `svd`.
+    out : (..., K) ndarray, optional
+        Array to write the singular values into, as in `svd`.
+
+    Returns
+    -------
+    S : (..., K) ndarray
+        The K = min(M, N) singular values of each matrix, in descending order.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As in `svd`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.svdvals([[[3, 0], [0, 4]], [[0, 2], [0, 0]]])
+    array([[4., 3.],
+           [2., 0.]])
+    """
+    return _decompose(a, False, False, hermitian, driver, out, errors, threads)[1]
+
+
+def svd_ex(
+    a: ArrayLike,
+    full_matrices: bool = True,
+    *,
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    out: tuple[Array, Array, Array] | None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+) -> SVDExResult:
+    """
+    Decompose every matrix of a batch, and say what happened to each.
+
+    Parameters
+    ----------
+    a, full_matrices, hermitian, driver, out, errors, threads
+        As in `svd`.
+
+    Returns
+    -------
+    SVDExResult
+        A named tuple of U, S and Vh, as `svd` returns them, and
+
+        info : Info
+            A named tuple of arrays with the shape of the batch: `converged` (bool); `sweeps` (int32), how
+            many times Jacobi went over all pairs of columns; and `off` (dtype of S), the largest cosine
+            between two columns that it last saw. LAPACK tells neither: `sweeps` is 0 and `off` NaN with
+            ``driver="vendor"``. For a matrix with NaN or Inf `converged` is False, `sweeps` 0 and `off`
+            NaN.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As in `svd`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> a = np.stack([np.eye(2), np.full((2, 2), np.nan)])
+    >>> U, S, Vh, info = gpusvd.svd_ex(a)
+    >>> S
+    array([[ 1.,  1.],
+           [nan, nan]])
+    >>> info.converged
+    array([ True, False])
+    """
+    u, s, vh, info = _decompose(a, full_matrices, True, hermitian, driver, out, errors, threads)
+    assert u is not None
+    assert vh is not None
+    return SVDExResult(u, s, vh, info)
+
+
+def _decompose(
+    a: ArrayLike,
+    full_matrices: bool,
+    compute_uv: bool,
+    hermitian: bool,
+    driver: Driver,
+    out: Any,
+    errors: Errors,
+    threads: int | None,
+) -> tuple[Array | None, Array, Array | None, Info]:
+    check_driver(driver)
+    check_errors(errors)
+    cores = thread_count(threads)
+    matrices = _as_array(a)
+    check_dimensions(matrices.shape, hermitian)
+    dtype = factor_dtype(matrices.dtype)
+    expected = _expected(matrices.shape, dtype, full_matrices, compute_uv)
+    given = None if out is None else check_out(out, expected)
+
+    straight = (
+        errors == "nan" and given is not None and not any(np.may_share_memory(matrices, x) for x in given)
+    )
+    targets = (
+        given if given is not None and straight else [np.empty(shape, kind) for _, shape, kind in expected]
+    )
+    u, s, vh = targets if compute_uv else (None, targets[0], None)
+    batch, (m, n) = matrices.shape[:-2], matrices.shape[-2:]
+    info = Info(
+        np.empty(batch, np.bool_), np.empty(batch, np.int32), np.empty(batch, s.dtype.newbyteorder("="))
+    )
+
+    if matrices.size == 0:
+        _fill_empty(u, vh, info)
+    else:
+        if driver == "auto":
+            first = jacobi_from(m, n, dtype, bool(full_matrices), bool(compute_uv), bool(hermitian))
+            driver = "vendor" if first is None or math.prod(batch) < first else "jacobi"
+        _DRIVERS[driver](matrices, u, s, vh, info, hermitian=bool(hermitian), threads=cores)
+
+    if errors == "raise" and not info.converged.all():
+        raise LinAlgError(_failures(info.converged))
+    if given is not None:
+        if not straight:
+            for array, target in zip(given, targets, strict=True):
+                array[...] = target
+        u, s, vh = out if compute_uv else (None, out, None)
+    return u, s, vh, info
+
+
+def _as_array(a: ArrayLike) -> Array:
+    if isinstance(a, np.ndarray):
+        return np.asarray(a)
+    if hasattr(a, "__cuda_array_interface__"):
+        raise TypeError(f"{type(a).__name__} is in GPU memory, which is unsupported: pass cupy.asnumpy(a)")
+    return np.asarray(a)
+
+
+def _expected(
+    shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
+) -> list[Expected]:
+    """Return name, shape and dtype of each result."""
+    *batch, m, n = shape
+    k = min(m, n)
+    values = Expected("S", (*batch, k), np.dtype(dtype.char.lower()))
+    if not compute_uv:
+        return [values]
+    rows, columns = (m, n) if full_matrices else (k, k)
+    return [Expected("U", (*batch, m, rows), dtype), values, Expected("Vh", (*batch, columns, n), dtype)]
+
+
+def _fill_empty(u: Array | None, vh: Array | None, info: Info) -> None:
+    """Write the factors of matrices without entries: identities, if anything."""
+    for vectors in (u, vh):
+        if vectors is not None:
+            vectors[...] = np.eye(*vectors.shape[-2:])
+    for field, value in zip(info, (True, 0, 0), strict=True):
+        field[...] = value
+
+
+def _jacobi(
+    a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int
+) -> None:
+    from gpusvd import _cpu  # brings numba along, which takes long to import
+
+    _cpu.decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads)
+
+
+_DRIVERS = {"jacobi": _jacobi, "vendor": _vendor.decompose}
+
+
+def _failures(converged: NDArray[np.bool_]) -> str:
+    """Say which matrices of a batch have no factors."""
+    if converged.ndim == 0:
+        return "The matrix has a NaN or Inf, or its SVD did not converge"
+    bad = np.argwhere(~converged)
+    first = ", ".join(
+        str(tuple(index.tolist()) if len(index) > 1 else index.item()) for index in bad[:_NAMED_INDICES]
+    )
+    return (
+        f"{len(bad)} of {converged.size} matrices have a NaN or Inf, or their SVD did not converge: "
+        f"those at batch {'index' if len(bad) == 1 else 'indices'} {first}{', ...' if len(bad) > _NAMED_INDICES else ''}"
+    )
