@@ -1,0 +1,98 @@
+"""How good a singular value decomposition is: residual, orthogonality and order, in units of eps.
+
+Everything is measured in a wider precision (float64 for float32; for float64 long double, where there is one)
+and after a scaling by powers of two, so that measuring itself neither rounds nor overflows. All functions
+take a matrix or a batch. Norms are Frobenius norms.
+"""
+
+import numpy as np
+
+WIDER = {"e": np.float64, "f": np.float64, "d": np.longdouble}
+
+
+def assert_svd(a, U, S, Vh):
+    """U, S, Vh, thin or full, decompose a to within 10 max(m, n) eps."""
+    *batch, m, n = a.shape
+    k = min(m, n)
+    assert S.shape == (*batch, k)
+    assert U.shape in {(*batch, m, k), (*batch, m, m)}
+    assert Vh.shape in {(*batch, k, n), (*batch, n, n)}
+    assert (U.shape[-1], Vh.shape[-2]) in {(k, k), (m, n)}
+    assert U.dtype == Vh.dtype
+    assert S.dtype == U.real.dtype
+    assert_order(S)
+    bound = 10 * max(m, n) * eps(S.dtype)
+    assert_below(residual(a.astype(U.dtype), U, S, Vh), bound)
+    assert_below(loss_of_orthogonality(U), bound)
+    assert_below(loss_of_orthogonality(adjoint(Vh)), bound)
+
+
+def assert_order(S):
+    assert (S >= 0).all()
+    assert (S[..., 1:] <= S[..., :-1]).all()
+
+
+def assert_singular_values(S, exact, ulps):
+    """Every S is within ulps eps of the largest exact one; inf stands for anything out of range."""
+    exact = np.asarray(exact)
+    info = np.finfo(S.dtype)
+    top = np.max(exact, axis=-1, keepdims=True)
+    allowed = ulps * eps(S.dtype) * top + float(info.smallest_subnormal)
+    assert_below(np.abs(np.where(np.isinf(S), np.maximum(exact, float(info.max)), S) - exact), allowed)
+
+
+def assert_below(measured, bound):
+    """Every measured value is at most bound, which NaN is not; the message names the worst."""
+    good = measured <= bound
+    assert good.all(), f"{measured[~good].max()} above {bound} at {np.argwhere(~good).tolist()[:10]}"
+
+
+def residual(a, U, S, Vh):
+    """‖A - U S Vh‖ / ‖A‖, and ‖S‖ itself for a zero matrix.
+
+    A singular value that overflowed is taken from its vectors instead, and what rounding to subnormal numbers
+    does to S is taken off.
+    """
+    k = S.shape[-1]
+    exponent = -binary_exponent(a)
+    A, u, v = scaled(a, exponent), scaled(U[..., :k]), scaled(Vh[..., :k, :])
+    s = scaled(S, exponent[..., 0])
+    if np.isinf(S).any():
+        quotients = ((adjoint(u) @ A) * v.conj()).sum(axis=-1).real
+        largest = scaled(np.finfo(S.dtype).max, exponent[..., 0])
+        s = np.where(np.isinf(S), np.maximum(quotients, largest), s)
+    rounding = np.sqrt(k) / 2 * scaled(np.finfo(S.dtype).smallest_subnormal, exponent[..., 0, 0])
+    length = norm(A)
+    return np.maximum(norm(A - (u * s[..., None, :]) @ v) - rounding, 0) / np.where(length > 0, length, 1)
+
+
+def loss_of_orthogonality(q):
+    """‖I - Qᴴ Q‖ of the columns of q."""
+    q = scaled(q)
+    return norm(adjoint(q) @ q - np.eye(q.shape[-1]))
+
+
+def eps(dtype):
+    return float(np.finfo(dtype).eps)
+
+
+def norm(x):
+    return np.sqrt((x.real * x.real + x.imag * x.imag).sum(axis=(-2, -1)))
+
+
+def adjoint(x):
+    return x.conj().swapaxes(-1, -2)
+
+
+def binary_exponent(a):
+    """The k with 2**(k-1) <= largest part of the matrix < 2**k, 0 for a zero one; shaped (*batch, 1, 1)."""
+    return np.frexp(np.maximum(np.abs(a.real), np.abs(a.imag)).max(axis=(-2, -1), keepdims=True))[1]
+
+
+def scaled(x, exponent=0):
+    """x * 2**exponent in the wider precision."""
+    x = np.asarray(x)
+    if np.iscomplexobj(x):
+        return scaled(x.real, exponent) + 1j * scaled(x.imag, exponent)
+    half = np.asarray(exponent, np.intc) // 2
+    return np.ldexp(np.ldexp(x.astype(WIDER[x.dtype.char]), half), exponent - half)
