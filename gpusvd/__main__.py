@@ -13,10 +13,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0, 1 where a check failed, 2 where it could not run."""
     arguments = parser().parse_args(argv)
     try:
-        return _demo.run(arguments.image, arguments.output, arguments.patch, arguments.threads)
+        _demo.run(arguments.image, arguments.output, arguments.patch, arguments.threads)
     except _demo.DemoError as error:
         print(f"gpusvd: {error}", file=sys.stderr)
-        return 2
+        return error.status
+    return 0
 
 
 def parser() -> argparse.ArgumentParser:

@@ -49,7 +49,10 @@ def draw(
             whole, part = (figure.add_subplot(grid[row, column]) for row in (0, 1))
             whole.set_title(f"{titles[column]}\n{subtitles[column]}", fontsize=12)
             draw_image(whole, part, image, detail)
-        draw_spectrum(figure.add_subplot(grid[2, :]), s, truncations)
+        spectrum, legend = figure.add_subplot(grid[2, :-1]), figure.add_subplot(grid[2, -1])
+        draw_spectrum(spectrum, s, truncations)
+        legend.legend(*spectrum.get_legend_handles_labels(), loc="center left", frameon=False)
+        legend.set_axis_off()
         figure.savefig(file, format="png", dpi=150)
 
 
@@ -92,4 +95,3 @@ def draw_spectrum(axes: Axes, s: Array, truncations: list[Truncation]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.set_ylim(bottom=mean.min() / 10)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
