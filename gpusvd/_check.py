@@ -1,18 +1,17 @@
 """What the functions accept, and what they say of the rest."""
 
-import operator
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, Literal, NamedTuple, SupportsIndex
+from typing import Any, Literal
 
 import numpy as np
 from numpy.linalg import LinAlgError
 
 from gpusvd._results import Array
-from gpusvd._threads import usable_cores
 
 Driver = Literal["auto", "jacobi", "vendor"]
 Errors = Literal["nan", "raise"]
+Expected = tuple[str, tuple[int, ...], np.dtype[Any]]  # name, shape and dtype of a result
 
 _FACTOR_DTYPES = {
     **dict.fromkeys("?bBhHiIlLqQ", np.dtype(np.float64)),
@@ -51,37 +50,28 @@ def check_errors(errors: Errors) -> None:
         raise ValueError(f"errors must be 'nan' or 'raise', not {errors!r}")
 
 
-def thread_count(threads: SupportsIndex | None) -> int:
-    """Return how many threads a call may use: as many as it says, or the cores of this process."""
+def check_threads(threads: int | None) -> None:
+    """Raise ValueError unless this is a number of threads, or None."""
     if threads is None:
-        return usable_cores()
-    if isinstance(threads, bool) or not isinstance(threads, SupportsIndex) or operator.index(threads) < 1:
+        return
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
         raise ValueError(
             f"threads must be None (the cores this process may use) or a positive int, not {threads!r}"
         )
-    return operator.index(threads)
-
-
-class Expected(NamedTuple):
-    """A result: what it is called and what it must be."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
 
 
 def check_out(out: Any, expected: Sequence[Expected]) -> list[Array]:
     """Return the arrays of `out` as plain ndarrays; raise unless they fit and can all be written."""
     given = out if len(expected) > 1 else (out,)
     if not isinstance(given, tuple) or len(given) != len(expected):
-        names = ", ".join(result.name for result in expected)
+        names = ", ".join(name for name, _, _ in expected)
         raise TypeError(f"out must be a tuple of {len(expected)} arrays, ({names}), not {_kind(given)}")
     for array, result in zip(given, expected, strict=True):
         _check_target(array, result)
     for (array, result), (other, other_result) in combinations(zip(given, expected, strict=True), 2):
         if np.shares_memory(array, other):
             raise ValueError(
-                f"{result.name} and {other_result.name} in out share memory, expected separate arrays"
+                f"{result[0]} and {other_result[0]} in out share memory, expected separate arrays"
             )
     return [np.asarray(array) for array in given]
 

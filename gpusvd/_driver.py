@@ -11,8 +11,9 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpusvd._check import Driver, check_dimensions, check_driver, factor_dtype, thread_count
+from gpusvd._check import Driver, check_dimensions, check_driver, check_threads, factor_dtype
 from gpusvd._driver_table import ASPECTS, JACOBI_FROM, SIZES
+from gpusvd._threads import usable_cores
 from gpusvd._vendor import pool_size
 
 
@@ -127,7 +128,8 @@ def explain(
     check_dimensions(lengths, hermitian)
     factors = factor_dtype(np.dtype(dtype))
     check_driver(driver)
-    cores = thread_count(threads)
+    check_threads(threads)
+    cores = threads or usable_cores()
     m, n = lengths[-2:]
     batch = math.prod(lengths[:-2])
 

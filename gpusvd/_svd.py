@@ -16,11 +16,12 @@ from gpusvd._check import (
     check_driver,
     check_errors,
     check_out,
+    check_threads,
     factor_dtype,
-    thread_count,
 )
 from gpusvd._driver import jacobi_from
 from gpusvd._results import Array, Info, SVDExResult, SVDResult
+from gpusvd._threads import usable_cores
 
 _NAMED_INDICES = 5  # how many bad matrices an error names
 
@@ -279,7 +280,7 @@ def _decompose(
 ) -> tuple[Array | None, Array, Array | None, Info]:
     check_driver(driver)
     check_errors(errors)
-    cores = thread_count(threads)
+    check_threads(threads)
     matrices = _as_array(a)
     check_dimensions(matrices.shape, hermitian)
     dtype = factor_dtype(matrices.dtype)
@@ -294,9 +295,7 @@ def _decompose(
     )
     u, s, vh = targets if compute_uv else (None, targets[0], None)
     batch, (m, n) = matrices.shape[:-2], matrices.shape[-2:]
-    info = Info(
-        np.empty(batch, np.bool_), np.empty(batch, np.int32), np.empty(batch, s.dtype.newbyteorder("="))
-    )
+    info = Info(np.empty(batch, np.bool_), np.empty(batch, np.int32), np.empty(batch, dtype.char.lower()))
 
     if matrices.size == 0:
         _fill_empty(u, vh, info)
@@ -304,7 +303,7 @@ def _decompose(
         if driver == "auto":
             first = jacobi_from(m, n, dtype, bool(full_matrices), bool(compute_uv), bool(hermitian))
             driver = "vendor" if first is None or math.prod(batch) < first else "jacobi"
-        _DRIVERS[driver](matrices, u, s, vh, info, hermitian=bool(hermitian), threads=cores)
+        _DRIVERS[driver](matrices, u, s, vh, info, hermitian=bool(hermitian), threads=threads)
 
     if errors == "raise" and not info.converged.all():
         raise LinAlgError(_failures(info.converged))
@@ -330,11 +329,11 @@ def _expected(
     """Return name, shape and dtype of each result."""
     *batch, m, n = shape
     k = min(m, n)
-    values = Expected("S", (*batch, k), np.dtype(dtype.char.lower()))
+    values = "S", (*batch, k), np.dtype(dtype.char.lower())
     if not compute_uv:
         return [values]
     rows, columns = (m, n) if full_matrices else (k, k)
-    return [Expected("U", (*batch, m, rows), dtype), values, Expected("Vh", (*batch, columns, n), dtype)]
+    return [("U", (*batch, m, rows), dtype), values, ("Vh", (*batch, columns, n), dtype)]
 
 
 def _fill_empty(u: Array | None, vh: Array | None, info: Info) -> None:
@@ -347,11 +346,11 @@ def _fill_empty(u: Array | None, vh: Array | None, info: Info) -> None:
 
 
 def _jacobi(
-    a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int
+    a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int | None
 ) -> None:
     from gpusvd import _cpu  # brings numba along, which takes long to import
 
-    _cpu.decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads)
+    _cpu.decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads or usable_cores())
 
 
 _DRIVERS = {"jacobi": _jacobi, "vendor": _vendor.decompose}
@@ -366,6 +365,6 @@ def _failures(converged: NDArray[np.bool_]) -> str:
         str(tuple(index.tolist()) if len(index) > 1 else index.item()) for index in bad[:_NAMED_INDICES]
     )
     return (
-        f"{len(bad)} of {converged.size} matrices have a NaN or Inf, or their SVD did not converge: "
-        f"those at batch {'index' if len(bad) == 1 else 'indices'} {first}{', ...' if len(bad) > _NAMED_INDICES else ''}"
+        f"{len(bad)} of {converged.size} matrices have a NaN or Inf, or their SVD did not converge; "
+        f"batch indices: {first}{', ...' if len(bad) > _NAMED_INDICES else ''}"
     )

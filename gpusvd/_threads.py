@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def for_each(task: Callable[[Piece], object], pieces: Iterable[Piece], threads: int) -> None:
+def for_each(task: Callable[[Piece], object], pieces: Sequence[Piece], threads: int) -> None:
     """Call ``task(piece)`` for every piece, on up to `threads` threads, the caller's among them.
 
     The pool lives as long as the call: nothing to share between callers, nothing to survive a fork. The
@@ -35,7 +35,7 @@ def for_each(task: Callable[[Piece], object], pieces: Iterable[Piece], threads: 
                 return
             task(piece)
 
-    helpers = min(threads, len(pending)) - 1
+    helpers = min(threads, len(pieces)) - 1
     if helpers < 1:
         work()
         return

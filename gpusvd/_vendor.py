@@ -1,12 +1,14 @@
 """The vendor's SVD: LAPACK, through NumPy."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.linalg import LinAlgError
 
 from gpusvd._results import Array, Info
-from gpusvd._threads import for_each
+from gpusvd._threads import for_each, usable_cores
 
 # NumPy has LAPACK work in double precision, whatever it is given. A piece of this size takes milliseconds
 # for any matrix up to 100 x 100: long beside what a call costs, short for whoever pressed Ctrl-C.
@@ -25,7 +27,14 @@ def pool_size(m: int, n: int, dtype: np.dtype[Any], threads: int) -> int:
 
 
 def decompose(
-    a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int
+    a: Array,
+    u: Array | None,
+    s: Array,
+    vh: Array | None,
+    info: Info,
+    *,
+    hermitian: bool,
+    threads: int | None,
 ) -> None:
     """Write the factors of every matrix of `a` into `u`, `s` and `vh`, and into `info` what happened.
 
@@ -34,24 +43,28 @@ def decompose(
     piece of the batch after the other is converted, factored and written, so memory does not grow with the
     batch.
     """
-    targets = [s] if u is None or vh is None else [u, s, vh]
-    batch, (m, n) = a.shape[:-2], a.shape[-2:]
+    m, n = a.shape[-2:]
+    batch = a.shape[:-2]
+    targets = (s,) if u is None or vh is None else (u, s, vh)
+    full_matrices = None if u is None or vh is None else u.shape[-1] == m and vh.shape[-2] == n
 
     def solve(piece: range) -> None:
         index = _index(piece, batch)
-        factors, converged = _factor(a[index], [target.shape[len(batch) :] for target in targets], hermitian)
         with np.errstate(over="ignore"):  # a singular value may be too large for float32 or float16
-            for target, factor in zip(targets, factors, strict=True):
+            for target, factor in zip(targets, _factors(a[index], full_matrices, hermitian), strict=True):
                 target[index] = factor
-        info.converged[index] = converged
+        info.converged[index] = np.isfinite(s[index][..., 0])
 
     info.sweeps[...] = 0
     info.off[...] = np.nan
-    numbers = m * n + sum(math.prod(target.shape[len(batch) :]) for target in targets)
-    step = max(1, _PIECE_BYTES // (numbers * _itemsize(a.dtype)))
     count = math.prod(batch)
-    pieces = [range(first, min(first + step, count)) for first in range(0, count, step)]
-    for_each(solve, pieces, pool_size(m, n, a.dtype, threads))
+    numbers = (a.size + sum(target.size for target in targets)) // count
+    step = max(1, _PIECE_BYTES // (numbers * _itemsize(a.dtype)))
+    if count <= step:
+        solve(range(count))
+    else:
+        pieces = [range(first, min(first + step, count)) for first in range(0, count, step)]
+        for_each(solve, pieces, pool_size(m, n, a.dtype, threads or usable_cores()))
 
 
 def _itemsize(dtype: np.dtype[Any]) -> int:
@@ -66,30 +79,34 @@ def _index(piece: range, batch: tuple[int, ...]) -> Any:
     return np.unravel_index(piece, batch) if batch else ()
 
 
-def _factor(block: Array, shapes: list[tuple[int, ...]], hermitian: bool) -> tuple[list[Array], Array]:
-    """Return the factors of a block, of the given shapes, NaN for a matrix that is not finite or failed."""
-    finite = np.isfinite(np.tril(block) if hermitian else block).all(axis=(-2, -1))
-    if not finite.all():
-        block = np.where(finite[..., np.newaxis, np.newaxis], block, 0)
+def _factors(block: Array, full_matrices: bool | None, hermitian: bool) -> Sequence[Array]:
+    """Return NumPy's factors of a block, NaN for a matrix that is not finite or failed."""
     if block.dtype == np.float16:
         block = block.astype(np.float32)
-    factors = _lapack(block, shapes, hermitian)
+    finite = np.isfinite(np.tril(block) if hermitian else block)
+    if finite.all():
+        return _lapack(block, full_matrices, hermitian)
+    whole = np.asarray(finite.all(axis=(-2, -1)))
+    factors = _lapack(np.where(whole[..., np.newaxis, np.newaxis], block, 0), full_matrices, hermitian)
     for factor in factors:
-        factor[~finite] = np.nan
-    singular_values = factors[1] if len(factors) == 3 else factors[0]
-    return factors, np.isfinite(singular_values).all(axis=-1)
+        factor[~whole] = np.nan
+    return factors
 
 
-def _lapack(block: Array, shapes: list[tuple[int, ...]], hermitian: bool) -> list[Array]:
-    """Return NumPy's factors of finite matrices; where LAPACK fails, NaN for that matrix alone."""
-    vectors = len(shapes) == 3
-    full_matrices = vectors and shapes[0][0] == shapes[0][1] and shapes[2][0] == shapes[2][1]
+def _lapack(block: Array, full_matrices: bool | None, hermitian: bool) -> Sequence[Array]:
+    """Return NumPy's factors of finite matrices, NaN for one on which LAPACK fails.
+
+    Without vectors, that is the singular values alone, `full_matrices` is None.
+    """
     try:
-        with np.errstate(over="ignore"):
-            factors = np.linalg.svd(block, full_matrices, vectors, hermitian)
-    except np.linalg.LinAlgError:
+        if full_matrices is None:
+            return (np.linalg.svd(block, False, False, hermitian),)
+        return np.linalg.svd(block, full_matrices, True, hermitian)
+    except LinAlgError:
         if block.ndim == 2:
-            return [np.full(shape, np.nan) for shape in shapes]
-        each = [_lapack(matrix, shapes, hermitian) for matrix in block]
+            return [
+                np.full_like(factor, np.nan)
+                for factor in _lapack(np.zeros_like(block), full_matrices, hermitian)
+            ]
+        each = [_lapack(matrix, full_matrices, hermitian) for matrix in block]
         return [np.stack(factor) for factor in zip(*each, strict=True)]
-    return list(factors) if vectors else [factors]
