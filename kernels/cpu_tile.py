@@ -1,0 +1,460 @@
+"""One matrix a SIMD lane: the batched SVD for small matrices, from packing to unpacking.
+
+    A P = Q R,   L = Rᴴ = X Σ Wᴴ,   A = (Q W) Σ (P X)ᴴ
+
+A tile is as many matrices as a group has lanes. They are packed from any strides into columns of groups, decomposed in
+lock step, and unpacked in order; lanes that have converged rotate no more, so nothing about a matrix depends on its
+neighbours.
+
+Workspace, in groups: `factor` m n (columns of A, then reflectors and R), `stack` n columns of `stride` (n rows of L over n rows of
+W; stride is odd, since columns a power of two apart share their cache sets), `column` m, and vectors of n.
+A sweep costs n(n-1)/2 pairs, each 5 n multiply-adds with vectors and 3.5 n without: 6 inner products and 2 n stores
+a column serve the four pairs of two columns with two others, which are held in registers.
+"""
+
+import math
+
+from numba import njit
+
+from .lanes import (
+    abs2,
+    any_lane,
+    conjugate,
+    dot,
+    exponent,
+    fill,
+    get,
+    half_of,
+    lane_count,
+    largest_part,
+    load,
+    maximum,
+    one,
+    power_of_two,
+    put,
+    scale,
+    select,
+    small_square,
+    store,
+)
+from .qr import adjoint_triangle, pivoted_qr, reflect, scale_columns
+from .rotation import exponent_gap as _exponent_gap
+from .rotation import held as _held
+from .rotation import needs_another_sweep as _needs_another_sweep
+from .rotation import rotation as _rotation
+from .rotation import shrink as _shrink
+
+MAX_SWEEPS = 30
+
+jit = njit(error_model="numpy")
+exponent_gap, held, needs_another_sweep = jit(_exponent_gap), jit(_held), jit(_needs_another_sweep)
+rotation, shrink = jit(_rotation), jit(_shrink)
+
+
+# How far a squared length may stray before its column is scaled back, and how much of it one rotation may cancel.
+SHORT, LONG, CANCELLED = 2.0**-16, 2.0**16, 2.0**-10
+
+
+@jit
+def inner_product(stack, x, y, n):
+    total = dot(load(stack, x), load(stack, y))
+    for i in range(1, n):
+        total = total + dot(load(stack, x + i), load(stack, y + i))
+    return total
+
+
+@jit
+def scale_rows(stack, first, count, shift):
+    for i in range(first, first + count):
+        store(stack, i, scale(load(stack, i), shift))
+
+
+@jit
+def renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask):
+    """In the lanes of the mask: |x_j|² afresh, x_j brought near length one and its scale near one, by powers of two."""
+    base = j * stride
+    total = fill(stack, 0.0)
+    for i in range(base, base + n):
+        total = total + abs2(load(stack, i))
+    small = mask & (total < small_square(total))
+    far = mask & ((total < SHORT) | (total > LONG))
+    shift = select(far, half_of(exponent(total)), 0.0)
+    if any_lane(small):
+        big = fill(stack, 0.0)
+        for i in range(base, base + n):
+            big = maximum(largest_part(load(stack, i)), big)
+        shift = select(small, exponent(big), shift)
+    if any_lane(shift != 0.0):
+        scale_rows(stack, base, n, 0.0 - shift)
+        total = total * power_of_two(0.0 - shift) * power_of_two(0.0 - shift)
+    if any_lane(small):
+        again = fill(stack, 0.0)
+        for i in range(base, base + n):
+            again = again + abs2(load(stack, i))
+        total = select(small, again, total)
+    store(length2, j, select(mask, total, load(length2, j)))
+    factor = load(scales, j)
+    back = select(mask & (factor < SHORT), half_of(exponent(factor)), 0.0)
+    if any_lane(back != 0.0):
+        scale_rows(stack, base + n, rows - n, back)
+        unscale = power_of_two(0.0 - back) * power_of_two(0.0 - back)
+        store(scales, j, factor * unscale)
+        store(rests, j, load(rests, j) * unscale)
+    store(exponents, j, load(exponents, j) + shift + back)
+
+
+@jit
+def turn(p, q, gamma, alive, tol2, eps, length2, scales, rests, exponents, worst):
+    """The rotation of columns p and q and its effect on all that is kept about them, but for the columns themselves.
+
+    Returns what multiplies x_q and x_p, the same for w_q and w_p, where it rotates, and where a column lost its digits.
+    """
+    gap = exponent_gap(load(exponents, p), load(exponents, q))
+    up, down = power_of_two(gap), power_of_two(0.0 - gap)
+    scale_p, scale_q = load(scales, p), load(scales, q)
+    before_p, before_q = load(length2, p), load(length2, q)
+    a, b, after_p, after_q, sin2, cos2, active = rotation(
+        before_p, before_q, gamma, scale_p, scale_q * up * up, tol2, alive
+    )
+    scale_p, rest_p = shrink(scale_p, load(rests, p), sin2)
+    scale_q, rest_q = shrink(scale_q, load(rests, q), sin2)
+    store(scales, p, scale_p)
+    store(rests, p, rest_p)
+    store(scales, q, scale_q)
+    store(rests, q, rest_q)
+    store(length2, p, held(after_p, before_p, eps))
+    store(length2, q, held(after_q, before_q, eps))
+    store(worst, 0, maximum(cos2, load(worst, 0)))
+    store(worst, 1, maximum(sin2, load(worst, 1)))
+    lost = active & ((after_p < before_p * CANCELLED) | (after_q < before_q * CANCELLED))
+    return a, b, a * down, b * up, active, lost
+
+
+@jit
+def strayed(length2, j, lost):
+    size = load(length2, j)
+    return lost | (size < SHORT) & (size > 0.0) | (size > LONG)
+
+
+@jit
+def rotate_pair(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst):
+    """Make columns p and q orthogonal."""
+    x, y = p * stride, q * stride
+    gamma = inner_product(stack, x, y, n)
+    a, b, aw, bw, active, lost = turn(p, q, gamma, alive, tol2, eps, length2, scales, rests, exponents, worst)
+    if not any_lane(active):
+        return
+    for i in range(n):
+        xi, yi = load(stack, x + i), load(stack, y + i)
+        store(stack, x + i, xi - a * yi)
+        store(stack, y + i, yi + b * xi)
+    for i in range(n, rows):
+        xi, yi = load(stack, x + i), load(stack, y + i)
+        store(stack, x + i, xi - aw * yi)
+        store(stack, y + i, yi + bw * xi)
+    for j in (p, q):
+        mask = active & strayed(length2, j, lost)
+        if any_lane(mask):
+            renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask)
+
+
+@jit
+def apply_four(stack, first, last, x, y, u, v, xu, ux, yv, vy, xv, vx, yu, uy):
+    """Rotate (x, u) and (y, v), then (x, v) and (y, u), on the given rows; x, y, u, v are where the columns begin."""
+    for i in range(first, last):
+        x0, y0, u0, v0 = load(stack, x + i), load(stack, y + i), load(stack, u + i), load(stack, v + i)
+        x1, u1 = x0 - xu * u0, u0 + ux * x0
+        y1, v1 = y0 - yv * v0, v0 + vy * y0
+        store(stack, x + i, x1 - xv * v1)
+        store(stack, v + i, v1 + vx * x1)
+        store(stack, y + i, y1 - yu * u1)
+        store(stack, u + i, u1 + uy * y1)
+
+
+@jit
+def rotate_four(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst):
+    """Make columns p, p+1 orthogonal to columns q, q+1: two disjoint rotations, then the two crossed ones.
+
+    The crossed inner products follow from the six of the unrotated columns. A column that the first rotation has
+    shortened beyond its digits sits the second out, and is due another sweep by its cosine.
+    """
+    x, y, u, v = p * stride, (p + 1) * stride, q * stride, (q + 1) * stride
+    x0, y0, u0, v0 = load(stack, x), load(stack, y), load(stack, u), load(stack, v)
+    xu, yv, xv, yu, xy, uv = dot(x0, u0), dot(y0, v0), dot(x0, v0), dot(y0, u0), dot(x0, y0), dot(u0, v0)
+    for i in range(1, n):
+        x0, y0, u0, v0 = load(stack, x + i), load(stack, y + i), load(stack, u + i), load(stack, v + i)
+        xu, yv, xv = xu + dot(x0, u0), yv + dot(y0, v0), xv + dot(x0, v0)
+        yu, xy, uv = yu + dot(y0, u0), xy + dot(x0, y0), uv + dot(u0, v0)
+    a1, b1, aw1, bw1, on1, lost1 = turn(p, q, xu, alive, tol2, eps, length2, scales, rests, exponents, worst)
+    a2, b2, aw2, bw2, on2, lost2 = turn(p + 1, q + 1, yv, alive, tol2, eps, length2, scales, rests, exponents, worst)
+    # x1 = x - a1 u, u1 = u + b1 x, y1 = y - a2 v, v1 = v + b2 y
+    xv1 = xv + b2 * xy - a1.conjugate() * (uv + b2 * yu.conjugate())
+    yu1 = yu + b1 * xy.conjugate() - a2.conjugate() * (uv.conjugate() + b1 * xv.conjugate())
+    going = alive & ~(lost1 | lost2)
+    a3, b3, aw3, bw3, on3, lost3 = turn(p, q + 1, xv1, going, tol2, eps, length2, scales, rests, exponents, worst)
+    a4, b4, aw4, bw4, on4, lost4 = turn(p + 1, q, yu1, going, tol2, eps, length2, scales, rests, exponents, worst)
+    active = (on1 | on2) | (on3 | on4)
+    if not any_lane(active):
+        return
+    apply_four(stack, 0, n, x, y, u, v, a1, b1, a2, b2, a3, b3, a4, b4)
+    apply_four(stack, n, rows, x, y, u, v, aw1, bw1, aw2, bw2, aw3, bw3, aw4, bw4)
+    lost = (lost1 | lost2) | (lost3 | lost4)
+    for j in (p, p + 1, q, q + 1):
+        mask = active & strayed(length2, j, lost)
+        if any_lane(mask):
+            renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask)
+
+
+@jit
+def sweep(stack, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst):
+    """Rotate every pair of columns once: within two neighbours, then these two against every later two."""
+    for j in range(n):
+        renew(stack, j, n, rows, stride, length2, scales, rests, exponents, alive)
+    for p in range(0, n - 1, 2):
+        rotate_pair(stack, p, p + 1, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst)
+        for q in range(p + 2, n - 1, 2):
+            rotate_four(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst)
+        if n % 2:
+            rotate_pair(stack, p, n - 1, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst)
+            rotate_pair(stack, p + 1, n - 1, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst)
+
+
+@jit
+def orthogonalise(stack, n, rows, stride, eps, length2, scales, rests, exponents, report, cancel):
+    """Sweep until every lane has converged; returns those that have.
+
+    Report: groups 2 and 3, the number of sweeps and the largest remaining cosine; 0 and 1 are scratch.
+    """
+    tol2 = n * eps * eps / 4
+    count, left = fill(length2, 0.0), fill(length2, 0.0)
+    alive = count == 0.0
+    for _ in range(MAX_SWEEPS):
+        store(report, 0, fill(report, 0.0))
+        store(report, 1, fill(report, 0.0))
+        sweep(stack, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, report)
+        cos2, sin2 = load(report, 0), load(report, 1)
+        ahead = (n * cos2) * (n * maximum(cos2, sin2))
+        count = select(alive, count + 1.0, count)
+        left = select(alive, math.sqrt(select(ahead < cos2, ahead, cos2)), left)
+        alive = alive & (cos2 > tol2) & needs_another_sweep(n, cos2, sin2, tol2)
+        if cancel[0] or not any_lane(alive):
+            break
+    store(report, 2, count)
+    store(report, 3, left)
+    return ~alive
+
+
+@jit
+def pack(a, first, count, tile, m, n, adjoint):
+    """Columns of groups from `count` matrices; lanes beyond the last repeat it."""
+    for lane in range(lane_count(tile)):
+        b = first + min(lane, count - 1)
+        for j in range(n):
+            for i in range(m):
+                entry = a[b, i, j]
+                put(tile, j * m + i, lane, conjugate(entry) if adjoint else entry)
+
+
+@jit
+def rank_columns(sigma, ranks, n):
+    """The place of each column in descending order of its singular value; equal ones keep their order."""
+    for j in range(n):
+        value, rank = load(sigma, j), fill(sigma, 0.0)
+        for k in range(n):
+            other = load(sigma, k)
+            before = other >= value if k < j else other > value
+            rank = rank + select(before, 1.0, 0.0 * rank)
+        store(ranks, j, rank)
+
+
+@jit
+def finish_columns(stack, n, stride, length2, scales, rests, exponents, sigma):
+    """Singular values; the columns of L to length one; returns the lanes in which some column is zero."""
+    zero = fill(stack, 1.0) == 0.0
+    for j in range(n):
+        total = fill(stack, 0.0)
+        for i in range(j * stride, j * stride + n):
+            total = total + abs2(load(stack, i))
+        nonzero = total > 0.0
+        zero = zero | ~nonzero
+        length = math.sqrt(total)
+        inverse = select(nonzero, 1.0, 0.0 * length) / select(nonzero, length, 1.0)
+        for i in range(j * stride, j * stride + n):
+            store(stack, i, load(stack, i) * inverse)
+        store(length2, j, total)
+        root = math.sqrt(load(scales, j) + load(rests, j))
+        store(scales, j, root)
+        store(sigma, j, scale(length * root, load(exponents, j)))
+    return zero
+
+
+@jit
+def complete_basis(stack, n, stride, length2, missing, lane):
+    """In one lane, unit vectors orthogonal to all others for the columns of L that are exactly zero.
+
+    Each starts from the axis that the columns so far leave most of (at least 1/n of its square is left) and
+    is orthogonalised twice. Overwrites the scratch `missing`; sets the squared lengths to one.
+    """
+    for i in range(n):
+        left = 1.0
+        for j in range(n):
+            if get(length2, j, lane) > 0.0:
+                left -= abs2(get(stack, j * stride + i, lane))
+        put(missing, i, lane, left)
+    for j in range(n):
+        if get(length2, j, lane) > 0.0:
+            continue
+        axis = 0
+        for i in range(1, n):
+            if get(missing, i, lane) > get(missing, axis, lane):
+                axis = i
+        zero = get(stack, j * stride, lane)
+        put(stack, j * stride + axis, lane, zero + 1.0)
+        for _ in range(2):
+            for k in range(n):
+                if get(length2, k, lane) > 0.0:
+                    remove_component(stack, k * stride, j * stride, n, lane)
+        total = 0.0
+        for i in range(n):
+            total += abs2(get(stack, j * stride + i, lane))
+        inverse = 1.0 / math.sqrt(total)
+        for i in range(n):
+            entry = get(stack, j * stride + i, lane) * inverse
+            put(stack, j * stride + i, lane, entry)
+            put(missing, i, lane, get(missing, i, lane) - abs2(entry))
+        put(length2, j, lane, 1.0)
+
+
+@jit
+def remove_component(stack, unit, x, n, lane):
+    """x -= unit (unitᴴ x) in one lane."""
+    component = dot(get(stack, unit, lane), get(stack, x, lane))
+    for i in range(1, n):
+        component += dot(get(stack, unit + i, lane), get(stack, x + i, lane))
+    for i in range(n):
+        put(stack, x + i, lane, get(stack, x + i, lane) - get(stack, unit + i, lane) * component)
+
+
+@jit
+def apply_reflectors(factor, m, n, betas, column):
+    """column <- H_1 ... H_n column."""
+    for j in range(n - 1, -1, -1):
+        reflect(factor, j * m, column, 0, load(betas, j), j, m)
+
+
+@jit
+def unpack_left(factor, m, n, betas, stack, stride, scales, ranks, column, left, first, count, adjoint):
+    """The columns of Q [W 0; 0 I] to `left`, in order."""
+    for k in range(left.shape[2]):
+        if k < n:
+            root = load(scales, k)
+            for i in range(n):
+                store(column, i, load(stack, k * stride + n + i) * root)
+        for i in range(n if k < n else 0, m):
+            store(column, i, load(factor, 0) * 0.0)
+        if k >= n:
+            store(column, k, one(load(factor, 0)))
+        apply_reflectors(factor, m, n, betas, column)
+        for lane in range(count):
+            place = int(get(ranks, k, lane)) if k < n else k
+            for i in range(m):
+                entry = get(column, i, lane)
+                left[first + lane, i, place] = conjugate(entry) if adjoint else entry
+
+
+@jit
+def unpack_right(n, stack, stride, permutation, ranks, right, first, count, adjoint):
+    """The columns of P X to `right`, in order."""
+    for j in range(n):
+        for lane in range(count):
+            place = int(get(ranks, j, lane))
+            for i in range(n):
+                entry = get(stack, j * stride + i, lane)
+                right[first + lane, int(get(permutation, i, lane)), place] = entry if adjoint else conjugate(entry)
+
+
+@jit
+def fill_matrix(out, value):
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = value
+
+
+@jit
+def section(array, k, n):
+    """The k-th run of n groups."""
+    size = n * lane_count(array)
+    return array[k * size : (k + 1) * size]
+
+
+@jit
+def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, eps, factor, stack, column, reals, cancel):
+    """Decompose up to one tile of matrices, `a[first : first + count]`."""
+    m, n = a.shape[1], a.shape[2]
+    rows = 2 * n if vectors else n
+    stride = rows | 1
+    exponents, permutation, betas = section(reals, 0, n), section(reals, 1, n), section(reals, 2, n)
+    norms, shifts, keys = section(reals, 3, n), section(reals, 4, n), section(reals, 5, n)
+    row_exponents, length2 = section(reals, 6, n), section(reals, 7, n)
+    scales, rests = section(reals, 8, n), section(reals, 9, n)
+    sigma, ranks = section(reals, 10, n), section(reals, 11, n)
+    report = reals[12 * n * lane_count(reals) :]
+
+    pack(a, first, count, factor, m, n, adjoint)
+    bad = scale_columns(factor, m, n, exponents)
+    pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
+    adjoint_triangle(factor, m, n, exponents, stack, stride, row_exponents)
+    for j in range(n):
+        store(scales, j, fill(scales, 1.0))
+        store(rests, j, fill(rests, 0.0))
+        if vectors:
+            for i in range(n):
+                store(stack, j * stride + n + i, load(stack, j * stride) * 0.0)
+            store(stack, j * stride + n + j, one(load(stack, j * stride)))
+    done = orthogonalise(stack, n, rows, stride, eps, length2, scales, rests, row_exponents, report, cancel)
+    zero = finish_columns(stack, n, stride, length2, scales, rests, row_exponents, sigma)
+    rank_columns(sigma, ranks, n)
+    if vectors:
+        zero = zero & ~bad
+        if any_lane(zero):
+            store(norms, 0, select(zero, 1.0, fill(norms, 0.0)))
+            for lane in range(count):
+                if get(norms, 0, lane) > 0.0:
+                    complete_basis(stack, n, stride, length2, shifts, lane)
+        unpack_left(factor, m, n, betas, stack, stride, scales, ranks, column, left, first, count, adjoint)
+        unpack_right(n, stack, stride, permutation, ranks, right, first, count, adjoint)
+    store(report, 0, select(bad, 1.0, fill(report, 0.0)))
+    store(report, 1, select(done, 1.0, fill(report, 0.0)))
+    for lane in range(count):
+        b = first + lane
+        for j in range(n):
+            s[b, int(get(ranks, j, lane))] = get(sigma, j, lane)
+        sweeps[b] = int(get(report, 2, lane))
+        off[b] = get(report, 3, lane)
+        converged[b] = get(report, 1, lane) > 0.0 and s[b, 0] < math.inf
+        if get(report, 0, lane) > 0.0:
+            converged[b], sweeps[b], off[b] = False, 0, math.nan
+            for j in range(n):
+                s[b, j] = math.nan
+            if vectors:
+                fill_matrix(left[b], math.nan)
+                fill_matrix(right[b], math.nan)
+
+
+def svd_tiles(a, left, s, right, converged, sweeps, off, adjoint, vectors, eps, factor, stack, column, reals, cancel):
+    """Thin or full SVD of a batch of matrices with m >= n >= 1, a tile at a time.
+
+    a : (batch, m, n), any strides. For wide matrices their transposes, with `adjoint` true: then the conjugates are decomposed.
+    left, s, right : (batch, m, n or m), (batch, n), (batch, n, n); `left` holds U and `right` conj(V), or for `adjoint`
+        conj(U) and V; with `vectors` false neither is touched. Columns in descending order of s.
+    converged, sweeps, off : (batch,); what happened to each matrix.
+    eps : half the distance from one to the next number.
+    factor, stack, column, reals : workspace of m n, n (2 n | 1) or n (n | 1), m and 12 n + 4 groups.
+    cancel : one number; not zero asks to leave as soon as may be.
+    """
+    width = lane_count(factor)
+    for first in range(0, a.shape[0], width):
+        if cancel[0]:
+            return
+        count = min(width, a.shape[0] - first)
+        solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, eps, factor, stack, column, reals, cancel)

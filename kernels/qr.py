@@ -1,0 +1,181 @@
+"""The preconditioner: Householder QR with full column pivoting, A P = Q R, one matrix a lane.
+
+The matrix is columns of groups: entry (i, j) of all the matrices of a tile is group j m + i of `factor`. Column j is really
+`factor[j] 2**exponent[j]`, so nothing over- or underflows over the whole exponent range. On exit the upper triangle holds R
+and the rest the reflectors, Q = H_1 ... H_n with H_j = I - beta_j v_j v_jᴴ and v_j one at j (LAPACK's geqp3, Quintana-Ortí,
+Sun and Bischof 1998, without its blocking; remaining norms are recomputed, not downdated, in the pass that updates).
+
+Jacobi then runs on the columns of L = Rᴴ (Drmač and Veselić 2008): graded, nearly orthogonal, few sweeps.
+Sorting the columns once instead of pivoting costs no sweeps, but a dependent column then shrinks for ever.
+"""
+
+import math
+
+from numba import njit
+
+from .lanes import (
+    abs2,
+    any_lane,
+    dot,
+    exponent,
+    fill,
+    largest_part,
+    load,
+    log2_linear,
+    maximum,
+    one,
+    scale,
+    select,
+    small_square,
+    store,
+)
+
+LOWEST = -1e9  # the sort key of a zero column
+
+
+@njit(error_model="numpy")
+def scale_columns(factor, m, n, exponents):
+    """Bring every column to a largest entry in [1/2, 1) by a power of two; returns the lanes with NaN or Inf, which it zeroes."""
+    bad = fill(factor, 0.0) != 0.0
+    for j in range(n):
+        nothing = fill(factor, 0.0)
+        for i in range(m):
+            nothing = nothing + largest_part(load(factor, j * m + i)) * 0.0
+        bad = bad | (nothing != 0.0)
+    for j in range(n):
+        big = fill(factor, 0.0)
+        for i in range(m):
+            big = maximum(largest_part(load(factor, j * m + i)), big)
+        shift = select(bad, 0.0, exponent(big))
+        store(exponents, j, shift)
+        for i in range(m):
+            store(factor, j * m + i, select(bad, 0.0, scale(load(factor, j * m + i), 0.0 - shift)))
+    return bad
+
+
+@njit(error_model="numpy")
+def remaining_norm(factor, m, q, first, total, exponents, norms, shifts, keys):
+    """Store what is left of column q from row `first` on: its squared norm after a scaling by 2**-shift, and the sort key."""
+    shift = fill(factor, 0.0)
+    small = total < small_square(total)
+    if any_lane(small):
+        big = fill(factor, 0.0)
+        for i in range(first, m):
+            big = maximum(largest_part(load(factor, q * m + i)), big)
+        shift = select(small, exponent(big), shift)
+        again = fill(factor, 0.0)
+        for i in range(first, m):
+            again = again + abs2(scale(load(factor, q * m + i), 0.0 - shift))
+        total = select(small, again, total)
+    store(norms, q, total)
+    store(shifts, q, shift)
+    key = log2_linear(total) + 2.0 * (shift + load(exponents, q))
+    store(keys, q, select(total > 0.0, key, LOWEST))
+
+
+@njit(error_model="numpy")
+def exchange(array, p, q, mask):
+    """Swap groups p and q in the lanes of the mask."""
+    x, y = load(array, p), load(array, q)
+    store(array, p, select(mask, y, x))
+    store(array, q, select(mask, x, y))
+
+
+@njit(error_model="numpy")
+def pivot_column(factor, m, n, j, exponents, permutation, norms, shifts, keys):
+    """Bring the largest remaining column to place j, in each lane its own."""
+    best, chosen = load(keys, j), fill(factor, j)
+    for q in range(j + 1, n):
+        key = load(keys, q)
+        chosen = select(key > best, q, chosen)
+        best = maximum(key, best)
+    for q in range(j + 1, n):
+        mask = chosen == q
+        if any_lane(mask):
+            for i in range(m):
+                exchange(factor, j * m + i, q * m + i, mask)
+            exchange(exponents, j, q, mask)
+            exchange(permutation, j, q, mask)
+            exchange(norms, j, q, mask)
+            exchange(shifts, j, q, mask)
+            exchange(keys, j, q, mask)
+
+
+@njit(error_model="numpy")
+def make_reflector(factor, m, j, norms, shifts, betas):
+    """v_j below the diagonal of column j, the entry of R on it, and beta_j."""
+    column = j * m
+    shift, total = load(shifts, j), load(norms, j)
+    # Scale the rest of the column before squaring: an unscaled reflector of a tiny remainder is not unitary.
+    if any_lane(shift != 0.0):
+        for i in range(j, m):
+            store(factor, column + i, scale(load(factor, column + i), 0.0 - shift))
+    top = load(factor, column + j)
+    head2 = abs2(top)
+    length, head = math.sqrt(total), math.sqrt(head2)
+    nonzero = total > 0.0
+    signed = head2 > small_square(head2)  # below, the phase has no digits left, and does not matter
+    denominator = select(signed, head, 1.0)
+    phase = select(signed, top * (1.0 / denominator), one(top))
+    pivot = top + phase * length
+    size2 = select(nonzero, abs2(pivot), 1.0)
+    inverse = select(~nonzero, 0.0, pivot.conjugate() * (1.0 / size2))
+    for i in range(j + 1, m):
+        store(factor, column + i, load(factor, column + i) * inverse)
+    store(betas, j, select(nonzero, size2, 0.0) / select(nonzero, length * (length + head), 1.0))
+    store(factor, column + j, scale(phase * (0.0 - length), shift))
+
+
+@njit(error_model="numpy")
+def pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys):
+    """Factor the scaled columns in place. Overwrites the scratch norms, shifts and keys."""
+    for q in range(n):
+        total = fill(factor, 0.0)
+        for i in range(m):
+            total = total + abs2(load(factor, q * m + i))
+        remaining_norm(factor, m, q, 0, total, exponents, norms, shifts, keys)
+        store(permutation, q, fill(factor, q))
+    for j in range(n):
+        pivot_column(factor, m, n, j, exponents, permutation, norms, shifts, keys)
+        make_reflector(factor, m, j, norms, shifts, betas)
+        beta = load(betas, j)
+        for q in range(j + 1, n):
+            total = reflect(factor, j * m, factor, q * m, beta, j, m)
+            remaining_norm(factor, m, q, j + 1, total, exponents, norms, shifts, keys)
+
+
+@njit(error_model="numpy")
+def reflect(factor, v, target, x, beta, j, m):
+    """x -= beta v (vᴴ x) on the rows from j on, where v is one at j; returns what is left of |x|² below j.
+
+    v and x are the numbers of the groups where the two columns begin.
+    """
+    first = load(target, x + j)
+    w = first
+    for i in range(j + 1, m):
+        w = w + dot(load(factor, v + i), load(target, x + i))
+    w = w * beta
+    store(target, x + j, first - w)
+    total = beta * 0.0
+    for i in range(j + 1, m):
+        entry = load(target, x + i) - load(factor, v + i) * w
+        store(target, x + i, entry)
+        total = total + abs2(entry)
+    return total
+
+
+@njit(error_model="numpy")
+def adjoint_triangle(factor, m, n, exponents, stack, stride, row_exponents):
+    """Column j of L = Rᴴ, rows 0..n-1 of column j of `stack`, with an exponent of its own."""
+    for j in range(n):
+        reach = fill(factor, LOWEST)
+        for q in range(j, n):
+            size = largest_part(load(factor, q * m + j))
+            reach = maximum(select(size > 0.0, exponent(size) + load(exponents, q), LOWEST), reach)
+        reach = select(reach > LOWEST, reach, 0.0)
+        store(row_exponents, j, reach)
+        for i in range(j):
+            store(stack, j * stride + i, load(factor, j * m + j) * 0.0)
+        for q in range(j, n):
+            gap = maximum(load(exponents, q) - reach, -4000.0)
+            store(stack, j * stride + q, scale(load(factor, q * m + j).conjugate(), gap))

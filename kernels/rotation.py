@@ -1,0 +1,83 @@
+"""The Jacobi rotation of two columns, and when it is not needed: one source for scalars and for SIMD lane groups.
+
+The columns of the matrix under rotation are X_j = sqrt(scale_j) 2**exponent_j x_j, and those of the accumulated basis are
+W_j = sqrt(scale_j) w_j. The rotation that makes X_p and X_q orthogonal,
+
+    X_p <- c (X_p - t e X_q),    X_q <- c (X_q + t conj(e) X_p),    e = conj(g) / |g|,  g = X_pᴴ X_q,
+
+is applied without its cosine, which goes into the scales instead (fast rotations: Gentleman 1973; Hammarling 1974):
+
+    x_p <- x_p - a x_q,    x_q <- x_q + b x_p,    scale <- scale c²,
+
+two multiply-adds an entry instead of four. With s = sin, the scales are multiplied by 1 - s² and what is rounded
+off is kept (`shrink`), so the lengths of the columns do not drift.
+
+The tangent comes from the classical formula (Rutishauser 1966), t = 2 g / (d ± sqrt(d² + 4 g²)) with d = |X_q|² - |X_p|²,
+in quotients that cannot over- or underflow; equal lengths (d = 0) rotate by 45 degrees. Skipping those, as some
+implementations do, returns [[1, .5], [.5, 1]] unchanged.
+"""
+
+import math
+
+from .lanes import abs2, maximum, select, widest_gap
+
+
+def exponent_gap(exponent_p, exponent_q):
+    """exponent_q - exponent_p, held to where the smaller column cannot change the larger one."""
+    gap = exponent_q - exponent_p
+    limit = widest_gap(gap)
+    return maximum(0.0 - limit, 0.0 - maximum(0.0 - gap, 0.0 - limit))
+
+
+def rotation(alpha, beta, gamma, weight_p, weight_q, tol2, alive):
+    """The rotation of columns p and q in the lanes where |cos| > tol, and none in the others.
+
+    alpha, beta : |x_p|², |x_q|²
+    gamma : x_pᴴ x_q
+    weight_p, weight_q : the squares of what multiplies x_p and x_q, but for a common factor
+    Returns a, b, |x_p|² and |x_q|² after it, sin², cos² of the angle between the columns, and where it rotates.
+    Two divisions and one square root: on wide groups these cost as much as the columns of a small matrix.
+    """
+    size2 = abs2(gamma)
+    product = alpha * beta
+    length_p, length_q = weight_p * alpha, weight_q * beta
+    total = length_p + length_q
+    defined = alive & (product > 0.0)
+    quotient = 1.0 / select(defined, product * total, 1.0)
+    cos2 = select(defined, size2 * (total * quotient), 0.0)
+    active = cos2 > tol2
+    inverse = product * quotient
+    share_p, share_q = weight_p * inverse, weight_q * inverse
+    d = (length_q - length_p) * inverse
+    g2 = (size2 * share_p) * share_q
+    root = math.sqrt(d * d + 4.0 * g2)
+    reciprocal = select(active, 1.0, 0.0 * d) / select(active, root * (abs(d) + root), 1.0)
+    sin2 = 2.0 * g2 * reciprocal
+    twice = 2.0 * root * reciprocal
+    factor = select(d < 0.0, 0.0 - twice, twice)
+    factor_p, factor_q = factor * share_q, factor * share_p
+    growth = 1.0 + (factor_p * size2) * factor_q
+    after_p = (alpha - factor_p * size2) * growth
+    after_q = (beta + factor_q * size2) * growth
+    return gamma.conjugate() * factor_p, gamma * factor_q, after_p, after_q, sin2, cos2, active
+
+
+def held(length2, before, floor):
+    """The updated squared length, kept positive where cancellation took all its digits."""
+    return maximum(length2, before * floor)
+
+
+def shrink(scale, rest, sin2):
+    """scale (1 - sin²) with what rounding drops carried in `rest`."""
+    change = rest - (scale + rest) * sin2
+    after = scale + change
+    return after, change - (after - scale)
+
+
+def needs_another_sweep(n, cos2, sin2, tol2):
+    """The stopping rule, on the largest cos² and sin² of a sweep: quadratic convergence makes the next cosines n cos max(cos, sin).
+
+    Weaker rules are wrong: n cos sin misses a tiny column that lies along a large one (cosine large, sine tiny), and
+    n cos² misses clusters (cosine small, angle 45 degrees).
+    """
+    return (n * cos2) * (n * maximum(cos2, sin2)) >= tol2
