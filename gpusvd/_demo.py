@@ -193,7 +193,7 @@ def print_machine(a: Array, name: str, threads: int | None) -> None:
         f"{rows * columns} matrices of {patch} x {3 * patch}, {a.dtype}"
     )
     how = gpusvd.explain(a.shape, a.dtype, full_matrices=False, threads=threads)
-    print(f"driver   {how.driver}: {how.kernel}, {how.size_class}, {how.threads} threads; {how.why}")
+    print(f"driver   {how.driver}: {how.kernel} ({how.size_class}), {how.threads} threads; {how.why}")
 
 
 def print_speed(a: Array, first: float, threads: int | None) -> None:
@@ -236,11 +236,11 @@ def print_truncations(truncations: list[Truncation]) -> None:
 
 def check_truncations(truncations: list[Truncation], allowed: float) -> None:
     """Say that every error is the one predicted, or raise."""
-    largest = max(t.difference for t in truncations)
+    largest = float(np.max([t.difference for t in truncations]))
     if not largest <= allowed:
         raise DemoError(
-            f"Eckart-Young does not hold: a patch's error is off by {largest:.1e} of its norm, where rounding "
-            f"explains {allowed:.1e}",
+            f"Eckart-Young does not hold: the error of a patch is {largest:.1e} of its norm away from the one "
+            f"predicted, where rounding explains {allowed:.1e}",
             status=1,
         )
     print(

@@ -1,0 +1,126 @@
+"""Measure from which batch on Jacobi is faster than LAPACK here, and rewrite the table of driver="auto"."""
+
+import argparse
+from bisect import bisect_left
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import gpusvd
+from benchmarks.measure import (
+    DTYPES,
+    WORK,
+    compare,
+    count_filling,
+    print_provenance,
+    provenance,
+    random_batch,
+    save,
+)
+from gpusvd import _driver_table
+from gpusvd._driver_table import ASPECTS, JACOBI_FROM, SIZES
+
+BATCHES = tuple(2**k for k in range(11))
+MARGIN = 0.97  # Jacobi has to win by more than noise
+
+Column = tuple[tuple[int | None, ...], ...]
+Table = dict[tuple[str, str], Column]
+
+
+class Effort(NamedTuple):
+    """How long to look."""
+
+    sizes: tuple[int, ...]
+    rounds: int
+    megabytes: float  # of the largest batch
+
+
+FULL = Effort(SIZES, rounds=5, megabytes=4)
+QUICK = Effort(SIZES[:4], rounds=1, megabytes=0.02)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibrate", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few sizes and rounds, nothing written")
+    parser.add_argument(
+        "--dtype", nargs="+", choices=DTYPES, default=DTYPES, help="leave the others as they are"
+    )
+    arguments = parser.parse_args()
+    ran_on = provenance()
+    print_provenance(ran_on)
+    effort = QUICK if arguments.quick else FULL
+    table, rows = dict(JACOBI_FROM), []
+    for dtype in arguments.dtype:
+        for work in WORK:
+            print(f"\n{dtype}, {work}: smallest batch from which Jacobi is faster\n{'min(m, n)':12}", end="")
+            print(*(f"{size:6}" for size in effort.sizes))
+            table[dtype, work] = calibrate(dtype, work, effort, rows)
+    if not arguments.quick:
+        rewrite(
+            Path(_driver_table.__file__), table, f"{ran_on['cpu']}, {ran_on['cores']} cores, {ran_on['date']}"
+        )
+        save("calibrate", ran_on, rows)
+
+
+def calibrate(dtype: str, work: str, effort: Effort, rows: list[dict[str, Any]]) -> Column:
+    """The table's entry for one kind of work; every measurement is added to `rows`."""
+    column = []
+    for aspect in (1,) if work.startswith("hermitian") else ASPECTS:
+        print(f"{f'aspect {aspect}':12}", end="")
+        batches: list[int | None] = []
+        for size in effort.sizes:
+            batches.append(smallest_batch(dtype, work, aspect * size, size, effort, rows))
+            print(f" {batches[-1] or 'never':>6}", end="", flush=True)
+        print()
+        column.append(tuple(batches))
+    return tuple(column)
+
+
+def smallest_batch(
+    dtype: str, work: str, m: int, n: int, effort: Effort, rows: list[dict[str, Any]]
+) -> int | None:
+    """Search by halves: who is faster in a large batch and in a small one is taken to be so between."""
+    largest = max(4, count_filling(effort.megabytes, m, n, dtype, work))
+    batches = [batch for batch in BATCHES if batch <= largest]
+    a = random_batch(batches[-1], m, n, dtype, hermitian=work.startswith("hermitian"))
+
+    def jacobi_is_faster(batch: int) -> bool:
+        seconds = compare(
+            {driver: call(a[:batch], driver, WORK[work]) for driver in ("jacobi", "vendor")},
+            rounds=effort.rounds,
+        )
+        rows.append({"dtype": dtype, "work": work, "m": m, "n": n, "batch": batch, "seconds": seconds})
+        return seconds["jacobi"]["p50"] < MARGIN * seconds["vendor"]["p50"]
+
+    if not jacobi_is_faster(batches[-1]):
+        return None
+    return batches[bisect_left(batches, True, hi=len(batches) - 1, key=jacobi_is_faster)]
+
+
+def call(a: np.ndarray, driver: str, options: dict[str, bool]) -> Callable[[], object]:
+    return lambda: gpusvd.svd(a, driver=driver, **options)
+
+
+def rewrite(path: Path, table: Table, measured_on: str) -> None:
+    """Put `table` where the old one stands, below the sizes and aspects."""
+    sizes = f"ASPECTS = {ASPECTS}\n"
+    head, found, _ = path.read_text().partition(sizes)
+    if not found:
+        raise ValueError(f"{path} has no line {sizes!r}")
+    lines = [
+        f"# Measured on {measured_on}.",
+        "JACOBI_FROM: dict[tuple[str, str], tuple[tuple[int | None, ...], ...]] = {",
+    ]
+    for (dtype, work), column in table.items():
+        if len(column) == 1:
+            lines.append(f'    ("{dtype}", "{work}"): {column},')
+        else:
+            rows = [f"        {row}," for row in column]
+            lines += [f'    ("{dtype}", "{work}"): (', *rows, "    ),"]
+    path.write_text("\n".join([head + sizes, *lines, "}\n"]))
+
+
+if __name__ == "__main__":
+    main()

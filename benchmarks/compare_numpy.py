@@ -1,0 +1,212 @@
+"""gpusvd beside numpy.linalg.svd.
+
+Every ratio is NumPy's time over gpusvd's, of medians of calls made by turns in one process on the same random
+batch, with all cores: 2 is twice as fast as NumPy, below 1 is slower.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import gpusvd
+from benchmarks.measure import (
+    DTYPES,
+    WORK,
+    compare,
+    count_filling,
+    print_provenance,
+    provenance,
+    random_batch,
+    save,
+)
+
+SIZES = (2, 3, 4, 8, 16, 32, 64, 128, 256)
+GOALS = {
+    "float32": (25, 20, 20, 18, 14, 8, 5, 2, 1),
+    "float64": (20, 18, 15, 10, 7, 4.5, 3, 1.5, 1),
+}
+RECTANGLES = ((64, 8), (8, 64), (1000, 3))
+SWEEP_SIZES = (2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 100, 128, 256, 512)
+SWEEP_BATCHES = (16, 100, 1000, 10_000, 100_000, 1_000_000)
+NOISE = 0.95  # a ratio above this is not called slower
+SINGLE_ALLOWED = 15e-6  # seconds more than NumPy's, for a single matrix
+
+Row = dict[str, Any]
+
+
+class Effort(NamedTuple):
+    """How long to look."""
+
+    rounds: int
+    megabytes: float  # of a batch
+    sweep_megabytes: float  # of the largest batch in the sweep
+    numpy_seconds: float  # of a huge batch NumPy gets as many matrices as take it this long
+
+
+FULL = Effort(rounds=7, megabytes=10, sweep_megabytes=32, numpy_seconds=0.25)
+QUICK = Effort(rounds=3, megabytes=0.5, sweep_megabytes=0.5, numpy_seconds=0.02)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compare_numpy", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small batches, few rounds, nothing saved")
+    parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=DTYPES)
+    parser.add_argument(
+        "--sizes", nargs="+", type=int, metavar="N", help="only square matrices, of these sizes"
+    )
+    arguments = parser.parse_args()
+    effort = QUICK if arguments.quick else FULL
+    ran_on = provenance()
+    print_provenance(ran_on)
+
+    rows: list[Row] = []
+    for dtype in arguments.dtype:
+        rows += squares(dtype, arguments.sizes or SIZES, effort)
+        if not arguments.sizes:
+            rows += rectangles(dtype, effort)
+        rows += sweep(dtype, arguments.sizes or SWEEP_SIZES, effort)
+        rows += singles(dtype, arguments.sizes or SIZES, effort)
+    print_table(rows)
+    print_misses(rows)
+    if not arguments.quick:
+        save("compare_numpy", ran_on, rows)
+
+
+# What is measured
+
+
+def squares(dtype: str, sizes: Sequence[int], effort: Effort) -> list[Row]:
+    rows = []
+    for work in ("thin", "values"):
+        print_heading(f"square, {work}", dtype)
+        for n in sizes:
+            count = count_filling(effort.megabytes, n, n, dtype, work)
+            rows.append(against_numpy("square", dtype, n, n, work, count, goal(dtype, n), effort))
+    return rows
+
+
+def rectangles(dtype: str, effort: Effort) -> list[Row]:
+    rows = []
+    for work in ("thin", "full", "values"):
+        print_heading(f"rectangular, {work}", dtype)
+        for m, n in RECTANGLES:
+            count = count_filling(effort.megabytes, m, n, dtype, work)
+            rows.append(against_numpy("rectangular", dtype, m, n, work, count, 1.0, effort))
+    return rows
+
+
+def sweep(dtype: str, sizes: Sequence[int], effort: Effort) -> list[Row]:
+    rows = []
+    print_heading("sweep of batches, thin", dtype)
+    for n in sizes:
+        largest = max(SWEEP_BATCHES[0], count_filling(effort.sweep_megabytes, n, n, dtype, "thin"))
+        for count in SWEEP_BATCHES:
+            if count <= largest:
+                rows.append(against_numpy("sweep", dtype, n, n, "thin", count, 1.0, effort))
+    return rows
+
+
+def singles(dtype: str, sizes: Sequence[int], effort: Effort) -> list[Row]:
+    rows = []
+    print_heading("a single matrix, thin", dtype)
+    for n in sizes:
+        rows.append(against_numpy("single", dtype, n, n, "thin", 1, None, effort))
+        seconds = rows[-1]["seconds"]
+        more = seconds["auto"]["p50"] - seconds["numpy"]["p50"]
+        rows[-1]["more_seconds"] = more
+        print(f"{'':30}auto takes {1e6 * more:+.1f} us (goal: at most {1e6 * SINGLE_ALLOWED:+.0f} us)")
+    return rows
+
+
+def goal(dtype: str, n: int) -> float:
+    """The ratio to reach with square matrices of size n; 1 where none is set."""
+    real = {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+    reach = dict(zip(SIZES, GOALS[real], strict=True)).get(n, 1.0)
+    return reach if real == dtype else reach * 2 / 3
+
+
+def against_numpy(
+    section: str, dtype: str, m: int, n: int, work: str, count: int, reach: float | None, effort: Effort
+) -> Row:
+    """Time one batch three ways and print a line; NumPy gets a part of a huge batch, scaled to the whole."""
+    a = random_batch(count, m, n, dtype)
+    options = WORK[work]
+    part = a[: numpy_share(a, options, effort.numpy_seconds)]
+    seconds = compare(
+        {
+            "numpy": lambda: np.linalg.svd(part, **options),
+            "jacobi": lambda: gpusvd.svd(a, driver="jacobi", **options),
+            "auto": lambda: gpusvd.svd(a, **options),
+        },
+        rounds=effort.rounds,
+    )
+    seconds["numpy"] = {p: time * count / len(part) for p, time in seconds["numpy"].items()}
+    ratio = {driver: seconds["numpy"]["p50"] / seconds[driver]["p50"] for driver in ("jacobi", "auto")}
+    row = {"section": section, "dtype": dtype, "m": m, "n": n, "work": work, "batch": count}
+    row |= {"numpy_batch": len(part), "seconds": seconds, "ratio": ratio, "goal": reach}
+    each = [f"{1e6 * seconds[name]['p50'] / count:11.3f}" for name in ("numpy", "jacobi", "auto")]
+    wanted = "" if reach is None else f"{reach:8.3g}x"
+    print(
+        f"{m:5} x {n:<5}{count:9}",
+        *each,
+        f"{ratio['jacobi']:8.3g}x {ratio['auto']:8.3g}x",
+        wanted,
+        flush=True,
+    )
+    return row
+
+
+def numpy_share(a: np.ndarray, options: dict[str, bool], seconds: float) -> int:
+    """How many of the matrices NumPy decomposes in so many seconds, 16 at least."""
+    sample = a[:16]
+    start = time.perf_counter()
+    np.linalg.svd(sample, **options)
+    each = (time.perf_counter() - start) / len(sample)
+    return min(len(a), max(16, math.ceil(seconds / each)))
+
+
+# What is printed
+
+
+def print_heading(title: str, dtype: str) -> None:
+    columns = "".join(f"{name + ' us':>12}" for name in ("numpy", "jacobi", "auto"))
+    print(f"\n{dtype}, {title}: microseconds a matrix, and times as fast as NumPy")
+    print(f"{'m x n':>10}{'batch':>11}{columns}{'jacobi':>10}{'auto':>10}{'goal':>10}")
+
+
+def print_table(rows: list[Row]) -> None:
+    """The ratios of square matrices, sizes across."""
+    for dtype in DTYPES:
+        for work in ("thin", "values"):
+            chosen = [r for r in rows if (r["section"], r["dtype"], r["work"]) == ("square", dtype, work)]
+            if not chosen:
+                continue
+            what = "with vectors" if work == "thin" else "values only"
+            print(f"\n{dtype}, square, {what}: times as fast as NumPy")
+            print(f"{'n':8}", *(f"{r['n']:7}" for r in chosen))
+            print(f"{'goal':8}", *(f"{r['goal']:6.3g}x" for r in chosen))
+            for driver in ("jacobi", "auto"):
+                print(f"{driver:8}", *(f"{r['ratio'][driver]:6.3g}x" for r in chosen))
+
+
+def print_misses(rows: list[Row]) -> None:
+    """Where driver="auto" does not reach its goal."""
+    misses = []
+    for r in rows:
+        where = f"{r['section']}, {r['dtype']}, {r['m']} x {r['n']}, {r['work']}, batch {r['batch']}"
+        if r["section"] == "single":
+            if r["more_seconds"] > SINGLE_ALLOWED:
+                misses.append(f"{where}: {1e6 * r['more_seconds']:+.1f} us")
+        elif r["ratio"]["auto"] < r["goal"] * (NOISE if r["goal"] == 1 else 1):
+            misses.append(f"{where}: {r['ratio']['auto']:.3g}x of {r['goal']:.3g}x")
+    print(f"\nauto misses {len(misses)} of {len(rows)} goals")
+    for miss in misses:
+        print(f"  {miss}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""What a first use costs: import, first calls with an empty cache and a filled one, memory while it runs."""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import gpusvd
+from benchmarks.measure import DTYPES, print_provenance, provenance, random_batch, save
+
+ROOT = Path(__file__).parents[1]
+IMPORT = "import time; t = time.perf_counter(); import gpusvd; print(time.perf_counter() - t)"
+SHAPES = ((64, 8, 8), (4, 64, 64))  # of the two kernels; the second call compiles only what is its own
+INPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "as it is": lambda a: a,
+    "transposed": lambda a: a.mT,
+    "integer": lambda a: (a * 1000).astype(np.int32),
+    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.first_use", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one dtype, small batches, nothing saved")
+    quick = parser.parse_args().quick
+    ran_on = provenance()
+    print_provenance(ran_on)
+    rows = [import_time(), *(first_calls(dtype) for dtype in (DTYPES[:1] if quick else DTYPES))]
+    if sys.platform == "linux":
+        rows += memory_rows(megabytes=4 if quick else 128)
+    else:
+        print("\nMemory is measured on Linux only.")
+    if not quick:
+        save("first_use", ran_on, rows)
+
+
+def import_time() -> dict[str, Any]:
+    seconds = statistics.median(fresh(IMPORT, os.environ) for _ in range(5))
+    print(f"\nimport gpusvd: {seconds:.3f} s, median of 5 (goal: 0.25 s)")
+    return {"what": "import", "seconds": seconds}
+
+
+def first_calls(dtype: str) -> dict[str, Any]:
+    """Seconds of the first calls, in a process that finds no cache and in the one after it."""
+    code = f"from benchmarks.first_use import time_first_calls; print(time_first_calls({dtype!r}))"
+    with tempfile.TemporaryDirectory() as folder:
+        places = dict.fromkeys(("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"), folder)
+        cold, warm = (fresh(code, os.environ | places) for _ in range(2))
+    for name, seconds, goal in (("empty", cold, 15), ("filled", warm, 1.5)):
+        each = ", then ".join(f"{s:.2f} s at {m} x {n}" for s, (_, m, n) in zip(seconds, SHAPES, strict=True))
+        print(f"{dtype}, first call, {name} cache: {each} (goal: {goal} s)")
+    return {"what": "first call", "dtype": dtype, "shapes": SHAPES, "cold": cold, "warm": warm}
+
+
+def memory_rows(megabytes: float) -> list[dict[str, Any]]:
+    rows = []
+    print(f"\nMemory beyond input and outputs, input of {megabytes} MB (goal: 32 MiB)")
+    for m, n in ((8, 8), (64, 64), (256, 256)):
+        for name in INPUTS:
+            call = f"extra_memory({m}, {n}, {name!r}, {megabytes})"
+            code = f"from benchmarks.first_use import extra_memory; print({call})"
+            mebibytes = fresh(code, os.environ) / 2**20
+            rows.append({"what": "memory", "m": m, "n": n, "input": name, "mebibytes": mebibytes})
+            print(f"{m:5} x {n:<5}{name:12}{mebibytes:8.1f} MiB", flush=True)
+    return rows
+
+
+def fresh(code: str, environment: Any) -> Any:
+    """What a new process that runs `code` prints last, as JSON."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+# Run in the new process
+
+
+def time_first_calls(dtype: str) -> list[float]:
+    seconds = []
+    for shape in SHAPES:
+        a = random_batch(*shape, dtype)
+        start = time.perf_counter()
+        gpusvd.svd(a, full_matrices=False, driver="jacobi")
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def extra_memory(m: int, n: int, name: str, megabytes: float) -> int:
+    """Bytes that a call adds at its highest, into outputs that are there and after a first call."""
+    count = int(megabytes * 1e6 / (4 * m * n))
+    a = INPUTS[name](random_batch(count, m, n, "float32"))
+    small = gpusvd.svd(a[:64], full_matrices=False, driver="jacobi")
+    out = tuple(np.ones((count, *factor.shape[1:]), factor.dtype) for factor in small)
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
+    before = status("VmRSS")
+    gpusvd.svd(a, full_matrices=False, driver="jacobi", out=out)
+    return status("VmHWM") - before
+
+
+def status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What the benchmarks share: random batches, timing by turns, provenance, results on disk."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+import gpusvd
+from gpusvd._measure import by_turns, machine
+
+HERE = Path(__file__).parent
+DTYPES = ("float32", "float64", "complex64", "complex128")
+WORK = {
+    "thin": {"full_matrices": False},
+    "full": {"full_matrices": True},
+    "values": {"compute_uv": False},
+    "hermitian": {"hermitian": True},
+    "hermitian values": {"hermitian": True, "compute_uv": False},
+}
+
+
+def random_batch(count: int, m: int, n: int, dtype: str, *, hermitian: bool = False) -> np.ndarray:
+    """Standard normal matrices (count, m, n), the same in every run."""
+    rng = np.random.default_rng([count, m, n])
+    a = rng.standard_normal((count, m, n), np.float32)
+    if np.dtype(dtype).kind == "c":
+        a = a + 1j * rng.standard_normal((count, m, n), np.float32)
+    if hermitian:
+        a = a + a.conj().mT
+    return a.astype(dtype)
+
+
+def count_filling(megabytes: float, m: int, n: int, dtype: str, work: str) -> int:
+    """How many matrices fill so much memory; ten times as much where full_matrices makes results larger."""
+    size = m * n * np.dtype(dtype).itemsize
+    results = (m * m + n * n) * np.dtype(dtype).itemsize if work == "full" else 0
+    return max(1, int(megabytes * 1e6 / max(size, results / 10)))
+
+
+def compare(
+    calls: Mapping[str, Callable[[], object]], *, rounds: int, at_least: float = 0.002
+) -> dict[str, dict[str, float]]:
+    """Seconds of each call, measured by turns: their 20th, 50th and 80th percentile.
+
+    Each turn repeats a call for at least so many seconds. What is done once, as compiling, is not counted.
+    """
+    loops, repeats = {}, {}
+    for name, call in calls.items():
+        call()
+        start = time.perf_counter()
+        call()
+        repeats[name] = max(1, math.ceil(at_least / (time.perf_counter() - start)))
+        loops[name] = repeated(call, repeats[name])
+    return {
+        name: {f"p{p}": float(np.percentile(times, p)) / repeats[name] for p in (20, 50, 80)}
+        for name, times in by_turns(loops, rounds=rounds).items()
+    }
+
+
+def repeated(call: Callable[[], object], times: int) -> Callable[[], None]:
+    def loop() -> None:
+        for _ in range(times):
+            call()
+
+    return loop
+
+
+def provenance() -> dict[str, object]:
+    """Everything one needs to know to measure the same again, and to doubt what was measured."""
+    return {
+        "command": " ".join(sys.orig_argv[1:]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": git("describe", "--always", "--dirty", "--abbrev=12"),
+        "gpusvd": gpusvd.__version__,
+        **machine(),
+        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "environment": {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")},
+    }
+
+
+def git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(HERE), *arguments], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def print_provenance(ran_on: Mapping[str, object]) -> None:
+    for name, value in ran_on.items():
+        print(f"{name:12}{value}")
+
+
+def save(name: str, ran_on: Mapping[str, object], rows: list[dict[str, object]]) -> None:
+    """Write a run under results/, named by what ran, the day and the commit, a row of JSON a line."""
+    day = str(ran_on["date"])[:10]
+    path = HERE / "results" / f"{name}-{day}-{ran_on['commit']}.json"
+    path.parent.mkdir(exist_ok=True)
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    path.write_text(f'{{"provenance": {json.dumps(ran_on, indent=1)},\n"rows": [\n{lines}\n]}}\n')
+    print(f"\nSaved as {path}")
