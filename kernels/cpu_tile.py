@@ -32,12 +32,13 @@ from .lanes import (
     one,
     power_of_two,
     put,
+    rounding,
     scale,
     select,
     small_square,
     store,
 )
-from .qr import adjoint_triangle, pivoted_qr, reflect, scale_columns
+from .qr import adjoint_triangle, pivoted_qr, reflect, reflect_four, scale_columns
 from .rotation import exponent_gap as _exponent_gap
 from .rotation import held as _held
 from .rotation import needs_another_sweep as _needs_another_sweep
@@ -45,6 +46,7 @@ from .rotation import rotation as _rotation
 from .rotation import shrink as _shrink
 
 MAX_SWEEPS = 30
+BLOCK = 4  # columns that go through the reflectors, or in and out of memory, together
 
 jit = njit(error_model="numpy")
 exponent_gap, held, needs_another_sweep = jit(_exponent_gap), jit(_held), jit(_needs_another_sweep)
@@ -220,12 +222,13 @@ def sweep(stack, n, rows, stride, alive, tol2, eps, length2, scales, rests, expo
 
 
 @jit
-def orthogonalise(stack, n, rows, stride, eps, length2, scales, rests, exponents, report, cancel):
+def orthogonalise(stack, n, rows, stride, length2, scales, rests, exponents, report):
     """Sweep until every lane has converged; returns those that have.
 
     Report: groups 2 and 3, the number of sweeps and the largest remaining cosine; 0 and 1 are scratch.
     """
-    tol2 = n * eps * eps / 4
+    eps = rounding(stack)
+    tol2 = n * eps * eps
     count, left = fill(length2, 0.0), fill(length2, 0.0)
     alive = count == 0.0
     for _ in range(MAX_SWEEPS):
@@ -237,7 +240,7 @@ def orthogonalise(stack, n, rows, stride, eps, length2, scales, rests, exponents
         count = select(alive, count + 1.0, count)
         left = select(alive, math.sqrt(select(ahead < cos2, ahead, cos2)), left)
         alive = alive & (cos2 > tol2) & needs_another_sweep(n, cos2, sin2, tol2)
-        if cancel[0] or not any_lane(alive):
+        if not any_lane(alive):
             break
     store(report, 2, count)
     store(report, 3, left)
@@ -245,14 +248,15 @@ def orthogonalise(stack, n, rows, stride, eps, length2, scales, rests, exponents
 
 
 @jit
-def pack(a, first, count, tile, m, n, adjoint):
-    """Columns of groups from `count` matrices; lanes beyond the last repeat it."""
-    for lane in range(lane_count(tile)):
-        b = first + min(lane, count - 1)
-        for j in range(n):
+def pack(a, first, count, factor, m, n, adjoint):
+    """Columns of groups from `count` matrices, a block of columns at a time; lanes beyond the last repeat it."""
+    for start in range(0, n, BLOCK):
+        for lane in range(lane_count(factor)):
+            b = first + min(lane, count - 1)
             for i in range(m):
-                entry = a[b, i, j]
-                put(tile, j * m + i, lane, conjugate(entry) if adjoint else entry)
+                for j in range(start, min(start + BLOCK, n)):
+                    entry = a[b, i, j]
+                    put(factor, j * m + i, lane, conjugate(entry) if adjoint else entry)
 
 
 @jit
@@ -336,41 +340,52 @@ def remove_component(stack, unit, x, n, lane):
 
 
 @jit
-def apply_reflectors(factor, m, n, betas, column):
-    """column <- H_1 ... H_n column."""
+def apply_reflectors(factor, m, n, betas, columns, count):
+    """columns <- H_1 ... H_n columns."""
     for j in range(n - 1, -1, -1):
-        reflect(factor, j * m, column, 0, load(betas, j), j, m)
+        beta = load(betas, j)
+        if count == BLOCK:
+            reflect_four(factor, j * m, columns, 0, m, beta, j, m)
+        else:
+            for k in range(count):
+                reflect(factor, j * m, columns, k * m, beta, j, m)
 
 
 @jit
-def unpack_left(factor, m, n, betas, stack, stride, scales, ranks, column, left, first, count, adjoint):
-    """The columns of Q [W 0; 0 I] to `left`, in order."""
-    for k in range(left.shape[2]):
-        if k < n:
-            root = load(scales, k)
-            for i in range(n):
-                store(column, i, load(stack, k * stride + n + i) * root)
-        for i in range(n if k < n else 0, m):
-            store(column, i, load(factor, 0) * 0.0)
-        if k >= n:
-            store(column, k, one(load(factor, 0)))
-        apply_reflectors(factor, m, n, betas, column)
-        for lane in range(count):
-            place = int(get(ranks, k, lane)) if k < n else k
+def unpack_left(factor, m, n, betas, stack, stride, scales, ranks, columns, left, first, count, adjoint):
+    """The columns of Q [W 0; 0 I] to `left`, in order, a block of columns at a time."""
+    nothing = load(factor, 0) * 0.0
+    for start in range(0, left.shape[2], BLOCK):
+        block = min(BLOCK, left.shape[2] - start)
+        for c in range(block):
+            k = start + c
             for i in range(m):
-                entry = get(column, i, lane)
-                left[first + lane, i, place] = conjugate(entry) if adjoint else entry
+                if k >= n or i >= n:
+                    store(columns, c * m + i, nothing)
+                else:
+                    store(columns, c * m + i, load(stack, k * stride + n + i) * load(scales, k))
+            if k >= n:
+                store(columns, c * m + k, one(nothing))
+        apply_reflectors(factor, m, n, betas, columns, block)
+        for lane in range(count):
+            for c in range(block):
+                place = int(get(ranks, start + c, lane)) if start + c < n else start + c
+                for i in range(m):
+                    entry = get(columns, c * m + i, lane)
+                    left[first + lane, i, place] = conjugate(entry) if adjoint else entry
 
 
 @jit
 def unpack_right(n, stack, stride, permutation, ranks, right, first, count, adjoint):
-    """The columns of P X to `right`, in order."""
-    for j in range(n):
+    """The columns of P X to `right`, in order, a block of columns at a time."""
+    for start in range(0, n, BLOCK):
         for lane in range(count):
-            place = int(get(ranks, j, lane))
-            for i in range(n):
-                entry = get(stack, j * stride + i, lane)
-                right[first + lane, int(get(permutation, i, lane)), place] = entry if adjoint else conjugate(entry)
+            for j in range(start, min(start + BLOCK, n)):
+                place = int(get(ranks, j, lane))
+                for i in range(n):
+                    entry = get(stack, j * stride + i, lane)
+                    row = int(get(permutation, i, lane))
+                    right[first + lane, row, place] = entry if adjoint else conjugate(entry)
 
 
 @jit
@@ -381,24 +396,24 @@ def fill_matrix(out, value):
 
 
 @jit
-def section(array, k, n):
-    """The k-th run of n groups."""
-    size = n * lane_count(array)
-    return array[k * size : (k + 1) * size]
+def section(array, first, count):
+    """A run of groups."""
+    lanes = lane_count(array)
+    return array[first * lanes : (first + count) * lanes]
 
 
 @jit
-def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, eps, factor, stack, column, reals, cancel):
+def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, groups, reals):
     """Decompose up to one tile of matrices, `a[first : first + count]`."""
     m, n = a.shape[1], a.shape[2]
     rows = 2 * n if vectors else n
     stride = rows | 1
-    exponents, permutation, betas = section(reals, 0, n), section(reals, 1, n), section(reals, 2, n)
-    norms, shifts, keys = section(reals, 3, n), section(reals, 4, n), section(reals, 5, n)
-    row_exponents, length2 = section(reals, 6, n), section(reals, 7, n)
-    scales, rests = section(reals, 8, n), section(reals, 9, n)
-    sigma, ranks = section(reals, 10, n), section(reals, 11, n)
-    report = reals[12 * n * lane_count(reals) :]
+    factor, stack, columns = section(groups, 0, m * n), section(groups, m * n, n * stride), section(groups, m * n + n * stride, BLOCK * m)
+    exponents, permutation, betas = section(reals, 0, n), section(reals, n, n), section(reals, 2 * n, n)
+    norms, shifts, keys = section(reals, 3 * n, n), section(reals, 4 * n, n), section(reals, 5 * n, n)
+    row_exponents, length2 = section(reals, 6 * n, n), section(reals, 7 * n, n)
+    scales, rests = section(reals, 8 * n, n), section(reals, 9 * n, n)
+    sigma, ranks, report = section(reals, 10 * n, n), section(reals, 11 * n, n), section(reals, 12 * n, 4)
 
     pack(a, first, count, factor, m, n, adjoint)
     bad = scale_columns(factor, m, n, exponents)
@@ -411,7 +426,7 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
             for i in range(n):
                 store(stack, j * stride + n + i, load(stack, j * stride) * 0.0)
             store(stack, j * stride + n + j, one(load(stack, j * stride)))
-    done = orthogonalise(stack, n, rows, stride, eps, length2, scales, rests, row_exponents, report, cancel)
+    done = orthogonalise(stack, n, rows, stride, length2, scales, rests, row_exponents, report)
     zero = finish_columns(stack, n, stride, length2, scales, rests, row_exponents, sigma)
     rank_columns(sigma, ranks, n)
     if vectors:
@@ -421,7 +436,7 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
             for lane in range(count):
                 if get(norms, 0, lane) > 0.0:
                     complete_basis(stack, n, stride, length2, shifts, lane)
-        unpack_left(factor, m, n, betas, stack, stride, scales, ranks, column, left, first, count, adjoint)
+        unpack_left(factor, m, n, betas, stack, stride, scales, ranks, columns, left, first, count, adjoint)
         unpack_right(n, stack, stride, permutation, ranks, right, first, count, adjoint)
     store(report, 0, select(bad, 1.0, fill(report, 0.0)))
     store(report, 1, select(done, 1.0, fill(report, 0.0)))
@@ -441,20 +456,17 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
                 fill_matrix(right[b], math.nan)
 
 
-def svd_tiles(a, left, s, right, converged, sweeps, off, adjoint, vectors, eps, factor, stack, column, reals, cancel):
+def svd_tiles(a, left, s, right, converged, sweeps, off, adjoint, vectors, groups, reals):
     """Thin or full SVD of a batch of matrices with m >= n >= 1, a tile at a time.
 
     a : (batch, m, n), any strides. For wide matrices their transposes, with `adjoint` true: then the conjugates are decomposed.
     left, s, right : (batch, m, n or m), (batch, n), (batch, n, n); `left` holds U and `right` conj(V), or for `adjoint`
         conj(U) and V; with `vectors` false neither is touched. Columns in descending order of s.
     converged, sweeps, off : (batch,); what happened to each matrix.
-    eps : half the distance from one to the next number.
-    factor, stack, column, reals : workspace of m n, n (2 n | 1) or n (n | 1), m and 12 n + 4 groups.
-    cancel : one number; not zero asks to leave as soon as may be.
+    groups, reals : workspace, aligned to a group, of m n + n (2 n | 1) + 4 m groups, with n (n | 1) in the middle without
+        vectors, and of 12 n + 4 groups of real numbers.
     """
-    width = lane_count(factor)
-    for first in range(0, a.shape[0], width):
-        if cancel[0]:
-            return
-        count = min(width, a.shape[0] - first)
-        solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, eps, factor, stack, column, reals, cancel)
+    lanes = lane_count(groups)
+    for first in range(0, a.shape[0], lanes):
+        count = min(lanes, a.shape[0] - first)
+        solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, groups, reals)

@@ -572,6 +572,17 @@ def _lane_count(array):
     return lambda array: width
 
 
+def rounding(array):
+    """Half the distance from one to the next number, in the precision of an array."""
+    return 2.0**-53
+
+
+@overload(rounding)
+def _rounding(array):
+    unit = 2.0**-24 if group_of(array).dtype == types.float32 else 2.0**-53
+    return lambda array: unit
+
+
 @intrinsic
 def load(typingctx, array, index):
     """The group number `index` of a one-dimensional array."""

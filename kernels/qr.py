@@ -139,9 +139,15 @@ def pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
         pivot_column(factor, m, n, j, exponents, permutation, norms, shifts, keys)
         make_reflector(factor, m, j, norms, shifts, betas)
         beta = load(betas, j)
-        for q in range(j + 1, n):
-            total = reflect(factor, j * m, factor, q * m, beta, j, m)
-            remaining_norm(factor, m, q, j + 1, total, exponents, norms, shifts, keys)
+        q = j + 1
+        while q + 4 <= n:
+            totals = reflect_four(factor, j * m, factor, q * m, m, beta, j, m)
+            for k in range(4):
+                remaining_norm(factor, m, q + k, j + 1, totals[k], exponents, norms, shifts, keys)
+            q += 4
+        for k in range(q, n):
+            total = reflect(factor, j * m, factor, k * m, beta, j, m)
+            remaining_norm(factor, m, k, j + 1, total, exponents, norms, shifts, keys)
 
 
 @njit(error_model="numpy")
@@ -162,6 +168,34 @@ def reflect(factor, v, target, x, beta, j, m):
         store(target, x + i, entry)
         total = total + abs2(entry)
     return total
+
+
+@njit(error_model="numpy")
+def reflect_four(factor, v, target, x, stride, beta, j, m):
+    """`reflect` on the columns that begin at x, x + stride, ...: v is read once for four, and no sum waits for another."""
+    x0, x1, x2, x3 = x, x + stride, x + 2 * stride, x + 3 * stride
+    f0, f1, f2, f3 = load(target, x0 + j), load(target, x1 + j), load(target, x2 + j), load(target, x3 + j)
+    w0, w1, w2, w3 = f0, f1, f2, f3
+    for i in range(j + 1, m):
+        vi = load(factor, v + i)
+        w0, w1 = w0 + dot(vi, load(target, x0 + i)), w1 + dot(vi, load(target, x1 + i))
+        w2, w3 = w2 + dot(vi, load(target, x2 + i)), w3 + dot(vi, load(target, x3 + i))
+    w0, w1, w2, w3 = w0 * beta, w1 * beta, w2 * beta, w3 * beta
+    store(target, x0 + j, f0 - w0)
+    store(target, x1 + j, f1 - w1)
+    store(target, x2 + j, f2 - w2)
+    store(target, x3 + j, f3 - w3)
+    t0 = t1 = t2 = t3 = beta * 0.0
+    for i in range(j + 1, m):
+        vi = load(factor, v + i)
+        e0, e1 = load(target, x0 + i) - vi * w0, load(target, x1 + i) - vi * w1
+        e2, e3 = load(target, x2 + i) - vi * w2, load(target, x3 + i) - vi * w3
+        store(target, x0 + i, e0)
+        store(target, x1 + i, e1)
+        store(target, x2 + i, e2)
+        store(target, x3 + i, e3)
+        t0, t1, t2, t3 = t0 + abs2(e0), t1 + abs2(e1), t2 + abs2(e2), t3 + abs2(e3)
+    return t0, t1, t2, t3
 
 
 @njit(error_model="numpy")
