@@ -86,7 +86,9 @@ def _check_target(array: Any, expected: Expected) -> None:
         raise TypeError(f"{name} in out has dtype {array.dtype}, expected {dtype}")
     if not array.flags.writeable:
         raise ValueError(f"{name} in out is read-only, expected a writable array")
-    if any(stride == 0 and length > 1 for stride, length in zip(array.strides, shape, strict=True)):
+    if array.size and any(
+        stride == 0 and length > 1 for stride, length in zip(array.strides, shape, strict=True)
+    ):
         raise ValueError(
             f"{name} in out has strides {array.strides}, expected elements that do not share memory"
         )

@@ -108,7 +108,7 @@ def explain(
     LinAlgError
         If the shape has less than two dimensions, or is not square for `hermitian`.
     TypeError, ValueError
-        For a dtype, driver or number of threads that `svd` refuses.
+        For a dtype, driver or number of threads that `svd` refuses, and for no shape at all.
 
     Examples
     --------
@@ -125,6 +125,8 @@ def explain(
     why         LAPACK is the faster one for 500 x 500 float32 at any batch
     """
     lengths = tuple(operator.index(length) for length in shape)
+    if min(lengths, default=0) < 0:
+        raise ValueError(f"shape {lengths} has a negative length")
     check_dimensions(lengths, hermitian)
     factors = factor_dtype(np.dtype(dtype))
     check_driver(driver)

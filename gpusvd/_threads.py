@@ -23,17 +23,21 @@ def for_each(task: Callable[[Piece], object], pieces: Sequence[Piece], threads: 
     """Call ``task(piece)`` for every piece, on up to `threads` threads, the caller's among them.
 
     The pool lives as long as the call: nothing to share between callers, nothing to survive a fork. The
-    caller works too, so Ctrl-C reaches it between two pieces on every platform; the rest is then dropped.
+    caller works too, so Ctrl-C reaches it between two pieces on every platform; the rest is then dropped, as it is
+    at any error.
     """
     pending = deque(pieces)
 
     def work() -> None:
-        while pending:
-            try:
-                piece = pending.popleft()
-            except IndexError:
-                return
-            task(piece)
+        try:
+            while pending:
+                try:
+                    piece = pending.popleft()
+                except IndexError:  # another thread was quicker
+                    return
+                task(piece)
+        finally:
+            pending.clear()
 
     helpers = min(threads, len(pieces)) - 1
     if helpers < 1:
@@ -41,9 +45,6 @@ def for_each(task: Callable[[Piece], object], pieces: Sequence[Piece], threads: 
         return
     with ThreadPoolExecutor(helpers) as pool:
         futures = [pool.submit(work) for _ in range(helpers)]
-        try:
-            work()
-            for future in futures:
-                future.result()
-        finally:
-            pending.clear()
+        work()
+        for future in futures:
+            future.result()

@@ -50,7 +50,7 @@ def decompose(
 
     def solve(piece: range) -> None:
         index = _index(piece, batch)
-        with np.errstate(over="ignore"):  # a singular value may be too large for float32 or float16
+        with np.errstate(all="ignore"):  # singular values may not fit into float32 or float16
             for target, factor in zip(targets, _factors(a[index], full_matrices, hermitian), strict=True):
                 target[index] = factor
         info.converged[index] = np.isfinite(s[index][..., 0])

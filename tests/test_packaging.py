@@ -1,0 +1,81 @@
+"""What is installed, what importing it costs, and what imports what."""
+
+import ast
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gpusvd
+from gpusvd import kernels
+
+KERNELS = sorted(Path(kernels.__file__).parent.glob("*.py"))
+
+
+def run(code, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    return done.stdout.split()
+
+
+def test_import_is_quick_and_light():
+    code = """
+import sys, time
+begin = time.perf_counter()
+import gpusvd
+print(time.perf_counter() - begin)
+print(*sys.modules)
+"""
+    times, modules = zip(
+        *((float(out[0]), set(out[1:])) for out in (run(code) for _ in range(5))), strict=True
+    )
+    assert min(times) < 0.25
+    assert not modules[0] & {"numba", "llvmlite", "cupy", "matplotlib", "PIL"}
+
+
+def test_neither_lapack_nor_explain_need_numba():
+    code = """
+import sys, gpusvd
+gpusvd.svd([[1, 2], [3, 4]], driver="vendor")
+gpusvd.svd([[1, 2], [3, 4]])
+gpusvd.explain((100, 8, 8))
+print("numba" in sys.modules)
+"""
+    assert run(code) == ["False"]
+
+
+def imported(path):
+    """The modules that a kernel imports, other kernels as '.'."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." if node.level == 1 else "." * node.level + (node.module or "")
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.name)
+def test_kernels_import_math_numba_and_each_other(path):
+    allowed = {".", "math", "numba"} | ({"llvmlite", "operator"} if path.name == "lanes.py" else set())
+    assert {name.split(".")[0] or "." for name in imported(path)} <= allowed
+
+
+def test_there_are_kernels():
+    assert len(KERNELS) > 1
+
+
+def test_metadata():
+    assert importlib.metadata.version("gpusvd") == gpusvd.__version__
+    names = {entry.name: entry.value for entry in importlib.metadata.entry_points(group="console_scripts")}
+    assert names["gpusvd"] == "gpusvd.__main__:main"
+    base = [line for line in importlib.metadata.requires("gpusvd") if "extra ==" not in line]
+    assert sorted(line.split(">")[0] for line in base) == ["numba", "numpy"]
+    assert Path(gpusvd.__file__).with_name("py.typed").exists()
