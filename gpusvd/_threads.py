@@ -23,7 +23,7 @@ def for_each(task: Callable[[Piece], object], pieces: Sequence[Piece], threads: 
     """Call ``task(piece)`` for every piece, on up to `threads` threads, the caller's among them.
 
     The pool lives as long as the call: nothing to share between callers, nothing to survive a fork. The
-    caller works too, so Ctrl-C reaches it between two pieces on every platform; the rest is then dropped, as it is
+    caller works too, so Ctrl-C reaches it between two pieces on every platform; the rest is then dropped, as
     at any error.
     """
     pending = deque(pieces)

@@ -81,7 +81,7 @@ def _index(piece: range, batch: tuple[int, ...]) -> Any:
 
 def _factors(block: Array, full_matrices: bool | None, hermitian: bool) -> Sequence[Array]:
     """Return NumPy's factors of a block, NaN for a matrix that is not finite or failed."""
-    if block.dtype == np.float16:
+    if block.dtype.char == "e":
         block = block.astype(np.float32)
     finite = np.isfinite(np.tril(block) if hermitian else block)
     if finite.all():

@@ -8,8 +8,8 @@ import pytest
 import gpusvd
 from tests import measures
 
-SHAPES = [(4, 4), (7, 3), (3, 7), (1, 1), (1, 5), (50, 50), (60, 49)]
-BATCHES = [(), (1,), (5,), (2, 3), (2, 1, 2)]
+SHAPES = [(4, 4), (7, 3), (3, 7), (1, 5), (60, 49)]
+BATCHES = [(), (1,), (2, 1, 3)]
 INTEGERS = "?bBhHiIlLqQ"
 EMPTY = [
     (0, 3),
