@@ -31,6 +31,7 @@ GOALS = {
 }
 RECTANGLES = ((64, 8), (8, 64), (1000, 3))
 SWEEP_SIZES = (2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 100, 128, 256, 512)
+SWEEP_RECTANGLES = ((20, 5), (5, 20), (64, 8), (100, 33), (512, 2), (2, 512), (512, 64), (200, 100))
 SWEEP_BATCHES = (16, 100, 1000, 10_000, 100_000, 1_000_000)
 NOISE = 0.95  # a ratio above this is not called slower
 SINGLE_ALLOWED = 15e-6  # seconds more than NumPy's, for a single matrix
@@ -46,9 +47,12 @@ class Effort(NamedTuple):
     sweep_megabytes: float  # of the largest batch in the sweep
     numpy_seconds: float  # of a huge batch NumPy gets as many matrices as take it this long
 
+    def briefer(self) -> "Effort":
+        return self._replace(rounds=max(3, self.rounds - 2), numpy_seconds=self.numpy_seconds / 5)
 
-FULL = Effort(rounds=7, megabytes=10, sweep_megabytes=32, numpy_seconds=0.25)
-QUICK = Effort(rounds=3, megabytes=0.5, sweep_megabytes=0.5, numpy_seconds=0.02)
+
+FULL = Effort(rounds=7, megabytes=10, sweep_megabytes=16, numpy_seconds=0.25)
+QUICK = Effort(rounds=3, megabytes=0.5, sweep_megabytes=0.1, numpy_seconds=0.02)
 
 
 def main() -> None:
@@ -68,7 +72,8 @@ def main() -> None:
         rows += squares(dtype, arguments.sizes or SIZES, effort)
         if not arguments.sizes:
             rows += rectangles(dtype, effort)
-        rows += sweep(dtype, arguments.sizes or SWEEP_SIZES, effort)
+        rectangular = () if arguments.sizes else SWEEP_RECTANGLES
+        rows += sweep(dtype, arguments.sizes or SWEEP_SIZES, rectangular, effort.briefer())
         rows += singles(dtype, arguments.sizes or SIZES, effort)
     print_table(rows)
     print_misses(rows)
@@ -99,14 +104,19 @@ def rectangles(dtype: str, effort: Effort) -> list[Row]:
     return rows
 
 
-def sweep(dtype: str, sizes: Sequence[int], effort: Effort) -> list[Row]:
+def sweep(
+    dtype: str, sizes: Sequence[int], rectangles: Sequence[tuple[int, int]], effort: Effort
+) -> list[Row]:
+    """Batches from small to huge: driver="auto" is to be nowhere slower than NumPy."""
     rows = []
-    print_heading("sweep of batches, thin", dtype)
-    for n in sizes:
-        largest = max(SWEEP_BATCHES[0], count_filling(effort.sweep_megabytes, n, n, dtype, "thin"))
+    shapes = [(work, n, n) for work in ("thin", "values") for n in sizes]
+    shapes += [(work, m, n) for work in ("thin", "full", "values") for m, n in rectangles]
+    print_heading("sweep of batches", dtype)
+    for work, m, n in shapes:
+        largest = max(SWEEP_BATCHES[0], count_filling(effort.sweep_megabytes, m, n, dtype, work))
         for count in SWEEP_BATCHES:
             if count <= largest:
-                rows.append(against_numpy("sweep", dtype, n, n, "thin", count, 1.0, effort))
+                rows.append(against_numpy("sweep", dtype, m, n, work, count, 1.0, effort))
     return rows
 
 
@@ -118,7 +128,7 @@ def singles(dtype: str, sizes: Sequence[int], effort: Effort) -> list[Row]:
         seconds = rows[-1]["seconds"]
         more = seconds["auto"]["p50"] - seconds["numpy"]["p50"]
         rows[-1]["more_seconds"] = more
-        print(f"{'':30}auto takes {1e6 * more:+.1f} us (goal: at most {1e6 * SINGLE_ALLOWED:+.0f} us)")
+        print(f"{'':27}auto takes {1e6 * more:+.1f} us (goal: at most {1e6 * SINGLE_ALLOWED:+.0f} us)")
     return rows
 
 
@@ -148,13 +158,10 @@ def against_numpy(
     ratio = {driver: seconds["numpy"]["p50"] / seconds[driver]["p50"] for driver in ("jacobi", "auto")}
     row = {"section": section, "dtype": dtype, "m": m, "n": n, "work": work, "batch": count}
     row |= {"numpy_batch": len(part), "seconds": seconds, "ratio": ratio, "goal": reach}
-    each = [f"{1e6 * seconds[name]['p50'] / count:11.3f}" for name in ("numpy", "jacobi", "auto")]
+    each = " ".join(f"{1e6 * seconds[name]['p50'] / count:11.3f}" for name in seconds)
     wanted = "" if reach is None else f"{reach:8.3g}x"
     print(
-        f"{m:5} x {n:<5}{count:9}",
-        *each,
-        f"{ratio['jacobi']:8.3g}x {ratio['auto']:8.3g}x",
-        wanted,
+        f"{m:5} x {n:<5}{work:6}{count:8} {each}{ratio['jacobi']:9.3g}x{ratio['auto']:9.3g}x {wanted}",
         flush=True,
     )
     return row
@@ -175,7 +182,7 @@ def numpy_share(a: np.ndarray, options: dict[str, bool], seconds: float) -> int:
 def print_heading(title: str, dtype: str) -> None:
     columns = "".join(f"{name + ' us':>12}" for name in ("numpy", "jacobi", "auto"))
     print(f"\n{dtype}, {title}: microseconds a matrix, and times as fast as NumPy")
-    print(f"{'m x n':>10}{'batch':>11}{columns}{'jacobi':>10}{'auto':>10}{'goal':>10}")
+    print(f"{'m x n':>10}{'batch':>17}{columns}{'jacobi':>10}{'auto':>10}{'goal':>10}")
 
 
 def print_table(rows: list[Row]) -> None:
@@ -199,7 +206,7 @@ def print_misses(rows: list[Row]) -> None:
     for r in rows:
         where = f"{r['section']}, {r['dtype']}, {r['m']} x {r['n']}, {r['work']}, batch {r['batch']}"
         if r["section"] == "single":
-            if r["more_seconds"] > SINGLE_ALLOWED:
+            if r["more_seconds"] > SINGLE_ALLOWED and r["ratio"]["auto"] < NOISE:
                 misses.append(f"{where}: {1e6 * r['more_seconds']:+.1f} us")
         elif r["ratio"]["auto"] < r["goal"] * (NOISE if r["goal"] == 1 else 1):
             misses.append(f"{where}: {r['ratio']['auto']:.3g}x of {r['goal']:.3g}x")

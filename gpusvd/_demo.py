@@ -239,8 +239,8 @@ def check_truncations(truncations: list[Truncation], allowed: float) -> None:
     largest = float(np.max([t.difference for t in truncations]))
     if not largest <= allowed:
         raise DemoError(
-            f"Eckart-Young does not hold: the error of a patch is {largest:.1e} of its norm away from the one "
-            f"predicted, where rounding explains {allowed:.1e}",
+            f"Eckart-Young does not hold: the error of a patch is {largest:.1e} of its norm away from what "
+            f"is predicted, where rounding explains {allowed:.1e}",
             status=1,
         )
     print(
