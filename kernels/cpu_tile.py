@@ -39,6 +39,7 @@ from .lanes import (
     store,
 )
 from .qr import adjoint_triangle, pivoted_qr, reflect, reflect_four, scale_columns
+from .rotation import crossed as _crossed
 from .rotation import exponent_gap as _exponent_gap
 from .rotation import held as _held
 from .rotation import needs_another_sweep as _needs_another_sweep
@@ -49,8 +50,9 @@ MAX_SWEEPS = 30
 BLOCK = 4  # columns that go through the reflectors, or in and out of memory, together
 
 jit = njit(error_model="numpy")
-exponent_gap, held, needs_another_sweep = jit(_exponent_gap), jit(_held), jit(_needs_another_sweep)
-rotation, shrink = jit(_rotation), jit(_shrink)
+inlined = njit(error_model="numpy", inline="always")
+exponent_gap, held, needs_another_sweep = inlined(_exponent_gap), inlined(_held), inlined(_needs_another_sweep)
+crossed, rotation, shrink = inlined(_crossed), inlined(_rotation), inlined(_shrink)
 
 
 # How far a squared length may stray before its column is scaled back, and how much of it one rotation may cancel.
@@ -146,18 +148,21 @@ def rotate_pair(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales,
     a, b, aw, bw, active, lost = turn(p, q, gamma, alive, tol2, eps, length2, scales, rests, exponents, worst)
     if not any_lane(active):
         return
-    for i in range(n):
-        xi, yi = load(stack, x + i), load(stack, y + i)
-        store(stack, x + i, xi - a * yi)
-        store(stack, y + i, yi + b * xi)
-    for i in range(n, rows):
-        xi, yi = load(stack, x + i), load(stack, y + i)
-        store(stack, x + i, xi - aw * yi)
-        store(stack, y + i, yi + bw * xi)
+    apply_two(stack, 0, n, x, y, a, b)
+    apply_two(stack, n, rows, x, y, aw, bw)
     for j in (p, q):
         mask = active & strayed(length2, j, lost)
         if any_lane(mask):
             renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask)
+
+
+@jit
+def apply_two(stack, first, last, x, y, a, b):
+    """Rotate (x, y) on the given rows; x and y are where the columns begin."""
+    for i in range(first, last):
+        xi, yi = load(stack, x + i), load(stack, y + i)
+        store(stack, x + i, xi - a * yi)
+        store(stack, y + i, yi + b * xi)
 
 
 @jit
@@ -189,9 +194,8 @@ def rotate_four(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales,
         yu, xy, uv = yu + dot(y0, u0), xy + dot(x0, y0), uv + dot(u0, v0)
     a1, b1, aw1, bw1, on1, lost1 = turn(p, q, xu, alive, tol2, eps, length2, scales, rests, exponents, worst)
     a2, b2, aw2, bw2, on2, lost2 = turn(p + 1, q + 1, yv, alive, tol2, eps, length2, scales, rests, exponents, worst)
-    # x1 = x - a1 u, u1 = u + b1 x, y1 = y - a2 v, v1 = v + b2 y
-    xv1 = xv + b2 * xy - a1.conjugate() * (uv + b2 * yu.conjugate())
-    yu1 = yu + b1 * xy.conjugate() - a2.conjugate() * (uv.conjugate() + b1 * xv.conjugate())
+    xv1 = crossed(xv, yu, xy, uv, a1, b2)
+    yu1 = crossed(yu, xv, xy.conjugate(), uv.conjugate(), a2, b1)
     going = alive & ~(lost1 | lost2)
     a3, b3, aw3, bw3, on3, lost3 = turn(p, q + 1, xv1, going, tol2, eps, length2, scales, rests, exponents, worst)
     a4, b4, aw4, bw4, on4, lost4 = turn(p + 1, q, yu1, going, tol2, eps, length2, scales, rests, exponents, worst)
@@ -207,7 +211,7 @@ def rotate_four(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales,
             renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask)
 
 
-@jit
+@inlined
 def sweep(stack, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst):
     """Rotate every pair of columns once: within two neighbours, then these two against every later two."""
     for j in range(n):
@@ -221,7 +225,7 @@ def sweep(stack, n, rows, stride, alive, tol2, eps, length2, scales, rests, expo
             rotate_pair(stack, p + 1, n - 1, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst)
 
 
-@jit
+@inlined
 def orthogonalise(stack, n, rows, stride, length2, scales, rests, exponents, report):
     """Sweep until every lane has converged; returns those that have.
 
@@ -402,7 +406,7 @@ def section(array, first, count):
     return array[first * lanes : (first + count) * lanes]
 
 
-@jit
+@inlined
 def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, groups, reals):
     """Decompose up to one tile of matrices, `a[first : first + count]`."""
     m, n = a.shape[1], a.shape[2]

@@ -445,6 +445,8 @@ def log2_linear(x):
 
 @overload(log2_linear)
 def _log2_linear(x):
+    if isinstance(x, types.Float):
+        return log2_linear
     return lambda x: _bits_over_fraction(x)
 
 
@@ -455,8 +457,8 @@ def exponent(x):
 
 @overload(exponent)
 def _exponent(x):
-    if not isinstance(x, Lanes):
-        return None
+    if isinstance(x, types.Float):
+        return lambda x: math.frexp(x)[1]
 
     def implementation(x):
         normal = x * 18446744073709551616.0  # 2**64 lifts every subnormal double or float into the normal range
@@ -570,6 +572,85 @@ def lane_count(array):
 def _lane_count(array):
     width = group_of(array).width
     return lambda array: width
+
+
+def exchange_lanes(builder, x, distance):
+    """The vector whose lane i holds lane i ^ distance of x."""
+    order = [i ^ distance for i in range(x.type.count)]
+    return builder.shuffle_vector(x, x, ir.Constant(ir.VectorType(ir.IntType(32), x.type.count), order))
+
+
+def reduction(combine):
+    """An intrinsic that folds the lanes of a real group into one number, half onto half."""
+
+    @intrinsic
+    def reduce(typingctx, x):
+        def codegen(context, builder, signature, args):
+            total, distance = args[0], x.width // 2
+            while distance:
+                total = combine(builder, total, exchange_lanes(builder, total, distance))
+                distance //= 2
+            return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+        return x.dtype(x), codegen
+
+    return reduce
+
+
+_sum_lanes = reduction(lambda b, x, y: b.fadd(x, y, flags=FLAGS))
+max_lanes = reduction(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
+
+
+def sum_lanes(x):
+    """The sum over the lanes of a group."""
+    return x
+
+
+@overload(sum_lanes)
+def _sum_lanes_overload(x):
+    if isinstance(x, ComplexLanes):
+        return lambda x: complex(_sum_lanes(x.real), _sum_lanes(x.imag))
+    return lambda x: _sum_lanes(x)
+
+
+@intrinsic
+def _swap_neighbours(typingctx, x):
+    return x(x), lambda context, builder, signature, args: exchange_lanes(builder, args[0], 1)
+
+
+def swap_neighbours(x):
+    """Lanes 0 and 1 exchanged, 2 and 3, and so on."""
+    return x
+
+
+@overload(swap_neighbours)
+def _swap_neighbours_overload(x):
+    if isinstance(x, ComplexLanes):
+        return lambda x: complex_lanes(_swap_neighbours(x.real), _swap_neighbours(x.imag))
+    return lambda x: _swap_neighbours(x)
+
+
+@intrinsic
+def lane_numbers(typingctx, array):
+    """The real group 0, 1, 2, ... of the precision that an array holds."""
+    lanes = Lanes(getattr(array.dtype, "underlying_float", array.dtype))
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(llvm_type(lanes), [float(i) for i in range(lanes.width)])
+
+    return lanes(array), codegen
+
+
+def spread(array, value):
+    """The group with `value`, real or complex as the array is, in every lane."""
+    return value
+
+
+@overload(spread)
+def _spread(array, value):
+    if isinstance(array.dtype, types.Complex):
+        return lambda array, value: complex_lanes(fill(array, value.real), fill(array, value.imag))
+    return lambda array, value: fill(array, value)
 
 
 def rounding(array):

@@ -110,7 +110,16 @@ def make_reflector(factor, m, j, norms, shifts, betas):
     if any_lane(shift != 0.0):
         for i in range(j, m):
             store(factor, column + i, scale(load(factor, column + i), 0.0 - shift))
-    top = load(factor, column + j)
+    diagonal, inverse, beta = reflector(load(factor, column + j), total)
+    for i in range(j + 1, m):
+        store(factor, column + i, load(factor, column + i) * inverse)
+    store(betas, j, beta)
+    store(factor, column + j, scale(diagonal, shift))
+
+
+@njit(error_model="numpy")
+def reflector(top, total):
+    """The reflector of a column with this first entry and squared norm: the entry of R, what makes v of the rest, and beta."""
     head2 = abs2(top)
     length, head = math.sqrt(total), math.sqrt(head2)
     nonzero = total > 0.0
@@ -120,10 +129,8 @@ def make_reflector(factor, m, j, norms, shifts, betas):
     pivot = top + phase * length
     size2 = select(nonzero, abs2(pivot), 1.0)
     inverse = select(~nonzero, 0.0, pivot.conjugate() * (1.0 / size2))
-    for i in range(j + 1, m):
-        store(factor, column + i, load(factor, column + i) * inverse)
-    store(betas, j, select(nonzero, size2, 0.0) / select(nonzero, length * (length + head), 1.0))
-    store(factor, column + j, scale(phase * (0.0 - length), shift))
+    beta = select(nonzero, size2, 0.0) / select(nonzero, length * (length + head), 1.0)
+    return phase * (0.0 - length), inverse, beta
 
 
 @njit(error_model="numpy")

@@ -62,6 +62,14 @@ def rotation(alpha, beta, gamma, weight_p, weight_q, tol2, alive):
     return gamma.conjugate() * factor_p, gamma * factor_q, after_p, after_q, sin2, cos2, active
 
 
+def crossed(gamma, other, inner, outer, a, b):
+    """The inner product of columns x and v after x has met u, and v has met y.
+
+    From those before: gamma = xᴴv, other = yᴴu, inner = xᴴy, outer = uᴴv, with x <- x - a u and v <- v + b y.
+    """
+    return gamma + b * inner - a.conjugate() * (outer + b * other.conjugate())
+
+
 def held(length2, before, floor):
     """The updated squared length, kept positive where cancellation took all its digits."""
     return maximum(length2, before * floor)

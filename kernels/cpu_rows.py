@@ -1,0 +1,612 @@
+"""SIMD lanes along the rows of one matrix: the SVD for matrices too large for one a lane.
+
+The same pipeline, rotation and stopping rule as `cpu_tile`; here a column is a run of groups, row i in lane i mod W of its
+group i // W, padded with zeros. What there is a group a column (norms, scales, exponents) is here a number a column.
+
+Neighbouring columns form couples. In each round of a sweep disjoint pairs of couples meet (`schedule`); the rotations of a
+round are computed together, one pair of columns a lane, by the function that computes them for a lane a matrix, and
+applied four columns at a time. Columns that have met their tolerance are left alone.
+
+Workspace, in groups of which a column of m rows takes ceil(m / W): `factor` n columns, `stack` n columns of L over W (n even, or
+a zero column more), `columns` four of U, `pairs` 12 for the round; and of real numbers 12 vectors of n and 12 groups for the round.
+"""
+
+import math
+
+from numba import njit
+
+from .cpu_tile import BLOCK, LONG, MAX_SWEEPS, SHORT, apply_four, apply_two, crossed, fill_matrix, needs_another_sweep, section, strayed, turn
+from .lanes import (
+    abs2,
+    any_lane,
+    conjugate,
+    dot,
+    exponent,
+    fill,
+    get,
+    lane_count,
+    lane_numbers,
+    largest_part,
+    load,
+    log2_linear,
+    max_lanes,
+    maximum,
+    put,
+    rounding,
+    scale,
+    select,
+    small_square,
+    spread,
+    store,
+    sum_lanes,
+    swap_neighbours,
+)
+from .qr import LOWEST, reflector
+from .schedule import meeting as _meeting
+from .schedule import rounds as _rounds
+
+jit = njit(error_model="numpy")
+inlined = njit(error_model="numpy", inline="always")
+meeting, rounds = jit(_meeting), jit(_rounds)
+COUPLES = 12  # groups of scratch a round
+
+
+@jit
+def groups_of(rows, lanes):
+    return (rows + lanes - 1) // lanes
+
+
+@jit
+def pack_rows(a, b, factor, groups, adjoint):
+    """Columns of matrix b of the batch, padded with zeros."""
+    lanes = lane_count(factor)
+    m, n = a.shape[1], a.shape[2]
+    for j in range(n):
+        store(factor, j * groups + groups - 1, spread(factor, 0.0))
+    for i in range(m):
+        for j in range(n):
+            entry = a[b, i, j]
+            put(factor, j * groups + i // lanes, i % lanes, conjugate(entry) if adjoint else entry)
+
+
+@jit
+def largest_below(column, first, groups, row):
+    """The largest part of an entry in or below `row`; `first` is where the column begins."""
+    start = row // lane_count(column)
+    big = fill(column, 0.0)
+    if start < groups:
+        inside = lane_numbers(column) >= row % lane_count(column)
+        big = select(inside, largest_part(load(column, first + start)), big)
+    for g in range(start + 1, groups):
+        big = maximum(largest_part(load(column, first + g)), big)
+    return max_lanes(big)
+
+
+@jit
+def size2_below(column, first, groups, row):
+    """The squared norm of the column in and below `row`."""
+    start = row // lane_count(column)
+    total = fill(column, 0.0)
+    if start < groups:
+        inside = lane_numbers(column) >= row % lane_count(column)
+        total = select(inside, abs2(load(column, first + start)), total)
+    for g in range(start + 1, groups):
+        total = total + abs2(load(column, first + g))
+    return sum_lanes(total)
+
+
+@jit
+def scaled_size2_below(column, first, groups, row, shift):
+    """The squared norm of 2**-shift times the column, in and below `row`."""
+    total = fill(column, 0.0)
+    for i in range(row, groups * lane_count(column)):
+        part = get(column, first + i // lane_count(column), i % lane_count(column))
+        total = total + abs2(scale(spread(column, part), 0.0 - fill(column, shift)))
+    return max_lanes(total)
+
+
+@jit
+def scale_column(column, first, groups, shift):
+    k = fill(column, shift)
+    for g in range(first, first + groups):
+        store(column, g, scale(load(column, g), k))
+
+
+@jit
+def scale_columns(factor, n, groups, exponents):
+    """Bring every column to a largest entry in [1/2, 1) by a power of two; whether the matrix is finite."""
+    nothing = fill(factor, 0.0)
+    for g in range(n * groups):
+        nothing = nothing + largest_part(load(factor, g)) * 0.0
+    if any_lane(nothing != 0.0):
+        return False
+    for j in range(n):
+        exponents[j] = exponent(largest_below(factor, j * groups, groups, 0))
+        scale_column(factor, j * groups, groups, -exponents[j])
+    return True
+
+
+@jit
+def remaining_norm(factor, groups, q, row, total, exponents, norms, shifts, keys):
+    """Store what is left of column q from `row` on: its squared norm after a scaling by 2**-shift, and the sort key."""
+    shifts[q], norms[q] = 0.0, total
+    if total < small_square(fill(factor, 0.0)):
+        shifts[q] = exponent(largest_below(factor, q * groups, groups, row))
+        norms[q] = scaled_size2_below(factor, q * groups, groups, row, shifts[q])
+    keys[q] = LOWEST
+    if norms[q] > 0.0:
+        keys[q] = log2_linear(norms[q]) + 2.0 * (shifts[q] + exponents[q])
+
+
+@jit
+def pivot_column(factor, n, groups, j, exponents, permutation, norms, shifts, keys):
+    """Bring the largest remaining column to place j."""
+    pivot = j
+    for q in range(j + 1, n):
+        if keys[q] > keys[pivot]:
+            pivot = q
+    if pivot != j:
+        for g in range(groups):
+            x, y = load(factor, j * groups + g), load(factor, pivot * groups + g)
+            store(factor, j * groups + g, y)
+            store(factor, pivot * groups + g, x)
+        for values in (exponents, permutation, norms, shifts, keys):
+            values[j], values[pivot] = values[pivot], values[j]
+
+
+@jit
+def make_reflector(factor, groups, j, stack, stride, norms, shifts, betas):
+    """Column j becomes v_j, zero above row j and one in it; its entries of R become row j of L = Rᴴ."""
+    lanes = lane_count(factor)
+    column = j * groups
+    first = column + j // lanes
+    for i in range(j):
+        put(stack, i * stride + j // lanes, j % lanes, conjugate(get(factor, column + i // lanes, i % lanes)))
+        put(factor, column + i // lanes, i % lanes, 0.0)
+    if shifts[j] != 0.0:
+        scale_column(factor, column, groups, -shifts[j])
+    top = spread(factor, get(factor, first, j % lanes))
+    diagonal, inverse, beta = reflector(top, fill(factor, norms[j]))
+    store(betas, j, beta)
+    for g in range(first, column + groups):
+        store(factor, g, load(factor, g) * inverse)
+    put(factor, first, j % lanes, 1.0)
+    # The corner goes through a group of the columns still to come, for its conjugate and its scale.
+    corner = scale(diagonal.conjugate(), fill(factor, shifts[j]))
+    place = lane_numbers(factor) == j % lanes
+    row = j * stride + j // lanes
+    store(stack, row, select(place, corner, load(stack, row)))
+
+
+@jit
+def reflect(factor, v, target, x, beta, start, groups):
+    """x -= beta v (vᴴ x), from group `start` on."""
+    w = dot(load(factor, v + start), load(target, x + start))
+    for g in range(start + 1, groups):
+        w = w + dot(load(factor, v + g), load(target, x + g))
+    w = spread(target, sum_lanes(w)) * beta
+    for g in range(start, groups):
+        store(target, x + g, load(target, x + g) - load(factor, v + g) * w)
+
+
+@jit
+def reflect_four(factor, v, target, x, stride, beta, start, groups):
+    """`reflect` on the columns that begin at x, x + stride, ...: v is read once for four."""
+    x0, x1, x2, x3 = x, x + stride, x + 2 * stride, x + 3 * stride
+    vg = load(factor, v + start)
+    w0, w1 = dot(vg, load(target, x0 + start)), dot(vg, load(target, x1 + start))
+    w2, w3 = dot(vg, load(target, x2 + start)), dot(vg, load(target, x3 + start))
+    for g in range(start + 1, groups):
+        vg = load(factor, v + g)
+        w0, w1 = w0 + dot(vg, load(target, x0 + g)), w1 + dot(vg, load(target, x1 + g))
+        w2, w3 = w2 + dot(vg, load(target, x2 + g)), w3 + dot(vg, load(target, x3 + g))
+    w0, w1 = spread(target, sum_lanes(w0)) * beta, spread(target, sum_lanes(w1)) * beta
+    w2, w3 = spread(target, sum_lanes(w2)) * beta, spread(target, sum_lanes(w3)) * beta
+    for g in range(start, groups):
+        vg = load(factor, v + g)
+        store(target, x0 + g, load(target, x0 + g) - vg * w0)
+        store(target, x1 + g, load(target, x1 + g) - vg * w1)
+        store(target, x2 + g, load(target, x2 + g) - vg * w2)
+        store(target, x3 + g, load(target, x3 + g) - vg * w3)
+
+
+@jit
+def reflect_columns(factor, v, target, x, stride, count, beta, start, groups):
+    """`reflect` on `count` columns."""
+    k = 0
+    while k + 4 <= count:
+        reflect_four(factor, v, target, x + k * stride, stride, beta, start, groups)
+        k += 4
+    for c in range(k, count):
+        reflect(factor, v, target, x + c * stride, beta, start, groups)
+
+
+@jit
+def pivoted_qr(factor, n, groups, stack, stride, exponents, permutation, betas, norms, shifts, keys):
+    """Factor the scaled columns: `factor` becomes the reflectors, and Rᴴ, without the exponents, the rows of L in `stack`."""
+    for q in range(n):
+        permutation[q] = q
+        remaining_norm(factor, groups, q, 0, size2_below(factor, q * groups, groups, 0), exponents, norms, shifts, keys)
+    for j in range(n):
+        pivot_column(factor, n, groups, j, exponents, permutation, norms, shifts, keys)
+        make_reflector(factor, groups, j, stack, stride, norms, shifts, betas)
+        start = j // lane_count(factor)
+        reflect_columns(factor, j * groups, factor, (j + 1) * groups, groups, n - j - 1, load(betas, j), start, groups)
+        for q in range(j + 1, n):
+            total = size2_below(factor, q * groups, groups, j + 1)
+            remaining_norm(factor, groups, q, j + 1, total, exponents, norms, shifts, keys)
+
+
+@jit
+def scale_triangle(stack, n, half, stride, exponents, row_exponents):
+    """Give every column of L an exponent of its own: entry i is really stack[i] 2**exponents[i]."""
+    for j in range(n):
+        reach = fill(stack, LOWEST)
+        for g in range(half):
+            size = largest_part(load(stack, j * stride + g))
+            reach = maximum(select(size > 0.0, exponent(size) + load(exponents, g), LOWEST), reach)
+        highest = max_lanes(reach)
+        row_exponents[j] = highest if highest > LOWEST else 0.0
+        for g in range(half):
+            gap = maximum(load(exponents, g) - row_exponents[j], -4000.0)
+            store(stack, j * stride + g, scale(load(stack, j * stride + g), gap))
+
+
+@jit
+def renew(stack, j, half, rows, stride, length2, scales, rests, exponents):
+    """|x_j|² afresh, x_j brought near length one and its scale near one, by powers of two."""
+    first = j * stride
+    total = size2_below(stack, first, half, 0)
+    if total < SHORT or total > LONG:
+        big = largest_below(stack, first, half, 0)
+        shift = exponent(big)
+        scale_column(stack, first, half, -shift)
+        exponents[j] += shift
+        total = size2_below(stack, first, half, 0)
+    length2[j] = total
+    if scales[j] < SHORT:
+        back = exponent(scales[j]) // 2
+        scale_column(stack, first + half, rows - half, back)
+        exponents[j] += back
+        scales[j] *= math.ldexp(1.0, -2 * back)
+        rests[j] *= math.ldexp(1.0, -2 * back)
+
+
+@jit
+def inner_product(stack, x, y, half):
+    total = dot(load(stack, x), load(stack, y))
+    for g in range(1, half):
+        total = total + dot(load(stack, x + g), load(stack, y + g))
+    return sum_lanes(total)
+
+
+@jit
+def four_columns(stack, i, s, t, half, stride, pairs):
+    """The six inner products of couples s and t, to lanes 2i and 2i + 1 of the first four groups of `pairs`."""
+    x, y, u, v = 2 * s * stride, (2 * s + 1) * stride, 2 * t * stride, (2 * t + 1) * stride
+    x0, y0, u0, v0 = load(stack, x), load(stack, y), load(stack, u), load(stack, v)
+    xu, yv, xv, yu, xy, uv = dot(x0, u0), dot(y0, v0), dot(x0, v0), dot(y0, u0), dot(x0, y0), dot(u0, v0)
+    for g in range(1, half):
+        x0, y0, u0, v0 = load(stack, x + g), load(stack, y + g), load(stack, u + g), load(stack, v + g)
+        xu, yv, xv = xu + dot(x0, u0), yv + dot(y0, v0), xv + dot(x0, v0)
+        yu, xy, uv = yu + dot(y0, u0), xy + dot(x0, y0), uv + dot(u0, v0)
+    inner, outer = sum_lanes(xy), sum_lanes(uv)
+    put(pairs, 0, 2 * i, sum_lanes(xu))
+    put(pairs, 0, 2 * i + 1, sum_lanes(yv))
+    put(pairs, 1, 2 * i, sum_lanes(xv))
+    put(pairs, 1, 2 * i + 1, sum_lanes(yu))
+    put(pairs, 2, 2 * i, inner)
+    put(pairs, 2, 2 * i + 1, conjugate(inner))
+    put(pairs, 3, 2 * i, outer)
+    put(pairs, 3, 2 * i + 1, conjugate(outer))
+
+
+@jit
+def fetch(p, q, lane, length2, scales, rests, exponents, held_length2, held_scales, held_rests, held_exponents):
+    """What is kept of columns p and q, to a lane of groups 0 and 1."""
+    for kept, held in ((length2, held_length2), (scales, held_scales), (rests, held_rests), (exponents, held_exponents)):
+        put(held, 0, lane, kept[p])
+        put(held, 1, lane, kept[q])
+
+
+@jit
+def give_back(p, q, lane, length2, scales, rests, held_length2, held_scales, held_rests):
+    """The inverse of `fetch`."""
+    for kept, held in ((length2, held_length2), (scales, held_scales), (rests, held_rests)):
+        kept[p] = get(held, 0, lane)
+        kept[q] = get(held, 1, lane)
+
+
+@jit
+def swap_second(length2, scales, rests, exponents):
+    """Let each column of the upper couple meet the other one of the lower couple."""
+    for held in (length2, scales, rests, exponents):
+        store(held, 1, swap_neighbours(load(held, 1)))
+
+
+@jit
+def store_turn(pairs, first, a, b, aw, bw):
+    store(pairs, first, a)
+    store(pairs, first + 1, b)
+    store(pairs, first + 2, aw)
+    store(pairs, first + 3, bw)
+
+
+@jit
+def coefficient(pairs, k, lane):
+    return spread(pairs, get(pairs, k, lane))
+
+
+@jit
+def rotate_couples(stack, i, s, t, half, rows, stride, pairs):
+    """Apply the rotations in lanes 2i and 2i + 1 to couples s and t."""
+    x, y, u, v = 2 * s * stride, (2 * s + 1) * stride, 2 * t * stride, (2 * t + 1) * stride
+    p, q = 2 * i, 2 * i + 1
+    for first, last, k in ((0, half, 4), (half, rows, 6)):
+        if first < last:
+            apply_four(
+                stack, first, last, x, y, u, v,
+                coefficient(pairs, k, p), coefficient(pairs, k + 1, p),
+                coefficient(pairs, k, q), coefficient(pairs, k + 1, q),
+                coefficient(pairs, k + 4, p), coefficient(pairs, k + 5, p),
+                coefficient(pairs, k + 4, q), coefficient(pairs, k + 5, q),
+            )  # fmt: skip
+
+
+@jit
+def meet(stack, number, first, count, couples, half, rows, stride, tol2, eps, kept, held, pairs, flags, worst):
+    """`count` meetings of round `number`, from the one numbered `first`: the tile's `rotate_four`, a pair of columns a lane."""
+    length2, scales, rests, exponents = kept
+    held_length2, held_scales, held_rests, held_exponents = held
+    for i in range(count):
+        s, t = meeting(couples, number, first + i)
+        four_columns(stack, i, s, t, half, stride, pairs)
+        for k in range(2):
+            fetch(2 * s + k, 2 * t + k, 2 * i + k, length2, scales, rests, exponents, held_length2, held_scales, held_rests, held_exponents)
+    alive = lane_numbers(stack) < 2 * count
+    a, b, aw, bw, on1, lost1 = turn(0, 1, load(pairs, 0), alive, tol2, eps, held_length2, held_scales, held_rests, held_exponents, worst)
+    store_turn(pairs, 4, a, b, aw, bw)
+    swap_second(held_length2, held_scales, held_rests, held_exponents)
+    cross = load(pairs, 1)
+    gamma = crossed(cross, swap_neighbours(cross), load(pairs, 2), load(pairs, 3), a, swap_neighbours(b))
+    shortened = select(lost1, 1.0, fill(stack, 0.0))
+    going = alive & (shortened + swap_neighbours(shortened) == 0.0)
+    a, b, aw, bw, on2, lost2 = turn(0, 1, gamma, going, tol2, eps, held_length2, held_scales, held_rests, held_exponents, worst)
+    store_turn(pairs, 8, a, b, aw, bw)
+    swap_second(held_length2, held_scales, held_rests, held_exponents)
+    active = on1 | on2
+    if any_lane(active):
+        store(flags, 0, select(active, 1.0, fill(stack, 0.0)))
+        out = strayed(held_length2, 0, lost1 | lost2) | strayed(held_length2, 1, lost1 | lost2)
+        store(flags, 1, select(out, 1.0, shortened))
+        for i in range(count):
+            if get(flags, 0, 2 * i) + get(flags, 0, 2 * i + 1) > 0.0:
+                s, t = meeting(couples, number, first + i)
+                rotate_couples(stack, i, s, t, half, rows, stride, pairs)
+                for k in range(2):
+                    give_back(2 * s + k, 2 * t + k, 2 * i + k, length2, scales, rests, held_length2, held_scales, held_rests)
+                if get(flags, 1, 2 * i) + get(flags, 1, 2 * i + 1) > 0.0:
+                    for j in (2 * s, 2 * s + 1, 2 * t, 2 * t + 1):
+                        renew(stack, j, half, rows, stride, length2, scales, rests, exponents)
+
+
+@jit
+def meet_within(stack, first, count, half, rows, stride, tol2, eps, kept, held, pairs, flags, worst):
+    """The two columns of each couple, from couple `first` on, meet each other."""
+    length2, scales, rests, exponents = kept
+    held_length2, held_scales, held_rests, held_exponents = held
+    for i in range(count):
+        p = 2 * (first + i)
+        put(pairs, 0, i, inner_product(stack, p * stride, (p + 1) * stride, half))
+        fetch(p, p + 1, i, length2, scales, rests, exponents, held_length2, held_scales, held_rests, held_exponents)
+    alive = lane_numbers(stack) < count
+    a, b, aw, bw, active, lost = turn(0, 1, load(pairs, 0), alive, tol2, eps, held_length2, held_scales, held_rests, held_exponents, worst)
+    store_turn(pairs, 4, a, b, aw, bw)
+    out = strayed(held_length2, 0, lost) | strayed(held_length2, 1, lost)
+    store(flags, 0, select(active, 1.0, fill(stack, 0.0)))
+    store(flags, 1, select(out, 1.0, fill(stack, 0.0)))
+    for i in range(count):
+        if get(flags, 0, i) > 0.0:
+            p = 2 * (first + i)
+            apply_two(stack, 0, half, p * stride, (p + 1) * stride, coefficient(pairs, 4, i), coefficient(pairs, 5, i))
+            apply_two(stack, half, rows, p * stride, (p + 1) * stride, coefficient(pairs, 6, i), coefficient(pairs, 7, i))
+            give_back(p, p + 1, i, length2, scales, rests, held_length2, held_scales, held_rests)
+            if get(flags, 1, i) > 0.0:
+                renew(stack, p, half, rows, stride, length2, scales, rests, exponents)
+                renew(stack, p + 1, half, rows, stride, length2, scales, rests, exponents)
+
+
+@jit
+def orthogonalise(stack, n, half, rows, stride, kept, held, pairs, flags, worst):
+    """Sweep until converged; the number of sweeps, whether converged, and the largest remaining cosine."""
+    lanes = lane_count(stack)
+    couples = (n + 1) // 2
+    eps = rounding(stack)
+    tol2 = n * eps * eps
+    length2, scales, rests, exponents = kept
+    off = max_lanes(fill(stack, 0.0))
+    for count in range(1, MAX_SWEEPS + 1):
+        store(worst, 0, fill(stack, 0.0))
+        store(worst, 1, fill(stack, 0.0))
+        for j in range(2 * couples):
+            renew(stack, j, half, rows, stride, length2, scales, rests, exponents)
+        for first in range(0, couples, lanes):
+            meet_within(stack, first, min(lanes, couples - first), half, rows, stride, tol2, eps, kept, held, pairs, flags, worst)
+        meetings, at_once = couples // 2, lanes // 2
+        for number in range(rounds(couples)):
+            for first in range(0, meetings, at_once):
+                meet(stack, number, first, min(at_once, meetings - first), couples, half, rows, stride, tol2, eps, kept, held, pairs, flags, worst)
+        cos2, sin2 = max_lanes(load(worst, 0)), max_lanes(load(worst, 1))
+        off = math.sqrt(min(cos2, (n * cos2) * (n * max(cos2, sin2))))
+        if cos2 <= tol2 or not needs_another_sweep(n, cos2, sin2, tol2):
+            return count, True, off
+    return MAX_SWEEPS, False, off
+
+
+@jit
+def finish_columns(stack, n, half, stride, length2, scales, rests, exponents, sigma):
+    """Singular values; the columns of L to length one; whether some column is zero."""
+    zero = False
+    for j in range(n):
+        total = size2_below(stack, j * stride, half, 0)
+        length2[j] = total
+        scales[j] = math.sqrt(scales[j] + rests[j])
+        length = math.sqrt(total)
+        sigma[j] = get_first(scale(fill(stack, length * scales[j]), fill(stack, exponents[j])))
+        if total > 0.0:
+            inverse = 1.0 / length
+            for g in range(j * stride, j * stride + half):
+                store(stack, g, load(stack, g) * inverse)
+        else:
+            zero = True
+    return zero
+
+
+@jit
+def get_first(x):
+    return max_lanes(x)
+
+
+@jit
+def complete_basis(stack, n, half, stride, length2, missing):
+    """Unit vectors orthogonal to all others for the columns of L that are exactly zero; see `cpu_tile.complete_basis`."""
+    lanes = lane_count(stack)
+    for g in range(half):
+        left = select(lane_numbers(stack) + g * lanes < n, 1.0, fill(stack, LOWEST))
+        for j in range(n):
+            left = left - abs2(load(stack, j * stride + g))
+        store(missing, g, left)
+    for j in range(n):
+        if length2[j] > 0.0:
+            continue
+        axis = 0
+        for i in range(1, n):
+            if missing[i] > missing[axis]:
+                axis = i
+        column = j * stride
+        put(stack, column + axis // lanes, axis % lanes, 1.0)
+        for _ in range(2):
+            for k in range(n):
+                if length2[k] > 0.0:
+                    component = spread(stack, inner_product(stack, k * stride, column, half))
+                    for g in range(half):
+                        store(stack, column + g, load(stack, column + g) - load(stack, k * stride + g) * component)
+        inverse = 1.0 / math.sqrt(size2_below(stack, column, half, 0))
+        for g in range(half):
+            entry = load(stack, column + g) * inverse
+            store(stack, column + g, entry)
+            store(missing, g, load(missing, g) - abs2(entry))
+        length2[j] = 1.0
+
+
+@jit
+def rank_columns(sigma, ranks, n):
+    """The place of each column in descending order of its singular value; equal ones keep their order."""
+    for j in range(n):
+        rank = 0
+        for k in range(n):
+            if sigma[k] > sigma[j] or (k < j and sigma[k] == sigma[j]):
+                rank += 1
+        ranks[j] = rank
+
+
+@jit
+def unpack_left(factor, groups, n, betas, stack, half, stride, scales, ranks, columns, left, adjoint):
+    """The columns of Q [W 0; 0 I] to `left`, in order, a block of columns at a time."""
+    lanes = lane_count(factor)
+    for start in range(0, left.shape[1], BLOCK):
+        block = min(BLOCK, left.shape[1] - start)
+        for c in range(block):
+            k = start + c
+            for g in range(groups):
+                store(columns, c * groups + g, spread(columns, 0.0))
+            if k < n:
+                for g in range(half):
+                    store(columns, c * groups + g, load(stack, k * stride + half + g) * scales[k])
+            else:
+                put(columns, c * groups + k // lanes, k % lanes, 1.0)
+        for j in range(n - 1, -1, -1):
+            reflect_columns(factor, j * groups, columns, 0, groups, block, load(betas, j), j // lanes, groups)
+        for c in range(block):
+            place = int(ranks[start + c]) if start + c < n else start + c
+            for i in range(left.shape[0]):
+                entry = get(columns, c * groups + i // lanes, i % lanes)
+                left[i, place] = conjugate(entry) if adjoint else entry
+
+
+@jit
+def unpack_right(n, stack, stride, permutation, ranks, right, adjoint):
+    """The columns of P X to `right`, in order."""
+    lanes = lane_count(stack)
+    for j in range(n):
+        for i in range(n):
+            entry = get(stack, j * stride + i // lanes, i % lanes)
+            right[int(permutation[i]), int(ranks[j])] = entry if adjoint else conjugate(entry)
+
+
+@inlined
+def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, groups, reals):
+    """Decompose matrix b of the batch."""
+    lanes = lane_count(groups)
+    m, n = a.shape[1], a.shape[2]
+    mg, half = groups_of(m, lanes), groups_of(n, lanes)
+    rows = 2 * half if vectors else half
+    stride = rows | 1
+    width = n + n % 2
+    factor, stack = section(groups, 0, n * mg), section(groups, n * mg, width * stride)
+    columns = section(groups, n * mg + width * stride, BLOCK * mg)
+    pairs = section(groups, n * mg + width * stride + BLOCK * mg, COUPLES)
+    room = half + 1  # groups that hold a number a column, the zero column included
+    exponents, permutation = section(reals, 0, room), section(reals, room, room)
+    norms, shifts, keys = section(reals, 2 * room, room), section(reals, 3 * room, room), section(reals, 4 * room, room)
+    length2, scales, rests = section(reals, 5 * room, room), section(reals, 6 * room, room), section(reals, 7 * room, room)
+    row_exponents, sigma, ranks = section(reals, 8 * room, room), section(reals, 9 * room, room), section(reals, 10 * room, room)
+    betas, scratch = section(reals, 11 * room, n), section(reals, 11 * room + n, 12)
+    held = section(scratch, 0, 2), section(scratch, 2, 2), section(scratch, 4, 2), section(scratch, 6, 2)
+    flags, worst = section(scratch, 8, 2), section(scratch, 10, 2)
+
+    pack_rows(a, b, factor, mg, adjoint)
+    finite = scale_columns(factor, n, mg, exponents)
+    if finite:
+        for g in range(width * stride):
+            store(stack, g, spread(stack, 0.0))
+        for g in range(12):
+            store(scratch, g, fill(scratch, 1.0))
+        for j in range(n, room * lanes):
+            exponents[j] = 0.0
+        pivoted_qr(factor, n, mg, stack, stride, exponents, permutation, betas, norms, shifts, keys)
+        scale_triangle(stack, n, half, stride, exponents, row_exponents)
+        for j in range(width):
+            scales[j], rests[j], row_exponents[j] = 1.0, 0.0, row_exponents[j] if j < n else 0.0
+        if vectors:
+            for j in range(n):
+                put(stack, j * stride + half + j // lanes, j % lanes, 1.0)
+        kept = length2, scales, rests, row_exponents
+        sweeps[b], done, off[b] = orthogonalise(stack, n, half, rows, stride, kept, held, pairs, flags, worst)
+        zero = finish_columns(stack, n, half, stride, length2, scales, rests, row_exponents, sigma)
+        rank_columns(sigma, ranks, n)
+        for j in range(n):
+            s[b, int(ranks[j])] = sigma[j]
+        converged[b] = done and s[b, 0] < math.inf
+        if vectors:
+            if zero:
+                complete_basis(stack, n, half, stride, length2, keys)
+            unpack_left(factor, mg, n, betas, stack, half, stride, scales, ranks, columns, left[b], adjoint)
+            unpack_right(n, stack, stride, permutation, ranks, right[b], adjoint)
+    else:
+        converged[b], sweeps[b], off[b] = False, 0, math.nan
+        for j in range(n):
+            s[b, j] = math.nan
+        if vectors:
+            fill_matrix(left[b], math.nan)
+            fill_matrix(right[b], math.nan)
+
+
+def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, groups, reals):
+    """Thin or full SVD of a batch of matrices with m >= n >= 1, one after the other. Arguments as `cpu_tile.svd_tiles` has them.
+
+    groups, reals : workspace, aligned to a group, of n M + w (2 N | 1) + 4 M + 12 groups, with N | 1 in the middle without vectors,
+        and of 11 (N + 1) + n + 12 groups of real numbers, where M = ceil(m / W), N = ceil(n / W), w = n + n mod 2.
+    """
+    for b in range(a.shape[0]):
+        solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, groups, reals)
