@@ -16,6 +16,10 @@ GROUP_BYTES = 64
 _PIECE_BYTES = 256 * 1024
 
 
+# Largest workspace of a tile: it should stay in a core's second-level cache, beside what is packed and unpacked.
+_TILE_BYTES = 1024 * 1024
+
+
 class Plan(NamedTuple):
     """Which kernel decomposes m x n matrices of a dtype, and the memory that it works in."""
 
@@ -29,30 +33,46 @@ def plan(m: int, n: int, dtype: np.dtype[Any]) -> Plan:
     """Return what ``driver="jacobi"`` runs for a shape: the same whatever the batch and the machine."""
     work = _working_dtype(dtype)
     rows, columns = max(m, n), min(m, n)
-    groups, reals = _workspace_groups(rows, columns, vectors=True)
-    parts = 2 if work.kind == "c" else 1
-    return Plan("Jacobi, a matrix a lane", f"tile, n <= {columns}", _lanes(work), GROUP_BYTES * (parts * groups + reals))
+    lanes = _lanes(work)
+    tile = _bytes(work, *_tile_workspace(rows, columns, True))
+    if tile <= _TILE_BYTES:
+        return Plan("svd_tiles", "small: a matrix a lane", lanes, tile)
+    row = _bytes(work, *_rows_workspace(rows, columns, lanes, True))
+    return Plan("svd_rows", "large: lanes along the rows", lanes, row)
 
 
 def _working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype that a kernel computes in, of the dtype of the factors."""
-    return np.dtype(np.float32 if dtype == np.float16 else dtype.newbyteorder("="))
+    """Return the dtype that a kernel computes in, for factors of this dtype."""
+    return np.dtype(np.float32 if dtype == np.float16 else dtype)
 
 
 def _lanes(work: np.dtype[Any]) -> int:
     return GROUP_BYTES // np.empty(0, work).real.itemsize
 
 
-def _workspace_groups(m: int, n: int, vectors: bool) -> tuple[int, int]:
+def _tile_workspace(m: int, n: int, vectors: bool) -> tuple[int, int]:
+    """Return how many groups of numbers, and of real numbers, a tile works in; see `svd_tiles`."""
     rows = 2 * n if vectors else n
     return m * n + n * (rows | 1) + 4 * m, 12 * n + 4
 
 
-def _aligned(count: int, dtype: np.dtype[Any]) -> Array:
-    """Return an array that begins at a multiple of a group, so that no group straddles two cache lines."""
-    room = np.empty(count * dtype.itemsize + GROUP_BYTES, np.uint8)
+def _rows_workspace(m: int, n: int, lanes: int, vectors: bool) -> tuple[int, int]:
+    """Return the same for a matrix with lanes along its rows; see `svd_rows`."""
+    column, half = -(-m // lanes), -(-n // lanes)
+    rows = 2 * half if vectors else half
+    return n * column + (n + n % 2) * (rows | 1) + 4 * column + 12, 11 * (half + 1) + n + 12
+
+
+def _bytes(work: np.dtype[Any], groups: int, reals: int) -> int:
+    return GROUP_BYTES * (groups * (2 if work.kind == "c" else 1) + reals)
+
+
+def _aligned(groups: int, dtype: np.dtype[Any]) -> Array:
+    """Return room for so many groups that begins at a multiple of one, so that no group straddles two cache lines."""
+    size = groups * GROUP_BYTES * (2 if dtype.kind == "c" else 1)
+    room = np.empty(size + GROUP_BYTES, np.uint8)
     start = -room.ctypes.data % GROUP_BYTES
-    return room[start : start + count * dtype.itemsize].view(dtype)
+    return room[start : start + size].view(dtype)
 
 
 class _Batch:
@@ -105,26 +125,30 @@ def decompose(
     grow with the batch.
     """
     from gpusvd._compile import compiled
-    from gpusvd.kernels.cpu_tile import svd_tiles
+    from gpusvd.kernels import cpu_rows, cpu_tile
 
     m, n = a.shape[-2:]
     wide = m < n
-    work = _working_dtype(s.dtype if u is None and a.dtype.kind != "c" else a.dtype if a.dtype.kind == "c" else s.dtype)
-    real = np.empty(0, work).real.dtype
     vectors = u is not None and vh is not None
-    solve = compiled(svd_tiles, work)
-    groups, reals = _workspace_groups(max(m, n), min(m, n), vectors)
+    real = _working_dtype(s.dtype.newbyteorder("="))
+    work = np.result_type(real, np.complex64) if a.dtype.kind == "c" else real
     lanes = _lanes(work)
+    if plan(m, n, work).kernel == "svd_tiles":
+        solve, together = compiled(cpu_tile.svd_tiles, work), lanes
+        groups, reals = _tile_workspace(max(m, n), min(m, n), vectors)
+    else:
+        solve, together = compiled(cpu_rows.svd_rows, work), 1
+        groups, reals = _rows_workspace(max(m, n), min(m, n), lanes, vectors)
 
     source = _Batch(a, work, 2)
     values = [_Batch(s, real, 1), _Batch(info.converged, np.dtype(np.bool_), 0), _Batch(info.sweeps, np.dtype(np.int32), 0), _Batch(info.off, real, 0)]
     factors = [_Batch(u, work, 2), _Batch(vh, work, 2)] if u is not None and vh is not None else []
     nothing = np.empty((0, 0, 0), work)
-    thread = local()
+    thread = local()  # keeps the workspace of each thread from piece to piece
 
     def decompose_piece(piece: range) -> None:
         if not hasattr(thread, "workspace"):
-            thread.workspace = _aligned(groups * lanes, work), _aligned(reals * lanes, real)
+            thread.workspace = _aligned(groups, work), _aligned(reals, real)
         block = source.read(piece)
         if hermitian:
             block = _hermitian(block)
@@ -138,7 +162,7 @@ def decompose(
             batch.write(piece, room)
 
     count = math.prod(a.shape[:-2])
-    step = max(1, _PIECE_BYTES // (lanes * m * n * work.itemsize)) * lanes
+    step = max(1, _PIECE_BYTES // (together * m * n * work.itemsize)) * together
     pieces = [range(first, min(first + step, count)) for first in range(0, count, step)]
     for_each(decompose_piece, pieces, threads)
     if s.dtype == np.float16:
