@@ -88,7 +88,7 @@ class _Batch:
                 self.flat = array.reshape((-1, *self.core), copy=False)
 
     def _index(self, piece: range) -> Any:
-        return np.unravel_index(piece, self.batch)
+        return np.unravel_index(piece, self.batch) if self.batch else ()
 
     def read(self, piece: range) -> Array:
         """Return the piece, not to be written to."""
@@ -111,7 +111,7 @@ class _Batch:
 def _hermitian(block: Array) -> Array:
     """Return the Hermitian matrices with these lower triangles."""
     lower = np.tril(block, -1)
-    diagonal = block * np.eye(block.shape[-1], dtype=bool)
+    diagonal = np.where(np.eye(block.shape[-1], dtype=bool), block, 0)
     return lower + lower.conj().swapaxes(1, 2) + diagonal.real
 
 

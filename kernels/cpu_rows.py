@@ -15,7 +15,20 @@ import math
 
 from numba import njit
 
-from .cpu_tile import BLOCK, LONG, MAX_SWEEPS, SHORT, apply_four, apply_two, crossed, fill_matrix, needs_another_sweep, section, strayed, turn
+from .cpu_tile import (
+    BLOCK,
+    LONG,
+    MAX_SWEEPS,
+    SHORT,
+    apply_four,
+    apply_two,
+    crossed,
+    fill_matrix,
+    needs_another_sweep,
+    section,
+    strayed,
+    turn,
+)
 from .lanes import (
     abs2,
     any_lane,
@@ -31,6 +44,7 @@ from .lanes import (
     log2_linear,
     max_lanes,
     maximum,
+    nothing_if_finite,
     put,
     rounding,
     scale,
@@ -117,7 +131,7 @@ def scale_columns(factor, n, groups, exponents):
     """Bring every column to a largest entry in [1/2, 1) by a power of two; whether the matrix is finite."""
     nothing = fill(factor, 0.0)
     for g in range(n * groups):
-        nothing = nothing + largest_part(load(factor, g)) * 0.0
+        nothing = nothing + nothing_if_finite(load(factor, g))
     if any_lane(nothing != 0.0):
         return False
     for j in range(n):
@@ -130,7 +144,7 @@ def scale_columns(factor, n, groups, exponents):
 def remaining_norm(factor, groups, q, row, total, exponents, norms, shifts, keys):
     """Store what is left of column q from `row` on: its squared norm after a scaling by 2**-shift, and the sort key."""
     shifts[q], norms[q] = 0.0, total
-    if total < small_square(fill(factor, 0.0)):
+    if total < max_lanes(small_square(fill(factor, 0.0))):
         shifts[q] = exponent(largest_below(factor, q * groups, groups, row))
         norms[q] = scaled_size2_below(factor, q * groups, groups, row, shifts[q])
     keys[q] = LOWEST
@@ -172,7 +186,7 @@ def make_reflector(factor, groups, j, stack, stride, norms, shifts, betas):
         store(factor, g, load(factor, g) * inverse)
     put(factor, first, j % lanes, 1.0)
     # The corner goes through a group of the columns still to come, for its conjugate and its scale.
-    corner = scale(diagonal.conjugate(), fill(factor, shifts[j]))
+    corner = scale(conjugate(diagonal), fill(factor, shifts[j]))
     place = lane_numbers(factor) == j % lanes
     row = j * stride + j // lanes
     store(stack, row, select(place, corner, load(stack, row)))

@@ -29,13 +29,13 @@ from .lanes import (
     largest_part,
     load,
     maximum,
-    one,
     power_of_two,
     put,
     rounding,
     scale,
     select,
     small_square,
+    spread,
     store,
 )
 from .qr import adjoint_triangle, pivoted_qr, reflect, reflect_four, scale_columns
@@ -195,7 +195,7 @@ def rotate_four(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales,
     a1, b1, aw1, bw1, on1, lost1 = turn(p, q, xu, alive, tol2, eps, length2, scales, rests, exponents, worst)
     a2, b2, aw2, bw2, on2, lost2 = turn(p + 1, q + 1, yv, alive, tol2, eps, length2, scales, rests, exponents, worst)
     xv1 = crossed(xv, yu, xy, uv, a1, b2)
-    yu1 = crossed(yu, xv, xy.conjugate(), uv.conjugate(), a2, b1)
+    yu1 = crossed(yu, xv, conjugate(xy), conjugate(uv), a2, b1)
     going = alive & ~(lost1 | lost2)
     a3, b3, aw3, bw3, on3, lost3 = turn(p, q + 1, xv1, going, tol2, eps, length2, scales, rests, exponents, worst)
     a4, b4, aw4, bw4, on4, lost4 = turn(p + 1, q, yu1, going, tol2, eps, length2, scales, rests, exponents, worst)
@@ -358,7 +358,7 @@ def apply_reflectors(factor, m, n, betas, columns, count):
 @jit
 def unpack_left(factor, m, n, betas, stack, stride, scales, ranks, columns, left, first, count, adjoint):
     """The columns of Q [W 0; 0 I] to `left`, in order, a block of columns at a time."""
-    nothing = load(factor, 0) * 0.0
+    nothing = spread(columns, 0.0)
     for start in range(0, left.shape[2], BLOCK):
         block = min(BLOCK, left.shape[2] - start)
         for c in range(block):
@@ -369,7 +369,7 @@ def unpack_left(factor, m, n, betas, stack, stride, scales, ranks, columns, left
                 else:
                     store(columns, c * m + i, load(stack, k * stride + n + i) * load(scales, k))
             if k >= n:
-                store(columns, c * m + k, one(nothing))
+                store(columns, c * m + k, spread(columns, 1.0))
         apply_reflectors(factor, m, n, betas, columns, block)
         for lane in range(count):
             for c in range(block):
@@ -428,8 +428,8 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
         store(rests, j, fill(rests, 0.0))
         if vectors:
             for i in range(n):
-                store(stack, j * stride + n + i, load(stack, j * stride) * 0.0)
-            store(stack, j * stride + n + j, one(load(stack, j * stride)))
+                store(stack, j * stride + n + i, spread(stack, 0.0))
+            store(stack, j * stride + n + j, spread(stack, 1.0))
     done = orthogonalise(stack, n, rows, stride, length2, scales, rests, row_exponents, report)
     zero = finish_columns(stack, n, stride, length2, scales, rests, row_exponents, sigma)
     rank_columns(sigma, ranks, n)

@@ -20,16 +20,18 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import (
     intrinsic,
+    lower_builtin,
     make_attribute_wrapper,
     overload,
     overload_attribute,
-    overload_method,
     register_model,
 )
 
 GROUP_BYTES = 64
+ALIGN = 4  # promised to LLVM of any group; the machine does not care, as long as a group lies in one cache line
 FLAGS = ("nsz", "contract")
 
 
@@ -90,8 +92,25 @@ make_attribute_wrapper(ComplexLanes, "re", "real")
 make_attribute_wrapper(ComplexLanes, "im", "imag")
 
 
-def is_group(ty):
-    return isinstance(ty, Lanes | ComplexLanes)
+def is_complex(ty):
+    return isinstance(ty, ComplexLanes | types.Complex)
+
+
+def split(context, builder, ty, value):
+    """The real vector of a real group, or the two of a complex one."""
+    if isinstance(ty, ComplexLanes):
+        pair = cgutils.create_struct_proxy(ty)(context, builder, value=value)
+        return [pair.re, pair.im]
+    return [value]
+
+
+def join(context, builder, ty, parts):
+    """The inverse of `split`."""
+    if isinstance(ty, ComplexLanes):
+        pair = cgutils.create_struct_proxy(ty)(context, builder)
+        pair.re, pair.im = parts
+        return pair._getvalue()
+    return parts[0]
 
 
 def broadcast(context, builder, value, source, lanes):
@@ -105,131 +124,177 @@ def broadcast(context, builder, value, source, lanes):
     return builder.shuffle_vector(first, undefined, splat(ir.VectorType(ir.IntType(32), vector.count), 0))
 
 
-# Real arithmetic and comparison.
+# Operations are typed and emitted here, straight into the kernel that uses them: as `numba.extending.overload`s each would
+# be a function of its own to compile, and a kernel would take twice as long.
 
 
-def overload_binary(op, emit, compares=False):
-    """`op` on two real groups, or a real group and a scalar, is what `emit(builder, x, y)` returns."""
+def operation(function, result, *accepted):
+    """Let `function` take lane groups: of the type `result(*types)`, None to refuse, by the code that the decorated emits.
 
-    @intrinsic
-    def implementation(typingctx, a, b):
-        lanes = a if isinstance(a, Lanes) else b
-        result = Mask(lanes.width) if compares else lanes
+    accepted : the kinds of arguments; without any, whatever `result` does not refuse.
+    """
 
-        def codegen(context, builder, signature, args):
-            x, y = (broadcast(context, builder, v, t, lanes) for v, t in zip(args, signature.args, strict=True))
-            return emit(builder, x, y)
+    def decorate(emit):
+        class Template(AbstractTemplate):
+            key = function
 
-        return result(a, b), codegen
+            def generic(self, args, kws):
+                ty = None if kws else result(*args)
+                return None if ty is None else signature(ty, *args)
 
-    @overload(op)
-    def choose(a, b):
-        if isinstance(a, Lanes) and isinstance(b, Lanes | types.Number):
-            return lambda a, b: implementation(a, b)
-        if isinstance(b, Lanes) and isinstance(a, types.Number):
-            return lambda a, b: implementation(a, b)
-        return None
+        infer_global(function)(Template)
+        for kinds in accepted:
+            lower_builtin(function, *kinds)(emit)
+        return emit
+
+    return decorate
 
 
-overload_binary(operator.add, lambda b, x, y: b.fadd(x, y, flags=FLAGS))
-overload_binary(operator.sub, lambda b, x, y: b.fsub(x, y, flags=FLAGS))
-overload_binary(operator.mul, lambda b, x, y: b.fmul(x, y, flags=FLAGS))
-overload_binary(operator.truediv, lambda b, x, y: b.fdiv(x, y, flags=FLAGS))
+REAL = ((Lanes, Lanes), (Lanes, types.Number), (types.Number, Lanes))
+COMPLEX = (
+    (ComplexLanes, ComplexLanes),
+    (ComplexLanes, Lanes),
+    (Lanes, ComplexLanes),
+    (ComplexLanes, types.Number),
+    (types.Number, ComplexLanes),
+)
+
+
+def one_of(a, b, kinds):
+    return any(isinstance(a, p) and isinstance(b, q) for p, q in kinds)
+
+
+def arithmetic(a, b):
+    """The type of a sum, product or quotient."""
+    if one_of(a, b, REAL):
+        return a if isinstance(a, Lanes) else b
+    return None
+
+
+def comparison(a, b):
+    lanes = arithmetic(a, b)
+    return None if lanes is None else Mask(lanes.width)
+
+
+def real_operation(function, result, code):
+    """`code(builder, x, y)` on two real vectors."""
+
+    @operation(function, result, *REAL)
+    def emit(context, builder, sig, args):
+        lanes = arithmetic(*sig.args)
+        x, y = (broadcast(context, builder, v, t, lanes) for v, t in zip(args, sig.args, strict=True))
+        return code(builder, x, y)
+
+
+def add(builder, x, y):
+    return builder.fadd(x, y, flags=FLAGS)
+
+
+def subtract(builder, x, y):
+    return builder.fsub(x, y, flags=FLAGS)
+
+
+def multiply(builder, x, y):
+    return builder.fmul(x, y, flags=FLAGS)
+
+
+real_operation(operator.add, arithmetic, add)
+real_operation(operator.sub, arithmetic, subtract)
+real_operation(operator.mul, arithmetic, multiply)
+real_operation(operator.truediv, arithmetic, lambda builder, x, y: builder.fdiv(x, y, flags=FLAGS))
 for _op, _name in ((operator.gt, ">"), (operator.lt, "<"), (operator.ge, ">="), (operator.le, "<="), (operator.eq, "==")):
-    overload_binary(_op, lambda b, x, y, name=_name: b.fcmp_ordered(name, x, y), compares=True)
-overload_binary(operator.ne, lambda b, x, y: b.fcmp_unordered("!=", x, y), compares=True)
+    real_operation(_op, comparison, lambda builder, x, y, name=_name: builder.fcmp_ordered(name, x, y))
+real_operation(operator.ne, comparison, lambda builder, x, y: builder.fcmp_unordered("!=", x, y))
 
 
-def overload_unary(function, name):
+def real_function(function, name):
     """`function` on a real group is LLVM's vector intrinsic of that name."""
 
-    @intrinsic
-    def implementation(typingctx, a):
-        def codegen(context, builder, signature, args):
-            vector = llvm_type(a)
-            suffix = f"v{a.width}f{a.dtype.bitwidth}"
-            callee = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(vector, [vector]), f"llvm.{name}.{suffix}"
-            )
-            return builder.call(callee, args)
-
-        return a(a), codegen
-
-    @overload(function)
-    def choose(a):
-        if isinstance(a, Lanes):
-            return lambda a: implementation(a)
-        return None
+    @operation(function, lambda x: x if isinstance(x, Lanes) else None, (Lanes,))
+    def emit(context, builder, sig, args):
+        (lanes,) = sig.args
+        vector = llvm_type(lanes)
+        suffix = f"v{lanes.width}f{lanes.dtype.bitwidth}"
+        callee = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), f"llvm.{name}.{suffix}")
+        return builder.call(callee, args)
 
 
-overload_unary(math.sqrt, "sqrt")
-overload_unary(abs, "fabs")
+real_function(math.sqrt, "sqrt")
+real_function(abs, "fabs")
 
 
-# Complex arithmetic, from real arithmetic. A product of two complex groups is four multiply-adds.
+# Complex groups. A product of two is four multiply-adds. Real factors are spared the imaginary part.
 
 
-@intrinsic
-def complex_lanes(typingctx, real, imag):
-    """The complex group with these parts."""
-
-    def codegen(context, builder, signature, args):
-        pair = cgutils.create_struct_proxy(signature.return_type)(context, builder)
-        pair.re, pair.im = args
-        return pair._getvalue()
-
-    return ComplexLanes(real.dtype)(real, imag), codegen
+def complex_sum(a, b):
+    return a if isinstance(a, ComplexLanes) and isinstance(b, ComplexLanes) else None
 
 
-@overload(operator.add)
-def _add(a, b):
-    if isinstance(a, ComplexLanes) and isinstance(b, ComplexLanes):
-        return lambda a, b: complex_lanes(a.real + b.real, a.imag + b.imag)
+def complex_product(a, b):
+    if one_of(a, b, COMPLEX):
+        return a if isinstance(a, ComplexLanes) else b
     return None
 
 
-@overload(operator.sub)
-def _sub(a, b):
-    if isinstance(a, ComplexLanes) and isinstance(b, ComplexLanes):
-        return lambda a, b: complex_lanes(a.real - b.real, a.imag - b.imag)
-    return None
+for _op, _code in ((operator.add, add), (operator.sub, subtract)):
+
+    @operation(_op, complex_sum, (ComplexLanes, ComplexLanes))
+    def _emit_sum(context, builder, sig, args, code=_code):
+        x, y = (split(context, builder, sig.return_type, value) for value in args)
+        return join(context, builder, sig.return_type, [code(builder, p, q) for p, q in zip(x, y, strict=True)])
 
 
-@overload(operator.mul)
-def _mul(a, b):
-    if isinstance(a, ComplexLanes) and isinstance(b, ComplexLanes):
-        return lambda a, b: complex_lanes(a.real * b.real - a.imag * b.imag, a.real * b.imag + a.imag * b.real)
-    if isinstance(a, ComplexLanes) and isinstance(b, Lanes | types.Float):
-        return lambda a, b: complex_lanes(a.real * b, a.imag * b)
-    if isinstance(b, ComplexLanes) and isinstance(a, Lanes | types.Float):
-        return lambda a, b: complex_lanes(a * b.real, a * b.imag)
-    return None
+def multiply_parts(builder, x, y):
+    """The parts of a complex product."""
+    real = subtract(builder, multiply(builder, x[0], y[0]), multiply(builder, x[1], y[1]))
+    imag = add(builder, multiply(builder, x[0], y[1]), multiply(builder, x[1], y[0]))
+    return [real, imag]
+
+
+@operation(operator.mul, complex_product, *COMPLEX)
+def _emit_product(context, builder, sig, args):
+    result = sig.return_type
+    if all(isinstance(ty, ComplexLanes) for ty in sig.args):
+        x, y = (split(context, builder, result, value) for value in args)
+        return join(context, builder, result, multiply_parts(builder, x, y))
+    k = 0 if isinstance(sig.args[0], ComplexLanes) else 1
+    factor = broadcast(context, builder, args[1 - k], sig.args[1 - k], result.part)
+    parts = [multiply(builder, part, factor) for part in split(context, builder, result, args[k])]
+    return join(context, builder, result, parts)
+
+
+def negate(builder, x):
+    return builder.fneg(x)
 
 
 # A real group answers like a complex one whose imaginary part is nothing: no work is spent on it.
 
 
-@overload_attribute(Lanes, "real")
+@overload_attribute(Lanes, "real", inline="always")
 def _real(x):
     return lambda x: x
 
 
-@overload_method(Lanes, "conjugate")
-def _conjugate(x):
-    return lambda x: x
+def group_or_none(x):
+    return x if isinstance(x, Lanes | ComplexLanes) else None
 
 
-@overload_method(ComplexLanes, "conjugate")
-def _conjugate_complex(x):
-    return lambda x: complex_lanes(x.real, 0.0 - x.imag)
+def part_or_none(x):
+    return x.part if isinstance(x, ComplexLanes) else x if isinstance(x, Lanes) else None
 
 
 def conjugate(x):
-    """The complex conjugate of a number; a real number itself."""
+    """The complex conjugate of a group or a number; a real one itself."""
     return x.conjugate()
 
 
-@overload(conjugate)
+@operation(conjugate, group_or_none, (Lanes,), (ComplexLanes,))
+def _emit_conjugate(context, builder, sig, args):
+    real, *imag = split(context, builder, sig.return_type, args[0])
+    return join(context, builder, sig.return_type, [real, *(negate(builder, part) for part in imag)])
+
+
+@overload(conjugate, inline="always")
 def _conjugate_number(x):
     if isinstance(x, types.Complex):
         return lambda x: complex(x.real, -x.imag)
@@ -243,13 +308,17 @@ def abs2(x):
     return x.real * x.real + x.imag * x.imag
 
 
+@operation(abs2, part_or_none, (Lanes,), (ComplexLanes,))
+def _emit_abs2(context, builder, sig, args):
+    squares = [multiply(builder, part, part) for part in split(context, builder, sig.args[0], args[0])]
+    return squares[0] if len(squares) == 1 else add(builder, *squares)
+
+
 @overload(abs2)
-def _abs2(x):
-    if isinstance(x, ComplexLanes):
-        return lambda x: x.real * x.real + x.imag * x.imag
+def _abs2_number(x):
     if isinstance(x, types.Complex):
         return lambda x: x.real * x.real + x.imag * x.imag
-    if isinstance(x, Lanes | types.Float):
+    if isinstance(x, types.Float):
         return lambda x: x * x
     return None
 
@@ -259,15 +328,27 @@ def dot(x, y):
     return x.conjugate() * y
 
 
+@operation(dot, lambda x, y: group_or_none(x), (Lanes, Lanes), (ComplexLanes, ComplexLanes))
+def _emit_dot(context, builder, sig, args):
+    x, y = (split(context, builder, sig.return_type, value) for value in args)
+    if len(x) == 1:
+        return multiply(builder, x[0], y[0])
+    real = add(builder, multiply(builder, x[0], y[0]), multiply(builder, x[1], y[1]))
+    imag = subtract(builder, multiply(builder, x[0], y[1]), multiply(builder, x[1], y[0]))
+    return join(context, builder, sig.return_type, [real, imag])
+
+
 @overload(dot)
-def _dot(x, y):
-    if isinstance(x, ComplexLanes):
-        return lambda x, y: complex_lanes(x.real * y.real + x.imag * y.imag, x.real * y.imag - x.imag * y.real)
+def _dot_number(x, y):
     if isinstance(x, types.Complex):
-        return lambda x, y: conjugate(x) * y
-    if isinstance(x, Lanes | types.Float):
+        return lambda x, y: complex(x.real, -x.imag) * y
+    if isinstance(x, types.Float):
         return lambda x, y: x * y
     return None
+
+
+def larger(builder, x, y):
+    return builder.select(builder.fcmp_ordered(">", x, y), x, y)
 
 
 def largest_part(x):
@@ -275,44 +356,50 @@ def largest_part(x):
     return max(abs(x.real), abs(x.imag))
 
 
-@overload(largest_part)
-def _largest_part(x):
-    if isinstance(x, ComplexLanes):
-        return lambda x: maximum(abs(x.real), abs(x.imag))
-    if isinstance(x, Lanes):
-        return lambda x: abs(x)
-    return None
+@operation(largest_part, part_or_none, (Lanes,), (ComplexLanes,))
+def _emit_largest_part(context, builder, sig, args):
+    sizes = [magnitude(builder, part) for part in split(context, builder, sig.args[0], args[0])]
+    return sizes[0] if len(sizes) == 1 else larger(builder, *sizes)
+
+
+def magnitude(builder, x):
+    """|x|, by its sign bit."""
+    bits = ir.VectorType(ir.IntType(32 if x.type.element == ir.FloatType() else 64), x.type.count)
+    mask = splat(bits, 2 ** (bits.element.width - 1) - 1)
+    return builder.bitcast(builder.and_(builder.bitcast(x, bits), mask), x.type)
+
+
+def nothing_if_finite(x):
+    """0 for a finite number, else NaN."""
+    return 0.0 * x.real + 0.0 * x.imag
+
+
+@operation(nothing_if_finite, part_or_none, (Lanes,), (ComplexLanes,))
+def _emit_nothing_if_finite(context, builder, sig, args):
+    products = [builder.fmul(part, splat(part.type, 0.0)) for part in split(context, builder, sig.args[0], args[0])]
+    return products[0] if len(products) == 1 else builder.fadd(*products)
 
 
 # Masks and choices.
 
 
-def overload_mask(op, emit):
-    @intrinsic
-    def implementation(typingctx, a, b):
-        return a(a, b), lambda context, builder, signature, args: emit(builder, *args)
-
-    @overload(op)
-    def choose(a, b):
-        if isinstance(a, Mask) and isinstance(b, Mask):
-            return lambda a, b: implementation(a, b)
-        return None
+def both_masks(a, b):
+    return a if isinstance(a, Mask) and isinstance(b, Mask) else None
 
 
-overload_mask(operator.or_, lambda b, x, y: b.or_(x, y))
-overload_mask(operator.and_, lambda b, x, y: b.and_(x, y))
+@operation(operator.or_, both_masks, (Mask, Mask))
+def _emit_or(context, builder, sig, args):
+    return builder.or_(*args)
 
 
-@intrinsic
-def _invert(typingctx, mask):
-    return mask(mask), lambda context, builder, signature, args: builder.not_(args[0])
+@operation(operator.and_, both_masks, (Mask, Mask))
+def _emit_and(context, builder, sig, args):
+    return builder.and_(*args)
 
 
-@overload(operator.invert)
-def _invert_mask(mask):
-    if isinstance(mask, Mask):
-        return lambda mask: _invert(mask)
-    return None
+@operation(operator.invert, lambda mask: mask if isinstance(mask, Mask) else None, (Mask,))
+def _emit_invert(context, builder, sig, args):
+    return builder.not_(args[0])
 
 
 def select(mask, a, b):
@@ -320,39 +407,31 @@ def select(mask, a, b):
     return a if mask else b
 
 
-@intrinsic
-def _select(typingctx, mask, a, b):
-    lanes = a if isinstance(a, Lanes) else b
+def selected(mask, a, b):
+    if not isinstance(mask, Mask):
+        return None
+    return b if isinstance(b, ComplexLanes) else a if isinstance(a, Lanes | ComplexLanes) else b
 
-    def codegen(context, builder, signature, args):
-        x = broadcast(context, builder, args[1], signature.args[1], lanes)
-        y = broadcast(context, builder, args[2], signature.args[2], lanes)
-        return builder.select(args[0], x, y)
 
-    return lanes(mask, a, b), codegen
+@operation(select, selected, (Mask, types.Any, types.Any))
+def _emit_select(context, builder, sig, args):
+    result = sig.return_type
+    part = result.part if isinstance(result, ComplexLanes) else result
+    sides = []
+    for value, ty in zip(args[1:], sig.args[1:], strict=True):
+        if isinstance(ty, ComplexLanes):
+            sides.append(split(context, builder, ty, value))
+        else:
+            real = broadcast(context, builder, value, ty, part)
+            sides.append([real, splat(llvm_type(part), 0.0)] if isinstance(result, ComplexLanes) else [real])
+    return join(context, builder, result, [builder.select(args[0], p, q) for p, q in zip(*sides, strict=True)])
 
 
 @overload(select)
-def _select_overload(mask, a, b):
-    if not isinstance(mask, Mask):
+def _select_number(mask, a, b):
+    if isinstance(mask, types.Boolean):
         return lambda mask, a, b: a if mask else b
-    if isinstance(a, ComplexLanes) and isinstance(b, ComplexLanes):
-        return lambda mask, a, b: complex_lanes(_select(mask, a.real, b.real), _select(mask, a.imag, b.imag))
-    if isinstance(b, ComplexLanes):
-        return lambda mask, a, b: complex_lanes(_select(mask, a, b.real), _select(mask, 0.0, b.imag))
-    return lambda mask, a, b: _select(mask, a, b)
-
-
-def one(x):
-    """The number one, of the kind of x."""
-    return x * 0.0 + 1.0
-
-
-@overload(one)
-def _one(x):
-    if isinstance(x, ComplexLanes):
-        return lambda x: complex_lanes(x.real * 0.0 + 1.0, x.imag * 0.0)
-    return lambda x: x * 0.0 + 1.0
+    return None
 
 
 def maximum(a, b):
@@ -360,9 +439,14 @@ def maximum(a, b):
     return select(a > b, a, b)
 
 
+real_operation(maximum, arithmetic, larger)
+
+
 @overload(maximum)
-def _maximum(a, b):
-    return lambda a, b: select(a > b, a, b)
+def _maximum_number(a, b):
+    if isinstance(a, types.Float) and isinstance(b, types.Float):
+        return lambda a, b: a if a > b else b
+    return None
 
 
 def any_lane(mask):
@@ -370,20 +454,10 @@ def any_lane(mask):
     return mask
 
 
-@intrinsic
-def _any_lane(typingctx, mask):
-    def codegen(context, builder, signature, args):
-        bits = ir.IntType(mask.width)
-        return builder.icmp_unsigned("!=", builder.bitcast(args[0], bits), ir.Constant(bits, 0))
-
-    return types.boolean(mask), codegen
-
-
-@overload(any_lane)
-def _any_lane_overload(mask):
-    if isinstance(mask, Mask):
-        return lambda mask: _any_lane(mask)
-    return lambda mask: mask
+@operation(any_lane, lambda mask: types.boolean if isinstance(mask, Mask) else None, (Mask,))
+def _emit_any(context, builder, sig, args):
+    bits = ir.IntType(sig.args[0].width)
+    return builder.icmp_unsigned("!=", builder.bitcast(args[0], bits), ir.Constant(bits, 0))
 
 
 # Powers of two, exactly. Exponents travel as floating-point lanes that hold whole numbers.
@@ -394,47 +468,12 @@ def layout(lanes):
     return (23, 127) if lanes.dtype == types.float32 else (52, 1023)
 
 
-@intrinsic
-def _bits_over_fraction(typingctx, x):
-    def codegen(context, builder, signature, args):
-        fraction, bias = layout(x)
-        bits = builder.bitcast(args[0], integer_vector(x))
-        number = builder.sitofp(bits, llvm_type(x))
-        scaled = builder.fmul(number, splat(llvm_type(x), 2.0**-fraction))
-        return builder.fsub(scaled, splat(llvm_type(x), float(bias)))
-
-    return x(x), codegen
+def smallest_normal(lanes):
+    return 2.0 ** (1 - layout(lanes)[1])
 
 
-@intrinsic
-def _biased_exponent(typingctx, x):
-    def codegen(context, builder, signature, args):
-        fraction, bias = layout(x)
-        bits = builder.bitcast(args[0], integer_vector(x))
-        shifted = builder.lshr(bits, splat(integer_vector(x), fraction))
-        number = builder.sitofp(shifted, llvm_type(x))
-        return builder.fsub(number, splat(llvm_type(x), float(bias - 1)))
-
-    return x(x), codegen
-
-
-@intrinsic
-def _from_exponent(typingctx, k):
-    def codegen(context, builder, signature, args):
-        fraction, bias = layout(k)
-        whole = builder.fptosi(args[0], integer_vector(k))
-        biased = builder.add(whole, splat(integer_vector(k), bias))
-        return builder.bitcast(builder.shl(biased, splat(integer_vector(k), fraction)), llvm_type(k))
-
-    return k(k), codegen
-
-
-@intrinsic
-def _largest_exponent(typingctx, k):
-    def codegen(context, builder, signature, args):
-        return ir.Constant(llvm_type(k).element, float(layout(k)[1] - 1))
-
-    return k.dtype(k), codegen
+def real_or_none(x):
+    return x if isinstance(x, Lanes) else None
 
 
 def log2_linear(x):
@@ -443,11 +482,18 @@ def log2_linear(x):
     return e + 2.0 * fraction - 2.0
 
 
+@operation(log2_linear, real_or_none, (Lanes,))
+def _emit_log2_linear(context, builder, sig, args):
+    (lanes,) = sig.args
+    fraction, bias = layout(lanes)
+    vector = llvm_type(lanes)
+    number = builder.sitofp(builder.bitcast(args[0], integer_vector(lanes)), vector)
+    return builder.fsub(builder.fmul(number, splat(vector, 2.0**-fraction)), splat(vector, float(bias)))
+
+
 @overload(log2_linear)
-def _log2_linear(x):
-    if isinstance(x, types.Float):
-        return log2_linear
-    return lambda x: _bits_over_fraction(x)
+def _log2_linear_number(x):
+    return log2_linear if isinstance(x, types.Float) else None
 
 
 def exponent(x):
@@ -455,26 +501,23 @@ def exponent(x):
     return math.frexp(x)[1]
 
 
+@operation(exponent, real_or_none, (Lanes,))
+def _emit_exponent(context, builder, sig, args):
+    (lanes,), (x,) = sig.args, args
+    fraction, bias = layout(lanes)
+    vector = llvm_type(lanes)
+    lift = 64  # brings every subnormal into the normal range
+    subnormal = builder.fcmp_ordered("<", x, splat(vector, smallest_normal(lanes)))
+    normal = builder.select(subnormal, builder.fmul(x, splat(vector, 2.0**lift)), x)
+    bits = builder.lshr(builder.bitcast(normal, integer_vector(lanes)), splat(integer_vector(lanes), fraction))
+    offset = builder.select(subnormal, splat(vector, bias - 1.0 + lift), splat(vector, bias - 1.0))
+    e = builder.fsub(builder.sitofp(bits, vector), offset)
+    return builder.select(builder.fcmp_ordered(">", x, splat(vector, 0.0)), e, splat(vector, 0.0))
+
+
 @overload(exponent)
-def _exponent(x):
-    if isinstance(x, types.Float):
-        return lambda x: math.frexp(x)[1]
-
-    def implementation(x):
-        normal = x * 18446744073709551616.0  # 2**64 lifts every subnormal double or float into the normal range
-        subnormal = x < _smallest_normal(x)
-        e = _biased_exponent(select(subnormal, normal, x)) - select(subnormal, 64.0, 0.0 * x)
-        return select(x > 0.0, e, 0.0 * x)
-
-    return implementation
-
-
-@intrinsic
-def _smallest_normal(typingctx, x):
-    def codegen(context, builder, signature, args):
-        return ir.Constant(llvm_type(x).element, 2.0 ** (1 - layout(x)[1]))
-
-    return x.dtype(x), codegen
+def _exponent_number(x):
+    return exponent if isinstance(x, types.Float) else None
 
 
 def small_square(x):
@@ -482,10 +525,11 @@ def small_square(x):
     return 2.0**-916
 
 
-@overload(small_square)
-def _small_square(x):
-    factor = 2.0**48 if x.dtype == types.float32 else 2.0**106
-    return lambda x: _smallest_normal(x) * factor
+@operation(small_square, real_or_none, (Lanes,))
+def _emit_small_square(context, builder, sig, args):
+    (lanes,) = sig.args
+    digits = layout(lanes)[0] + 1
+    return splat(llvm_type(lanes), smallest_normal(lanes) * 4.0**digits)
 
 
 def widest_gap(x):
@@ -493,10 +537,26 @@ def widest_gap(x):
     return 400.0
 
 
-@overload(widest_gap)
-def _widest_gap(x):
-    gap = 30.0 if x.dtype == types.float32 else 400.0
-    return lambda x: gap
+@operation(widest_gap, real_or_none, (Lanes,))
+def _emit_widest_gap(context, builder, sig, args):
+    (lanes,) = sig.args
+    return splat(llvm_type(lanes), 30.0 if lanes.dtype == types.float32 else 400.0)
+
+
+def two_to_the(builder, lanes, k):
+    """2**k for a vector of whole numbers, held to the normal range."""
+    fraction, bias = layout(lanes)
+    vector, whole = llvm_type(lanes), integer_vector(lanes)
+    limit = splat(vector, float(bias - 1))
+    held = larger(builder, builder.fneg(limit), builder.fneg(larger(builder, builder.fneg(k), builder.fneg(limit))))
+    biased = builder.add(builder.fptosi(held, whole), splat(whole, bias))
+    return builder.bitcast(builder.shl(biased, splat(whole, fraction)), vector)
+
+
+def half(builder, lanes, k):
+    """Half of a vector of whole numbers, rounded towards zero."""
+    vector = llvm_type(lanes)
+    return builder.sitofp(builder.fptosi(builder.fmul(k, splat(vector, 0.5)), integer_vector(lanes)), vector)
 
 
 def power_of_two(k):
@@ -504,47 +564,35 @@ def power_of_two(k):
     return math.ldexp(1.0, k)
 
 
-@overload(power_of_two)
-def _power_of_two(k):
-    if not isinstance(k, Lanes):
-        return None
-
-    def implementation(k):
-        limit = _largest_exponent(k)
-        return _from_exponent(maximum(0.0 - limit, 0.0 - maximum(0.0 - k, 0.0 - limit)))
-
-    return implementation
-
-
-def scale(x, k):
-    """x 2**k for whole k up to twice the exponent range: exact as long as the result is normal."""
-    half = half_of(k)
-    return x * power_of_two(half) * power_of_two(k - half)
-
-
-@overload(scale)
-def _scale(x, k):
-    return scale
+@operation(power_of_two, real_or_none, (Lanes,))
+def _emit_power_of_two(context, builder, sig, args):
+    return two_to_the(builder, sig.args[0], args[0])
 
 
 def half_of(k):
     """Half of a whole number, rounded towards zero."""
-    return k // 2
+    return math.trunc(k / 2)
 
 
-@overload(half_of)
-def _half_of(k):
-    if isinstance(k, Lanes):
-        return lambda k: _truncate(k * 0.5)
-    return None
+@operation(half_of, real_or_none, (Lanes,))
+def _emit_half_of(context, builder, sig, args):
+    return half(builder, sig.args[0], args[0])
 
 
-@intrinsic
-def _truncate(typingctx, k):
-    def codegen(context, builder, signature, args):
-        return builder.sitofp(builder.fptosi(args[0], integer_vector(k)), llvm_type(k))
+def scale(x, k):
+    """x 2**k for whole k up to twice the exponent range: exact as long as the result is normal."""
+    return x * 2.0 ** half_of(k) * 2.0 ** (k - half_of(k))
 
-    return k(k), codegen
+
+@operation(scale, lambda x, k: group_or_none(x), (Lanes, Lanes), (ComplexLanes, Lanes))
+def _emit_scale(context, builder, sig, args):
+    lanes = sig.args[1]
+    first = half(builder, lanes, args[1])
+    factors = two_to_the(builder, lanes, first), two_to_the(builder, lanes, builder.fsub(args[1], first))
+    parts = split(context, builder, sig.return_type, args[0])
+    for factor in factors:
+        parts = [builder.fmul(part, factor) for part in parts]
+    return join(context, builder, sig.return_type, parts)
 
 
 # Memory.
@@ -556,11 +604,14 @@ def group_of(array):
     return ComplexLanes(dtype.underlying_float) if isinstance(dtype, types.Complex) else Lanes(dtype)
 
 
-def group_pointer(context, builder, array_type, array, index, parts):
+def group_pointers(context, builder, array_type, array, index):
+    """The addresses of the parts of a group."""
     data = context.make_array(array_type)(context, builder, array).data
-    vector = llvm_type(Lanes(getattr(array_type.dtype, "underlying_float", array_type.dtype)))
-    base = builder.bitcast(data, vector.as_pointer())
-    return builder.gep(base, [builder.mul(index, ir.Constant(index.type, parts))])
+    group = group_of(array_type)
+    parts = 2 if isinstance(group, ComplexLanes) else 1
+    base = builder.bitcast(data, llvm_type(part_or_none(group)).as_pointer())
+    first = builder.mul(index, ir.Constant(index.type, parts))
+    return [builder.gep(base, [builder.add(first, ir.Constant(index.type, k))]) for k in range(parts)]
 
 
 def lane_count(array):
@@ -580,77 +631,73 @@ def exchange_lanes(builder, x, distance):
     return builder.shuffle_vector(x, x, ir.Constant(ir.VectorType(ir.IntType(32), x.type.count), order))
 
 
-def reduction(combine):
-    """An intrinsic that folds the lanes of a real group into one number, half onto half."""
-
-    @intrinsic
-    def reduce(typingctx, x):
-        def codegen(context, builder, signature, args):
-            total, distance = args[0], x.width // 2
-            while distance:
-                total = combine(builder, total, exchange_lanes(builder, total, distance))
-                distance //= 2
-            return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
-
-        return x.dtype(x), codegen
-
-    return reduce
-
-
-_sum_lanes = reduction(lambda b, x, y: b.fadd(x, y, flags=FLAGS))
-max_lanes = reduction(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
-
-
-def sum_lanes(x):
-    """The sum over the lanes of a group."""
-    return x
-
-
-@overload(sum_lanes)
-def _sum_lanes_overload(x):
-    if isinstance(x, ComplexLanes):
-        return lambda x: complex(_sum_lanes(x.real), _sum_lanes(x.imag))
-    return lambda x: _sum_lanes(x)
+def fold(builder, x, combine):
+    """All lanes of a vector into one number, half onto half."""
+    distance = x.type.count // 2
+    while distance:
+        x = combine(builder, x, exchange_lanes(builder, x, distance))
+        distance //= 2
+    return builder.extract_element(x, ir.Constant(ir.IntType(32), 0))
 
 
 @intrinsic
-def _swap_neighbours(typingctx, x):
-    return x(x), lambda context, builder, signature, args: exchange_lanes(builder, args[0], 1)
+def sum_lanes(typingctx, x):
+    """The sum over the lanes of a group."""
+    number = types.Complex("complex64" if x.dtype == types.float32 else "complex128", x.dtype) if is_complex(x) else x.dtype
+
+    def codegen(context, builder, sig, args):
+        totals = [fold(builder, part, add) for part in split(context, builder, x, args[0])]
+        if len(totals) == 1:
+            return totals[0]
+        result = cgutils.create_struct_proxy(number)(context, builder)
+        result.real, result.imag = totals
+        return result._getvalue()
+
+    return number(x), codegen
 
 
-def swap_neighbours(x):
+@intrinsic
+def max_lanes(typingctx, x):
+    """The largest over the lanes of a real group."""
+    return x.dtype(x), lambda context, builder, sig, args: fold(builder, args[0], larger)
+
+
+@intrinsic
+def swap_neighbours(typingctx, x):
     """Lanes 0 and 1 exchanged, 2 and 3, and so on."""
-    return x
 
+    def codegen(context, builder, sig, args):
+        return join(context, builder, x, [exchange_lanes(builder, part, 1) for part in split(context, builder, x, args[0])])
 
-@overload(swap_neighbours)
-def _swap_neighbours_overload(x):
-    if isinstance(x, ComplexLanes):
-        return lambda x: complex_lanes(_swap_neighbours(x.real), _swap_neighbours(x.imag))
-    return lambda x: _swap_neighbours(x)
+    return x(x), codegen
 
 
 @intrinsic
 def lane_numbers(typingctx, array):
     """The real group 0, 1, 2, ... of the precision that an array holds."""
-    lanes = Lanes(getattr(array.dtype, "underlying_float", array.dtype))
+    lanes = part_or_none(group_of(array))
 
-    def codegen(context, builder, signature, args):
+    def codegen(context, builder, sig, args):
         return ir.Constant(llvm_type(lanes), [float(i) for i in range(lanes.width)])
 
     return lanes(array), codegen
 
 
-def spread(array, value):
-    """The group with `value`, real or complex as the array is, in every lane."""
-    return value
+@intrinsic
+def spread(typingctx, array, value):
+    """The group with `value` in every lane, complex if the array is."""
+    group = group_of(array)
+    part = part_or_none(group)
 
+    def codegen(context, builder, sig, args):
+        if not isinstance(value, types.Complex):
+            parts = [broadcast(context, builder, args[1], value, part), splat(llvm_type(part), 0.0)]
+        else:
+            number = cgutils.create_struct_proxy(value)(context, builder, value=args[1])
+            parts = [broadcast(context, builder, x, value.underlying_float, part) for x in (number.real, number.imag)]
+        return join(context, builder, group, parts)
 
-@overload(spread)
-def _spread(array, value):
-    if isinstance(array.dtype, types.Complex):
-        return lambda array, value: complex_lanes(fill(array, value.real), fill(array, value.imag))
-    return lambda array, value: fill(array, value)
+    return group(array, value), codegen
 
 
 def rounding(array):
@@ -668,17 +715,10 @@ def _rounding(array):
 def load(typingctx, array, index):
     """The group number `index` of a one-dimensional array."""
     lanes = group_of(array)
-    align = array.dtype.bitwidth // 8
 
-    def codegen(context, builder, signature, args):
-        parts = 2 if isinstance(lanes, ComplexLanes) else 1
-        pointer = group_pointer(context, builder, array, *args, parts)
-        if parts == 1:
-            return builder.load(pointer, align=align)
-        pair = cgutils.create_struct_proxy(lanes)(context, builder)
-        pair.re = builder.load(pointer, align=align)
-        pair.im = builder.load(builder.gep(pointer, [ir.Constant(ir.IntType(64), 1)]), align=align)
-        return pair._getvalue()
+    def codegen(context, builder, sig, args):
+        pointers = group_pointers(context, builder, array, *args)
+        return join(context, builder, lanes, [builder.load(pointer, align=ALIGN) for pointer in pointers])
 
     return lanes(array, types.intp), codegen
 
@@ -687,31 +727,23 @@ def load(typingctx, array, index):
 def store(typingctx, array, index, group):
     """Write a group as number `index` of a one-dimensional array."""
     lanes = group_of(array)
-    align = array.dtype.bitwidth // 8
 
-    def codegen(context, builder, signature, args):
-        parts = 2 if isinstance(lanes, ComplexLanes) else 1
-        pointer = group_pointer(context, builder, array, args[0], args[1], parts)
-        if parts == 1:
-            value = broadcast(context, builder, args[2], signature.args[2], lanes)
-            builder.store(value, pointer, align=align)
-        else:
-            pair = cgutils.create_struct_proxy(lanes)(context, builder, value=args[2])
-            builder.store(pair.re, pointer, align=align)
-            builder.store(pair.im, builder.gep(pointer, [ir.Constant(ir.IntType(64), 1)]), align=align)
+    def codegen(context, builder, sig, args):
+        pointers = group_pointers(context, builder, array, *args[:2])
+        for part, pointer in zip(split(context, builder, lanes, args[2]), pointers, strict=True):
+            builder.store(part, pointer, align=ALIGN)
         return context.get_dummy_value()
 
-    accepted = group if is_group(group) else lanes.dtype
-    return types.none(array, types.intp, accepted), codegen
+    return types.none(array, types.intp, lanes), codegen
 
 
 @intrinsic
 def fill(typingctx, array, value):
     """The real group with `value` in every lane, of the precision that the array holds."""
-    lanes = Lanes(getattr(array.dtype, "underlying_float", array.dtype))
+    lanes = part_or_none(group_of(array))
 
-    def codegen(context, builder, signature, args):
-        return broadcast(context, builder, args[1], signature.args[1], lanes)
+    def codegen(context, builder, sig, args):
+        return broadcast(context, builder, args[1], value, lanes)
 
     return lanes(array, value), codegen
 
@@ -731,7 +763,7 @@ def lane_pointer(context, builder, array_type, args, part):
 def get(typingctx, array, index, lane):
     """The number in one lane of group `index`."""
 
-    def codegen(context, builder, signature, args):
+    def codegen(context, builder, sig, args):
         if not isinstance(array.dtype, types.Complex):
             return builder.load(lane_pointer(context, builder, array, args, 0))
         number = cgutils.create_struct_proxy(array.dtype)(context, builder)
@@ -746,7 +778,7 @@ def get(typingctx, array, index, lane):
 def put(typingctx, array, index, lane, value):
     """Write a number into one lane of group `index`."""
 
-    def codegen(context, builder, signature, args):
+    def codegen(context, builder, sig, args):
         if not isinstance(array.dtype, types.Complex):
             builder.store(args[3], lane_pointer(context, builder, array, args, 0))
         else:

@@ -16,6 +16,7 @@ from numba import njit
 from .lanes import (
     abs2,
     any_lane,
+    conjugate,
     dot,
     exponent,
     fill,
@@ -23,7 +24,7 @@ from .lanes import (
     load,
     log2_linear,
     maximum,
-    one,
+    nothing_if_finite,
     scale,
     select,
     small_square,
@@ -40,7 +41,7 @@ def scale_columns(factor, m, n, exponents):
     for j in range(n):
         nothing = fill(factor, 0.0)
         for i in range(m):
-            nothing = nothing + largest_part(load(factor, j * m + i)) * 0.0
+            nothing = nothing + nothing_if_finite(load(factor, j * m + i))
         bad = bad | (nothing != 0.0)
     for j in range(n):
         big = fill(factor, 0.0)
@@ -125,10 +126,10 @@ def reflector(top, total):
     nonzero = total > 0.0
     signed = head2 > small_square(head2)  # below, the phase has no digits left, and does not matter
     denominator = select(signed, head, 1.0)
-    phase = select(signed, top * (1.0 / denominator), one(top))
+    phase = select(~signed, 1.0, top * (1.0 / denominator))
     pivot = top + phase * length
     size2 = select(nonzero, abs2(pivot), 1.0)
-    inverse = select(~nonzero, 0.0, pivot.conjugate() * (1.0 / size2))
+    inverse = select(~nonzero, 0.0, conjugate(pivot) * (1.0 / size2))
     beta = select(nonzero, size2, 0.0) / select(nonzero, length * (length + head), 1.0)
     return phase * (0.0 - length), inverse, beta
 
@@ -219,4 +220,4 @@ def adjoint_triangle(factor, m, n, exponents, stack, stride, row_exponents):
             store(stack, j * stride + i, load(factor, j * m + j) * 0.0)
         for q in range(j, n):
             gap = maximum(load(exponents, q) - reach, -4000.0)
-            store(stack, j * stride + q, scale(load(factor, q * m + j).conjugate(), gap))
+            store(stack, j * stride + q, scale(conjugate(load(factor, q * m + j)), gap))

@@ -19,7 +19,7 @@ implementations do, returns [[1, .5], [.5, 1]] unchanged.
 
 import math
 
-from .lanes import abs2, maximum, select, widest_gap
+from .lanes import abs2, conjugate, maximum, select, widest_gap
 
 
 def exponent_gap(exponent_p, exponent_q):
@@ -59,7 +59,7 @@ def rotation(alpha, beta, gamma, weight_p, weight_q, tol2, alive):
     growth = 1.0 + (factor_p * size2) * factor_q
     after_p = (alpha - factor_p * size2) * growth
     after_q = (beta + factor_q * size2) * growth
-    return gamma.conjugate() * factor_p, gamma * factor_q, after_p, after_q, sin2, cos2, active
+    return conjugate(gamma) * factor_p, gamma * factor_q, after_p, after_q, sin2, cos2, active
 
 
 def crossed(gamma, other, inner, outer, a, b):
@@ -67,7 +67,7 @@ def crossed(gamma, other, inner, outer, a, b):
 
     From those before: gamma = xᴴv, other = yᴴu, inner = xᴴy, outer = uᴴv, with x <- x - a u and v <- v + b y.
     """
-    return gamma + b * inner - a.conjugate() * (outer + b * other.conjugate())
+    return gamma + b * inner - conjugate(a) * (outer + b * conjugate(other))
 
 
 def held(length2, before, floor):
