@@ -63,7 +63,8 @@ def svd(a, full_matrices=True):
         U = reflect(U, reflectors[:, j], beta[j])
     Vh = np.empty_like(X)
     Vh[:, permutation] = X.conj().T
-    return Decomposition(U, S, Vh, converged, sweeps, largest_cosine(X[:, : np.count_nonzero(length)]))
+    off = largest_cosine(X[:, : np.count_nonzero(length)])
+    return Decomposition(U, S, Vh, converged and bool(S[0] < np.inf), sweeps, off)
 
 
 def scaled(x, exponent):
@@ -114,11 +115,8 @@ def pivoted_qr(A, exponent):
 
 def longest(x, exponent):
     """The place of the longest of the columns x * 2**exponent; the first of equals."""
-    y, exponent = normalised(x, exponent)
-    length = norms(y).astype(float)
-    size = np.full(len(length), -np.inf)
-    size[length > 0] = np.log2(length[length > 0]) + exponent[length > 0]
-    return np.argmax(size)
+    x, exponent = normalised(x, exponent)
+    return descending(norms(x), exponent)[0]
 
 
 def reflector(x):
