@@ -141,7 +141,12 @@ def decompose(
         groups, reals = _rows_workspace(max(m, n), min(m, n), lanes, vectors)
 
     source = _Batch(a, work, 2)
-    values = [_Batch(s, real, 1), _Batch(info.converged, np.dtype(np.bool_), 0), _Batch(info.sweeps, np.dtype(np.int32), 0), _Batch(info.off, real, 0)]
+    values = [
+        _Batch(s, real, 1),
+        _Batch(info.converged, np.dtype(np.bool_), 0),
+        _Batch(info.sweeps, np.dtype(np.int32), 0),
+        _Batch(info.off, real, 0),
+    ]
     factors = [_Batch(u, work, 2), _Batch(vh, work, 2)] if u is not None and vh is not None else []
     nothing = np.empty((0, 0, 0), work)
     thread = local()  # keeps the workspace of each thread from piece to piece

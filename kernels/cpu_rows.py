@@ -55,11 +55,11 @@ from .lanes import (
     sum_lanes,
     swap_neighbours,
 )
-from .qr import LOWEST, reflector
+from .qr import LOWEST, NEAR, reflector
 from .schedule import meeting as _meeting
 from .schedule import rounds as _rounds
 
-jit = njit(error_model="numpy")
+jit = njit(error_model="numpy", _nrt=False)
 inlined = njit(error_model="numpy", inline="always")
 meeting, rounds = jit(_meeting), jit(_rounds)
 COUPLES = 12  # groups of scratch a round
@@ -240,12 +240,16 @@ def pivoted_qr(factor, n, groups, stack, stride, exponents, permutation, betas, 
     """Factor the scaled columns: `factor` becomes the reflectors, and Rᴴ, without the exponents, the rows of L in `stack`."""
     for q in range(n):
         permutation[q] = q
-        remaining_norm(factor, groups, q, 0, size2_below(factor, q * groups, groups, 0), exponents, norms, shifts, keys)
+        remaining_norm(
+            factor, groups, q, 0, size2_below(factor, q * groups, groups, 0), exponents, norms, shifts, keys
+        )
     for j in range(n):
         pivot_column(factor, n, groups, j, exponents, permutation, norms, shifts, keys)
         make_reflector(factor, groups, j, stack, stride, norms, shifts, betas)
         start = j // lane_count(factor)
-        reflect_columns(factor, j * groups, factor, (j + 1) * groups, groups, n - j - 1, load(betas, j), start, groups)
+        reflect_columns(
+            factor, j * groups, factor, (j + 1) * groups, groups, n - j - 1, load(betas, j), start, groups
+        )
         for q in range(j + 1, n):
             total = size2_below(factor, q * groups, groups, j + 1)
             remaining_norm(factor, groups, q, j + 1, total, exponents, norms, shifts, keys)
@@ -253,14 +257,16 @@ def pivoted_qr(factor, n, groups, stack, stride, exponents, permutation, betas, 
 
 @jit
 def scale_triangle(stack, n, half, stride, exponents, row_exponents):
-    """Give every column of L an exponent of its own: entry i is really stack[i] 2**exponents[i]."""
+    """Give columns of L their exponents, as `qr.adjoint_triangle` does: entry i is really stack[i] 2**exponents[i]."""
+    highest = max_lanes(fill(stack, LOWEST))
     for j in range(n):
         reach = fill(stack, LOWEST)
         for g in range(half):
             size = largest_part(load(stack, j * stride + g))
             reach = maximum(select(size > 0.0, exponent(size) + load(exponents, g), LOWEST), reach)
-        highest = max_lanes(reach)
-        row_exponents[j] = highest if highest > LOWEST else 0.0
+        top = max_lanes(reach)
+        highest = max(top, highest)
+        row_exponents[j] = highest if top > highest - NEAR else top if top > LOWEST else 0.0
         for g in range(half):
             gap = maximum(load(exponents, g) - row_exponents[j], -4000.0)
             store(stack, j * stride + g, scale(load(stack, j * stride + g), gap))
@@ -316,9 +322,16 @@ def four_columns(stack, i, s, t, half, stride, pairs):
 
 
 @jit
-def fetch(p, q, lane, length2, scales, rests, exponents, held_length2, held_scales, held_rests, held_exponents):
+def fetch(
+    p, q, lane, length2, scales, rests, exponents, held_length2, held_scales, held_rests, held_exponents
+):
     """What is kept of columns p and q, to a lane of groups 0 and 1."""
-    for kept, held in ((length2, held_length2), (scales, held_scales), (rests, held_rests), (exponents, held_exponents)):
+    for kept, held in (
+        (length2, held_length2),
+        (scales, held_scales),
+        (rests, held_rests),
+        (exponents, held_exponents),
+    ):
         put(held, 0, lane, kept[p])
         put(held, 1, lane, kept[q])
 
@@ -368,7 +381,7 @@ def rotate_couples(stack, i, s, t, half, rows, stride, pairs):
 
 
 @jit
-def meet(stack, number, first, count, couples, half, rows, stride, tol2, eps, kept, held, pairs, flags, worst):
+def meet(stack, number, first, count, couples, half, rows, stride, tol2, kept, held, pairs, flags, worst):
     """`count` meetings of round `number`, from the one numbered `first`: the tile's `rotate_four`, a pair of columns a lane."""
     length2, scales, rests, exponents = kept
     held_length2, held_scales, held_rests, held_exponents = held
@@ -376,16 +389,32 @@ def meet(stack, number, first, count, couples, half, rows, stride, tol2, eps, ke
         s, t = meeting(couples, number, first + i)
         four_columns(stack, i, s, t, half, stride, pairs)
         for k in range(2):
-            fetch(2 * s + k, 2 * t + k, 2 * i + k, length2, scales, rests, exponents, held_length2, held_scales, held_rests, held_exponents)
+            fetch(
+                2 * s + k,
+                2 * t + k,
+                2 * i + k,
+                length2,
+                scales,
+                rests,
+                exponents,
+                held_length2,
+                held_scales,
+                held_rests,
+                held_exponents,
+            )
     alive = lane_numbers(stack) < 2 * count
-    a, b, aw, bw, on1, lost1 = turn(0, 1, load(pairs, 0), alive, tol2, eps, held_length2, held_scales, held_rests, held_exponents, worst)
+    a, b, aw, bw, on1, lost1 = turn(
+        0, 1, load(pairs, 0), alive, tol2, held_length2, held_scales, held_rests, held_exponents, worst
+    )
     store_turn(pairs, 4, a, b, aw, bw)
     swap_second(held_length2, held_scales, held_rests, held_exponents)
     cross = load(pairs, 1)
     gamma = crossed(cross, swap_neighbours(cross), load(pairs, 2), load(pairs, 3), a, swap_neighbours(b))
     shortened = select(lost1, 1.0, fill(stack, 0.0))
     going = alive & (shortened + swap_neighbours(shortened) == 0.0)
-    a, b, aw, bw, on2, lost2 = turn(0, 1, gamma, going, tol2, eps, held_length2, held_scales, held_rests, held_exponents, worst)
+    a, b, aw, bw, on2, lost2 = turn(
+        0, 1, gamma, going, tol2, held_length2, held_scales, held_rests, held_exponents, worst
+    )
     store_turn(pairs, 8, a, b, aw, bw)
     swap_second(held_length2, held_scales, held_rests, held_exponents)
     active = on1 | on2
@@ -398,23 +427,47 @@ def meet(stack, number, first, count, couples, half, rows, stride, tol2, eps, ke
                 s, t = meeting(couples, number, first + i)
                 rotate_couples(stack, i, s, t, half, rows, stride, pairs)
                 for k in range(2):
-                    give_back(2 * s + k, 2 * t + k, 2 * i + k, length2, scales, rests, held_length2, held_scales, held_rests)
+                    give_back(
+                        2 * s + k,
+                        2 * t + k,
+                        2 * i + k,
+                        length2,
+                        scales,
+                        rests,
+                        held_length2,
+                        held_scales,
+                        held_rests,
+                    )
                 if get(flags, 1, 2 * i) + get(flags, 1, 2 * i + 1) > 0.0:
                     for j in (2 * s, 2 * s + 1, 2 * t, 2 * t + 1):
                         renew(stack, j, half, rows, stride, length2, scales, rests, exponents)
 
 
 @jit
-def meet_within(stack, first, count, half, rows, stride, tol2, eps, kept, held, pairs, flags, worst):
+def meet_within(stack, first, count, half, rows, stride, tol2, kept, held, pairs, flags, worst):
     """The two columns of each couple, from couple `first` on, meet each other."""
     length2, scales, rests, exponents = kept
     held_length2, held_scales, held_rests, held_exponents = held
     for i in range(count):
         p = 2 * (first + i)
         put(pairs, 0, i, inner_product(stack, p * stride, (p + 1) * stride, half))
-        fetch(p, p + 1, i, length2, scales, rests, exponents, held_length2, held_scales, held_rests, held_exponents)
+        fetch(
+            p,
+            p + 1,
+            i,
+            length2,
+            scales,
+            rests,
+            exponents,
+            held_length2,
+            held_scales,
+            held_rests,
+            held_exponents,
+        )
     alive = lane_numbers(stack) < count
-    a, b, aw, bw, active, lost = turn(0, 1, load(pairs, 0), alive, tol2, eps, held_length2, held_scales, held_rests, held_exponents, worst)
+    a, b, aw, bw, active, lost = turn(
+        0, 1, load(pairs, 0), alive, tol2, held_length2, held_scales, held_rests, held_exponents, worst
+    )
     store_turn(pairs, 4, a, b, aw, bw)
     out = strayed(held_length2, 0, lost) | strayed(held_length2, 1, lost)
     store(flags, 0, select(active, 1.0, fill(stack, 0.0)))
@@ -422,8 +475,24 @@ def meet_within(stack, first, count, half, rows, stride, tol2, eps, kept, held, 
     for i in range(count):
         if get(flags, 0, i) > 0.0:
             p = 2 * (first + i)
-            apply_two(stack, 0, half, p * stride, (p + 1) * stride, coefficient(pairs, 4, i), coefficient(pairs, 5, i))
-            apply_two(stack, half, rows, p * stride, (p + 1) * stride, coefficient(pairs, 6, i), coefficient(pairs, 7, i))
+            apply_two(
+                stack,
+                0,
+                half,
+                p * stride,
+                (p + 1) * stride,
+                coefficient(pairs, 4, i),
+                coefficient(pairs, 5, i),
+            )
+            apply_two(
+                stack,
+                half,
+                rows,
+                p * stride,
+                (p + 1) * stride,
+                coefficient(pairs, 6, i),
+                coefficient(pairs, 7, i),
+            )
             give_back(p, p + 1, i, length2, scales, rests, held_length2, held_scales, held_rests)
             if get(flags, 1, i) > 0.0:
                 renew(stack, p, half, rows, stride, length2, scales, rests, exponents)
@@ -435,8 +504,7 @@ def orthogonalise(stack, n, half, rows, stride, kept, held, pairs, flags, worst)
     """Sweep until converged; the number of sweeps, whether converged, and the largest remaining cosine."""
     lanes = lane_count(stack)
     couples = (n + 1) // 2
-    eps = rounding(stack)
-    tol2 = n * eps * eps
+    tol2 = n * rounding(stack) * rounding(stack)
     length2, scales, rests, exponents = kept
     off = max_lanes(fill(stack, 0.0))
     for count in range(1, MAX_SWEEPS + 1):
@@ -445,11 +513,39 @@ def orthogonalise(stack, n, half, rows, stride, kept, held, pairs, flags, worst)
         for j in range(2 * couples):
             renew(stack, j, half, rows, stride, length2, scales, rests, exponents)
         for first in range(0, couples, lanes):
-            meet_within(stack, first, min(lanes, couples - first), half, rows, stride, tol2, eps, kept, held, pairs, flags, worst)
+            meet_within(
+                stack,
+                first,
+                min(lanes, couples - first),
+                half,
+                rows,
+                stride,
+                tol2,
+                kept,
+                held,
+                pairs,
+                flags,
+                worst,
+            )
         meetings, at_once = couples // 2, lanes // 2
         for number in range(rounds(couples)):
             for first in range(0, meetings, at_once):
-                meet(stack, number, first, min(at_once, meetings - first), couples, half, rows, stride, tol2, eps, kept, held, pairs, flags, worst)
+                meet(
+                    stack,
+                    number,
+                    first,
+                    min(at_once, meetings - first),
+                    couples,
+                    half,
+                    rows,
+                    stride,
+                    tol2,
+                    kept,
+                    held,
+                    pairs,
+                    flags,
+                    worst,
+                )
         cos2, sin2 = max_lanes(load(worst, 0)), max_lanes(load(worst, 1))
         off = math.sqrt(min(cos2, (n * cos2) * (n * max(cos2, sin2))))
         if cos2 <= tol2 or not needs_another_sweep(n, cos2, sin2, tol2):
@@ -504,7 +600,11 @@ def complete_basis(stack, n, half, stride, length2, missing):
                 if length2[k] > 0.0:
                     component = spread(stack, inner_product(stack, k * stride, column, half))
                     for g in range(half):
-                        store(stack, column + g, load(stack, column + g) - load(stack, k * stride + g) * component)
+                        store(
+                            stack,
+                            column + g,
+                            load(stack, column + g) - load(stack, k * stride + g) * component,
+                        )
         inverse = 1.0 / math.sqrt(size2_below(stack, column, half, 0))
         for g in range(half):
             entry = load(stack, column + g) * inverse
@@ -572,9 +672,21 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
     pairs = section(groups, n * mg + width * stride + BLOCK * mg, COUPLES)
     room = half + 1  # groups that hold a number a column, the zero column included
     exponents, permutation = section(reals, 0, room), section(reals, room, room)
-    norms, shifts, keys = section(reals, 2 * room, room), section(reals, 3 * room, room), section(reals, 4 * room, room)
-    length2, scales, rests = section(reals, 5 * room, room), section(reals, 6 * room, room), section(reals, 7 * room, room)
-    row_exponents, sigma, ranks = section(reals, 8 * room, room), section(reals, 9 * room, room), section(reals, 10 * room, room)
+    norms, shifts, keys = (
+        section(reals, 2 * room, room),
+        section(reals, 3 * room, room),
+        section(reals, 4 * room, room),
+    )
+    length2, scales, rests = (
+        section(reals, 5 * room, room),
+        section(reals, 6 * room, room),
+        section(reals, 7 * room, room),
+    )
+    row_exponents, sigma, ranks = (
+        section(reals, 8 * room, room),
+        section(reals, 9 * room, room),
+        section(reals, 10 * room, room),
+    )
     betas, scratch = section(reals, 11 * room, n), section(reals, 11 * room + n, 12)
     held = section(scratch, 0, 2), section(scratch, 2, 2), section(scratch, 4, 2), section(scratch, 6, 2)
     flags, worst = section(scratch, 8, 2), section(scratch, 10, 2)

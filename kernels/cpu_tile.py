@@ -41,7 +41,6 @@ from .lanes import (
 from .qr import adjoint_triangle, pivoted_qr, reflect, reflect_four, scale_columns
 from .rotation import crossed as _crossed
 from .rotation import exponent_gap as _exponent_gap
-from .rotation import held as _held
 from .rotation import needs_another_sweep as _needs_another_sweep
 from .rotation import rotation as _rotation
 from .rotation import shrink as _shrink
@@ -49,14 +48,14 @@ from .rotation import shrink as _shrink
 MAX_SWEEPS = 30
 BLOCK = 4  # columns that go through the reflectors, or in and out of memory, together
 
-jit = njit(error_model="numpy")
+jit = njit(error_model="numpy", _nrt=False)
 inlined = njit(error_model="numpy", inline="always")
-exponent_gap, held, needs_another_sweep = inlined(_exponent_gap), inlined(_held), inlined(_needs_another_sweep)
+exponent_gap, needs_another_sweep = inlined(_exponent_gap), inlined(_needs_another_sweep)
 crossed, rotation, shrink = inlined(_crossed), inlined(_rotation), inlined(_shrink)
 
 
 # How far a squared length may stray before its column is scaled back, and how much of it one rotation may cancel.
-SHORT, LONG, CANCELLED = 2.0**-16, 2.0**16, 2.0**-10
+SHORT, LONG, CANCELLED = 2.0**-26, 2.0**16, 2.0**-10
 
 
 @jit
@@ -108,17 +107,21 @@ def renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask):
 
 
 @jit
-def turn(p, q, gamma, alive, tol2, eps, length2, scales, rests, exponents, worst):
+def turn(p, q, gamma, alive, tol2, length2, scales, rests, exponents, worst):
     """The rotation of columns p and q and its effect on all that is kept about them, but for the columns themselves.
 
     Returns what multiplies x_q and x_p, the same for w_q and w_p, where it rotates, and where a column lost its digits.
     """
     gap = exponent_gap(load(exponents, p), load(exponents, q))
-    up, down = power_of_two(gap), power_of_two(0.0 - gap)
+    apart = any_lane(gap != 0.0)
     scale_p, scale_q = load(scales, p), load(scales, q)
+    weight_q, up, down = scale_q, scale_q, scale_q
+    if apart:
+        up, down = power_of_two(gap), power_of_two(0.0 - gap)
+        weight_q = weight_q * up * up
     before_p, before_q = load(length2, p), load(length2, q)
     a, b, after_p, after_q, sin2, cos2, active = rotation(
-        before_p, before_q, gamma, scale_p, scale_q * up * up, tol2, alive
+        before_p, before_q, gamma, scale_p, weight_q, tol2, alive
     )
     scale_p, rest_p = shrink(scale_p, load(rests, p), sin2)
     scale_q, rest_q = shrink(scale_q, load(rests, q), sin2)
@@ -126,12 +129,16 @@ def turn(p, q, gamma, alive, tol2, eps, length2, scales, rests, exponents, worst
     store(rests, p, rest_p)
     store(scales, q, scale_q)
     store(rests, q, rest_q)
-    store(length2, p, held(after_p, before_p, eps))
-    store(length2, q, held(after_q, before_q, eps))
+    floor_p, floor_q = before_p * CANCELLED, before_q * CANCELLED
+    store(length2, p, maximum(after_p, floor_p))
+    store(length2, q, maximum(after_q, floor_q))
     store(worst, 0, maximum(cos2, load(worst, 0)))
     store(worst, 1, maximum(sin2, load(worst, 1)))
-    lost = active & ((after_p < before_p * CANCELLED) | (after_q < before_q * CANCELLED))
-    return a, b, a * down, b * up, active, lost
+    lost = (after_p < floor_p) | (after_q < floor_q)
+    aw, bw = a, b
+    if apart:
+        aw, bw = a * down, b * up
+    return a, b, aw, bw, active, lost
 
 
 @jit
@@ -141,11 +148,11 @@ def strayed(length2, j, lost):
 
 
 @jit
-def rotate_pair(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst):
+def rotate_pair(stack, p, q, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst):
     """Make columns p and q orthogonal."""
     x, y = p * stride, q * stride
     gamma = inner_product(stack, x, y, n)
-    a, b, aw, bw, active, lost = turn(p, q, gamma, alive, tol2, eps, length2, scales, rests, exponents, worst)
+    a, b, aw, bw, active, lost = turn(p, q, gamma, alive, tol2, length2, scales, rests, exponents, worst)
     if not any_lane(active):
         return
     apply_two(stack, 0, n, x, y, a, b)
@@ -179,7 +186,7 @@ def apply_four(stack, first, last, x, y, u, v, xu, ux, yv, vy, xv, vx, yu, uy):
 
 
 @jit
-def rotate_four(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst):
+def rotate_four(stack, p, q, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst):
     """Make columns p, p+1 orthogonal to columns q, q+1: two disjoint rotations, then the two crossed ones.
 
     The crossed inner products follow from the six of the unrotated columns. A column that the first rotation has
@@ -192,13 +199,15 @@ def rotate_four(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales,
         x0, y0, u0, v0 = load(stack, x + i), load(stack, y + i), load(stack, u + i), load(stack, v + i)
         xu, yv, xv = xu + dot(x0, u0), yv + dot(y0, v0), xv + dot(x0, v0)
         yu, xy, uv = yu + dot(y0, u0), xy + dot(x0, y0), uv + dot(u0, v0)
-    a1, b1, aw1, bw1, on1, lost1 = turn(p, q, xu, alive, tol2, eps, length2, scales, rests, exponents, worst)
-    a2, b2, aw2, bw2, on2, lost2 = turn(p + 1, q + 1, yv, alive, tol2, eps, length2, scales, rests, exponents, worst)
+    a1, b1, aw1, bw1, on1, lost1 = turn(p, q, xu, alive, tol2, length2, scales, rests, exponents, worst)
+    a2, b2, aw2, bw2, on2, lost2 = turn(
+        p + 1, q + 1, yv, alive, tol2, length2, scales, rests, exponents, worst
+    )
     xv1 = crossed(xv, yu, xy, uv, a1, b2)
     yu1 = crossed(yu, xv, conjugate(xy), conjugate(uv), a2, b1)
     going = alive & ~(lost1 | lost2)
-    a3, b3, aw3, bw3, on3, lost3 = turn(p, q + 1, xv1, going, tol2, eps, length2, scales, rests, exponents, worst)
-    a4, b4, aw4, bw4, on4, lost4 = turn(p + 1, q, yu1, going, tol2, eps, length2, scales, rests, exponents, worst)
+    a3, b3, aw3, bw3, on3, lost3 = turn(p, q + 1, xv1, going, tol2, length2, scales, rests, exponents, worst)
+    a4, b4, aw4, bw4, on4, lost4 = turn(p + 1, q, yu1, going, tol2, length2, scales, rests, exponents, worst)
     active = (on1 | on2) | (on3 | on4)
     if not any_lane(active):
         return
@@ -212,17 +221,30 @@ def rotate_four(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales,
 
 
 @inlined
-def sweep(stack, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst):
-    """Rotate every pair of columns once: within two neighbours, then these two against every later two."""
+def sweep(stack, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst):
+    """Rotate every pair of columns once, two couples of neighbours against every later couple.
+
+    A later couple is fetched from the second-level cache once for the two that stay in the first.
+    """
     for j in range(n):
         renew(stack, j, n, rows, stride, length2, scales, rests, exponents, alive)
-    for p in range(0, n - 1, 2):
-        rotate_pair(stack, p, p + 1, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst)
-        for q in range(p + 2, n - 1, 2):
-            rotate_four(stack, p, q, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst)
+    even = n - n % 2
+    for first in range(0, n, 4):
+        last = min(first + 4, even)
+        for p in range(first, last, 2):
+            rotate_pair(
+                stack, p, p + 1, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst
+            )
+        for q in range(first + 2, even, 2):
+            for p in range(first, min(last, q), 2):
+                rotate_four(
+                    stack, p, q, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst
+                )
         if n % 2:
-            rotate_pair(stack, p, n - 1, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst)
-            rotate_pair(stack, p + 1, n - 1, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, worst)
+            for p in range(first, last):
+                rotate_pair(
+                    stack, p, n - 1, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst
+                )
 
 
 @inlined
@@ -231,14 +253,13 @@ def orthogonalise(stack, n, rows, stride, length2, scales, rests, exponents, rep
 
     Report: groups 2 and 3, the number of sweeps and the largest remaining cosine; 0 and 1 are scratch.
     """
-    eps = rounding(stack)
-    tol2 = n * eps * eps
+    tol2 = n * rounding(stack) * rounding(stack)
     count, left = fill(length2, 0.0), fill(length2, 0.0)
     alive = count == 0.0
     for _ in range(MAX_SWEEPS):
         store(report, 0, fill(report, 0.0))
         store(report, 1, fill(report, 0.0))
-        sweep(stack, n, rows, stride, alive, tol2, eps, length2, scales, rests, exponents, report)
+        sweep(stack, n, rows, stride, alive, tol2, length2, scales, rests, exponents, report)
         cos2, sin2 = load(report, 0), load(report, 1)
         ahead = (n * cos2) * (n * maximum(cos2, sin2))
         count = select(alive, count + 1.0, count)
@@ -399,7 +420,7 @@ def fill_matrix(out, value):
             out[i, j] = value
 
 
-@jit
+@inlined
 def section(array, first, count):
     """A run of groups."""
     lanes = lane_count(array)
@@ -412,7 +433,11 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
     m, n = a.shape[1], a.shape[2]
     rows = 2 * n if vectors else n
     stride = rows | 1
-    factor, stack, columns = section(groups, 0, m * n), section(groups, m * n, n * stride), section(groups, m * n + n * stride, BLOCK * m)
+    factor, stack, columns = (
+        section(groups, 0, m * n),
+        section(groups, m * n, n * stride),
+        section(groups, m * n + n * stride, BLOCK * m),
+    )
     exponents, permutation, betas = section(reals, 0, n), section(reals, n, n), section(reals, 2 * n, n)
     norms, shifts, keys = section(reals, 3 * n, n), section(reals, 4 * n, n), section(reals, 5 * n, n)
     row_exponents, length2 = section(reals, 6 * n, n), section(reals, 7 * n, n)

@@ -28,13 +28,15 @@ from .lanes import (
     scale,
     select,
     small_square,
+    spread,
     store,
 )
 
 LOWEST = -1e9  # the sort key of a zero column
+NEAR = 12.0  # columns of L share an exponent if theirs differ by less: most rotations then need not tell exponents apart
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", _nrt=False)
 def scale_columns(factor, m, n, exponents):
     """Bring every column to a largest entry in [1/2, 1) by a power of two; returns the lanes with NaN or Inf, which it zeroes."""
     bad = fill(factor, 0.0) != 0.0
@@ -54,7 +56,7 @@ def scale_columns(factor, m, n, exponents):
     return bad
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", _nrt=False)
 def remaining_norm(factor, m, q, first, total, exponents, norms, shifts, keys):
     """Store what is left of column q from row `first` on: its squared norm after a scaling by 2**-shift, and the sort key."""
     shift = fill(factor, 0.0)
@@ -74,7 +76,7 @@ def remaining_norm(factor, m, q, first, total, exponents, norms, shifts, keys):
     store(keys, q, select(total > 0.0, key, LOWEST))
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", _nrt=False)
 def exchange(array, p, q, mask):
     """Swap groups p and q in the lanes of the mask."""
     x, y = load(array, p), load(array, q)
@@ -82,7 +84,7 @@ def exchange(array, p, q, mask):
     store(array, q, select(mask, x, y))
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", _nrt=False)
 def pivot_column(factor, m, n, j, exponents, permutation, norms, shifts, keys):
     """Bring the largest remaining column to place j, in each lane its own."""
     best, chosen = load(keys, j), fill(factor, j)
@@ -102,7 +104,7 @@ def pivot_column(factor, m, n, j, exponents, permutation, norms, shifts, keys):
             exchange(keys, j, q, mask)
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", _nrt=False)
 def make_reflector(factor, m, j, norms, shifts, betas):
     """v_j below the diagonal of column j, the entry of R on it, and beta_j."""
     column = j * m
@@ -118,7 +120,7 @@ def make_reflector(factor, m, j, norms, shifts, betas):
     store(factor, column + j, scale(diagonal, shift))
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", _nrt=False)
 def reflector(top, total):
     """The reflector of a column with this first entry and squared norm: the entry of R, what makes v of the rest, and beta."""
     head2 = abs2(top)
@@ -134,7 +136,7 @@ def reflector(top, total):
     return phase * (0.0 - length), inverse, beta
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", _nrt=False)
 def pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys):
     """Factor the scaled columns in place. Overwrites the scratch norms, shifts and keys."""
     for q in range(n):
@@ -158,7 +160,7 @@ def pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
             remaining_norm(factor, m, k, j + 1, total, exponents, norms, shifts, keys)
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", _nrt=False)
 def reflect(factor, v, target, x, beta, j, m):
     """x -= beta v (vᴴ x) on the rows from j on, where v is one at j; returns what is left of |x|² below j.
 
@@ -178,7 +180,7 @@ def reflect(factor, v, target, x, beta, j, m):
     return total
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", _nrt=False)
 def reflect_four(factor, v, target, x, stride, beta, j, m):
     """`reflect` on the columns that begin at x, x + stride, ...: v is read once for four, and no sum waits for another."""
     x0, x1, x2, x3 = x, x + stride, x + 2 * stride, x + 3 * stride
@@ -206,18 +208,19 @@ def reflect_four(factor, v, target, x, stride, beta, j, m):
     return t0, t1, t2, t3
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", _nrt=False)
 def adjoint_triangle(factor, m, n, exponents, stack, stride, row_exponents):
-    """Column j of L = Rᴴ, rows 0..n-1 of column j of `stack`, with an exponent of its own."""
+    """Column j of L = Rᴴ, rows 0..n-1 of column j of `stack`, with an exponent of its own where it is far below the largest."""
+    highest = fill(factor, LOWEST)
     for j in range(n):
         reach = fill(factor, LOWEST)
         for q in range(j, n):
             size = largest_part(load(factor, q * m + j))
             reach = maximum(select(size > 0.0, exponent(size) + load(exponents, q), LOWEST), reach)
-        reach = select(reach > LOWEST, reach, 0.0)
-        store(row_exponents, j, reach)
+        highest = maximum(reach, highest)
+        store(row_exponents, j, select(reach > highest - NEAR, highest, select(reach > LOWEST, reach, 0.0)))
         for i in range(j):
-            store(stack, j * stride + i, load(factor, j * m + j) * 0.0)
+            store(stack, j * stride + i, spread(stack, 0.0))
         for q in range(j, n):
-            gap = maximum(load(exponents, q) - reach, -4000.0)
+            gap = maximum(load(exponents, q) - load(row_exponents, j), -4000.0)
             store(stack, j * stride + q, scale(conjugate(load(factor, q * m + j)), gap))

@@ -19,7 +19,7 @@ implementations do, returns [[1, .5], [.5, 1]] unchanged.
 
 import math
 
-from .lanes import abs2, conjugate, maximum, select, widest_gap
+from .lanes import abs2, conjugate, maximum, select, widest_gap, with_sign
 
 
 def exponent_gap(exponent_p, exponent_q):
@@ -51,10 +51,9 @@ def rotation(alpha, beta, gamma, weight_p, weight_q, tol2, alive):
     d = (length_q - length_p) * inverse
     g2 = (size2 * share_p) * share_q
     root = math.sqrt(d * d + 4.0 * g2)
-    reciprocal = select(active, 1.0, 0.0 * d) / select(active, root * (abs(d) + root), 1.0)
+    reciprocal = select(active, 1.0 / (root * (abs(d) + root)), 0.0)
     sin2 = 2.0 * g2 * reciprocal
-    twice = 2.0 * root * reciprocal
-    factor = select(d < 0.0, 0.0 - twice, twice)
+    factor = with_sign(2.0 * root * reciprocal, d)
     factor_p, factor_q = factor * share_q, factor * share_p
     growth = 1.0 + (factor_p * size2) * factor_q
     after_p = (alpha - factor_p * size2) * growth
@@ -68,11 +67,6 @@ def crossed(gamma, other, inner, outer, a, b):
     From those before: gamma = xᴴv, other = yᴴu, inner = xᴴy, outer = uᴴv, with x <- x - a u and v <- v + b y.
     """
     return gamma + b * inner - conjugate(a) * (outer + b * conjugate(other))
-
-
-def held(length2, before, floor):
-    """The updated squared length, kept positive where cancellation took all its digits."""
-    return maximum(length2, before * floor)
 
 
 def shrink(scale, rest, sin2):
