@@ -75,7 +75,8 @@ def eps(dtype):
 
 
 def norm(x):
-    return np.sqrt((x.real * x.real + x.imag * x.imag).sum(axis=(-2, -1)))
+    with np.errstate(over="ignore"):
+        return np.sqrt((x.real * x.real + x.imag * x.imag).sum(axis=(-2, -1)))
 
 
 def adjoint(x):

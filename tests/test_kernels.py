@@ -135,6 +135,19 @@ def test_hermitian_reads_the_lower_triangle(dtype, n):
 
 
 @by_dtype
+def test_remainders_of_every_size(dtype):
+    """Columns that differ by anything down to the smallest number: the second reflector is still unitary."""
+    info = np.finfo(dtype)
+    exponent = np.arange(info.minexp - info.nmant, 1, dtype=np.intc)
+    t = gallery.scaled(np.full(exponent.size, 1 - 0.5j if dtype.kind == "c" else 1, dtype), exponent)
+    a = np.zeros((t.size, 3, 2), dtype)
+    a[:, 0] = 1
+    a[:, 1, 0] = t
+    a[:, 2, 1] = -1.5 * t
+    measures.assert_svd(a, *gpusvd.svd(a, driver="jacobi"))
+
+
+@by_dtype
 def test_exact_zeros(dtype):
     """Exactly dependent integer columns leave singular values of a few eps, zero columns exact zeros."""
     S = gpusvd.svdvals(np.ones((10, 10), dtype), driver="jacobi")
