@@ -123,12 +123,13 @@ def make_reflector(factor, m, j, norms, shifts, betas):
 @njit(error_model="numpy", _nrt=False)
 def reflector(top, total):
     """The reflector of a column with this first entry and squared norm: the entry of R, what makes v of the rest, and beta."""
-    head2 = abs2(top)
-    length, head = math.sqrt(total), math.sqrt(head2)
+    length = math.sqrt(total)
+    shift = exponent(largest_part(top))  # top may be tiny beside the rest, its square nothing, and its phase still counts
+    near_one = scale(top, 0.0 - shift)
+    size = math.sqrt(abs2(near_one))
+    phase = select(size == 0.0, 1.0, near_one * (1.0 / select(size > 0.0, size, 1.0)))
+    head = scale(size, shift)
     nonzero = total > 0.0
-    signed = head2 > small_square(head2)  # below, the phase has no digits left, and does not matter
-    denominator = select(signed, head, 1.0)
-    phase = select(~signed, 1.0, top * (1.0 / denominator))
     pivot = top + phase * length
     size2 = select(nonzero, abs2(pivot), 1.0)
     inverse = select(~nonzero, 0.0, conjugate(pivot) * (1.0 / size2))
