@@ -60,7 +60,7 @@ def _rows_workspace(m: int, n: int, lanes: int, vectors: bool) -> tuple[int, int
     """Return the same for a matrix with lanes along its rows; see `svd_rows`."""
     column, half = -(-m // lanes), -(-n // lanes)
     rows = 2 * half if vectors else half
-    return n * column + (n + n % 2) * (rows | 1) + 4 * column + 12, 11 * (half + 1) + n + 12
+    return n * column + (n + n % 2) * (rows | 1) + 4 * column + 12, 12 * (half + 1) + 12
 
 
 def _bytes(work: np.dtype[Any], groups: int, reals: int) -> int:
@@ -105,7 +105,7 @@ class _Batch:
     def write(self, piece: range, block: Array) -> None:
         if self.flat is None:
             with np.errstate(over="ignore"):  # float32 may be too large for float16
-                self.array[self._index(piece)] = block.reshape((len(piece), *self.core))
+                self.array[self._index(piece)] = block if self.batch else block[0]
 
 
 def _hermitian(block: Array) -> Array:

@@ -28,6 +28,7 @@ from .cpu_tile import (
     section,
     strayed,
     turn,
+    unsigned_zero,
 )
 from .lanes import (
     abs2,
@@ -127,17 +128,28 @@ def scale_column(column, first, groups, shift):
 
 
 @jit
-def scale_columns(factor, n, groups, exponents):
-    """Bring every column to a largest entry in [1/2, 1) by a power of two; whether the matrix is finite."""
+def is_finite(factor, count):
     nothing = fill(factor, 0.0)
-    for g in range(n * groups):
+    for g in range(count):
         nothing = nothing + nothing_if_finite(load(factor, g))
-    if any_lane(nothing != 0.0):
-        return False
+    return not any_lane(nothing != 0.0)
+
+
+@jit
+def scale_columns(factor, n, groups, exponents):
+    """Bring every column to a largest entry in [1/2, 1) by a power of two; exponents relative to the largest, returned."""
+    highest = max_lanes(fill(factor, LOWEST))
     for j in range(n):
-        exponents[j] = exponent(largest_below(factor, j * groups, groups, 0))
+        big = largest_below(factor, j * groups, groups, 0)
+        exponents[j] = exponent(big)
+        if big > 0.0:
+            highest = max(highest, exponents[j])
         scale_column(factor, j * groups, groups, -exponents[j])
-    return True
+    if highest == LOWEST:
+        highest = 0.0
+    for j in range(n):
+        exponents[j] -= highest
+    return highest
 
 
 @jit
@@ -180,11 +192,11 @@ def make_reflector(factor, groups, j, stack, stride, norms, shifts, betas):
     if shifts[j] != 0.0:
         scale_column(factor, column, groups, -shifts[j])
     top = spread(factor, get(factor, first, j % lanes))
-    diagonal, inverse, beta = reflector(top, fill(factor, norms[j]))
-    store(betas, j, beta)
+    diagonal, inverse = reflector(top, fill(factor, norms[j]))
     for g in range(first, column + groups):
         store(factor, g, load(factor, g) * inverse)
     put(factor, first, j % lanes, 1.0)
+    betas[j] = 2.0 / size2_below(factor, column, groups, j) if norms[j] > 0.0 else 0.0
     # The corner goes through a group of the columns still to come, for its conjugate and its scale.
     corner = scale(conjugate(diagonal), fill(factor, shifts[j]))
     place = lane_numbers(factor) == j % lanes
@@ -248,7 +260,7 @@ def pivoted_qr(factor, n, groups, stack, stride, exponents, permutation, betas, 
         make_reflector(factor, groups, j, stack, stride, norms, shifts, betas)
         start = j // lane_count(factor)
         reflect_columns(
-            factor, j * groups, factor, (j + 1) * groups, groups, n - j - 1, load(betas, j), start, groups
+            factor, j * groups, factor, (j + 1) * groups, groups, n - j - 1, fill(factor, betas[j]), start, groups
         )
         for q in range(j + 1, n):
             total = size2_below(factor, q * groups, groups, j + 1)
@@ -555,16 +567,18 @@ def orthogonalise(stack, n, half, rows, stride, kept, held, pairs, flags, worst)
 
 @jit
 def finish_columns(stack, n, half, stride, length2, scales, rests, exponents, sigma):
-    """Singular values; the columns of L to length one; whether some column is zero."""
+    """The singular values, a fraction and an exponent each; the columns of L to length one; whether some column is zero."""
     zero = False
     for j in range(n):
         total = size2_below(stack, j * stride, half, 0)
         length2[j] = total
         scales[j] = math.sqrt(scales[j] + rests[j])
-        length = math.sqrt(total)
-        sigma[j] = get_first(scale(fill(stack, length * scales[j]), fill(stack, exponents[j])))
+        value = math.sqrt(total) * scales[j]
+        shift = exponent(value)
+        sigma[j] = scale_number(stack, value, -shift)
+        exponents[j] = exponents[j] + shift if total > 0.0 else LOWEST
         if total > 0.0:
-            inverse = 1.0 / length
+            inverse = 1.0 / math.sqrt(total)
             for g in range(j * stride, j * stride + half):
                 store(stack, g, load(stack, g) * inverse)
         else:
@@ -573,8 +587,9 @@ def finish_columns(stack, n, half, stride, length2, scales, rests, exponents, si
 
 
 @jit
-def get_first(x):
-    return max_lanes(x)
+def scale_number(array, x, shift):
+    """x 2**shift in the precision of the array."""
+    return max_lanes(scale(fill(array, x), fill(array, shift)))
 
 
 @jit
@@ -614,12 +629,14 @@ def complete_basis(stack, n, half, stride, length2, missing):
 
 
 @jit
-def rank_columns(sigma, ranks, n):
+def rank_columns(sigma, exponents, ranks, n):
     """The place of each column in descending order of its singular value; equal ones keep their order."""
     for j in range(n):
         rank = 0
         for k in range(n):
-            if sigma[k] > sigma[j] or (k < j and sigma[k] == sigma[j]):
+            if exponents[k] != exponents[j]:
+                rank += exponents[k] > exponents[j]
+            elif sigma[k] > sigma[j] or (k < j and sigma[k] == sigma[j]):
                 rank += 1
         ranks[j] = rank
 
@@ -640,12 +657,12 @@ def unpack_left(factor, groups, n, betas, stack, half, stride, scales, ranks, co
             else:
                 put(columns, c * groups + k // lanes, k % lanes, 1.0)
         for j in range(n - 1, -1, -1):
-            reflect_columns(factor, j * groups, columns, 0, groups, block, load(betas, j), j // lanes, groups)
+            reflect_columns(factor, j * groups, columns, 0, groups, block, fill(factor, betas[j]), j // lanes, groups)
         for c in range(block):
             place = int(ranks[start + c]) if start + c < n else start + c
             for i in range(left.shape[0]):
                 entry = get(columns, c * groups + i // lanes, i % lanes)
-                left[i, place] = conjugate(entry) if adjoint else entry
+                left[i, place] = unsigned_zero(conjugate(entry) if adjoint else entry)
 
 
 @jit
@@ -655,7 +672,7 @@ def unpack_right(n, stack, stride, permutation, ranks, right, adjoint):
     for j in range(n):
         for i in range(n):
             entry = get(stack, j * stride + i // lanes, i % lanes)
-            right[int(permutation[i]), int(ranks[j])] = entry if adjoint else conjugate(entry)
+            right[int(permutation[i]), int(ranks[j])] = unsigned_zero(entry if adjoint else conjugate(entry))
 
 
 @inlined
@@ -687,13 +704,13 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
         section(reals, 9 * room, room),
         section(reals, 10 * room, room),
     )
-    betas, scratch = section(reals, 11 * room, n), section(reals, 11 * room + n, 12)
+    betas, scratch = section(reals, 11 * room, room), section(reals, 12 * room, 12)
     held = section(scratch, 0, 2), section(scratch, 2, 2), section(scratch, 4, 2), section(scratch, 6, 2)
     flags, worst = section(scratch, 8, 2), section(scratch, 10, 2)
 
     pack_rows(a, b, factor, mg, adjoint)
-    finite = scale_columns(factor, n, mg, exponents)
-    if finite:
+    if is_finite(factor, n * mg):
+        highest = scale_columns(factor, n, mg, exponents)
         for g in range(width * stride):
             store(stack, g, spread(stack, 0.0))
         for g in range(12):
@@ -710,9 +727,9 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
         kept = length2, scales, rests, row_exponents
         sweeps[b], done, off[b] = orthogonalise(stack, n, half, rows, stride, kept, held, pairs, flags, worst)
         zero = finish_columns(stack, n, half, stride, length2, scales, rests, row_exponents, sigma)
-        rank_columns(sigma, ranks, n)
+        rank_columns(sigma, row_exponents, ranks, n)
         for j in range(n):
-            s[b, int(ranks[j])] = sigma[j]
+            s[b, int(ranks[j])] = scale_number(sigma, sigma[j], max(row_exponents[j] + highest, -4000.0))
         converged[b] = done and s[b, 0] < math.inf
         if vectors:
             if zero:
@@ -732,7 +749,7 @@ def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, groups
     """Thin or full SVD of a batch of matrices with m >= n >= 1, one after the other. Arguments as `cpu_tile.svd_tiles` has them.
 
     groups, reals : workspace, aligned to a group, of n M + w (2 N | 1) + 4 M + 12 groups, with N | 1 in the middle without vectors,
-        and of 11 (N + 1) + n + 12 groups of real numbers, where M = ceil(m / W), N = ceil(n / W), w = n + n mod 2.
+        and of 12 (N + 1) + 12 groups of real numbers, where M = ceil(m / W), N = ceil(n / W), w = n + n mod 2.
     """
     for b in range(a.shape[0]):
         solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, groups, reals)

@@ -38,7 +38,7 @@ from .lanes import (
     spread,
     store,
 )
-from .qr import adjoint_triangle, pivoted_qr, reflect, reflect_four, scale_columns
+from .qr import LOWEST, adjoint_triangle, pivoted_qr, reflect, reflect_four, scale_columns
 from .rotation import crossed as _crossed
 from .rotation import exponent_gap as _exponent_gap
 from .rotation import needs_another_sweep as _needs_another_sweep
@@ -285,20 +285,11 @@ def pack(a, first, count, factor, m, n, adjoint):
 
 
 @jit
-def rank_columns(sigma, ranks, n):
-    """The place of each column in descending order of its singular value; equal ones keep their order."""
-    for j in range(n):
-        value, rank = load(sigma, j), fill(sigma, 0.0)
-        for k in range(n):
-            other = load(sigma, k)
-            before = other >= value if k < j else other > value
-            rank = rank + select(before, 1.0, 0.0 * rank)
-        store(ranks, j, rank)
-
-
-@jit
 def finish_columns(stack, n, stride, length2, scales, rests, exponents, sigma):
-    """Singular values; the columns of L to length one; returns the lanes in which some column is zero."""
+    """The singular values, a fraction in [1/2, 1) and an exponent each, and the columns of L to length one.
+
+    Returns the lanes in which some column is zero.
+    """
     zero = fill(stack, 1.0) == 0.0
     for j in range(n):
         total = fill(stack, 0.0)
@@ -307,14 +298,29 @@ def finish_columns(stack, n, stride, length2, scales, rests, exponents, sigma):
         nonzero = total > 0.0
         zero = zero | ~nonzero
         length = math.sqrt(total)
-        inverse = select(nonzero, 1.0, 0.0 * length) / select(nonzero, length, 1.0)
+        inverse = select(nonzero, 1.0 / length, 0.0)
         for i in range(j * stride, j * stride + n):
             store(stack, i, load(stack, i) * inverse)
         store(length2, j, total)
         root = math.sqrt(load(scales, j) + load(rests, j))
         store(scales, j, root)
-        store(sigma, j, scale(length * root, load(exponents, j)))
+        shift = exponent(length * root)
+        store(sigma, j, scale(length * root, 0.0 - shift))
+        store(exponents, j, select(nonzero, load(exponents, j) + shift, LOWEST))
     return zero
+
+
+@jit
+def rank_columns(sigma, exponents, ranks, n):
+    """The place of each column in descending order of its singular value; equal ones keep their order."""
+    for j in range(n):
+        value, power, rank = load(sigma, j), load(exponents, j), fill(sigma, 0.0)
+        for k in range(n):
+            other, other_power = load(sigma, k), load(exponents, k)
+            larger = other >= value if k < j else other > value
+            before = (other_power > power) | ((other_power == power) & larger)
+            rank = rank + select(before, 1.0, 0.0 * rank)
+        store(ranks, j, rank)
 
 
 @jit
@@ -377,6 +383,12 @@ def apply_reflectors(factor, m, n, betas, columns, count):
 
 
 @jit
+def unsigned_zero(entry):
+    """The entry, with 0 for -0: a rotation that leaves a lane alone may still change the sign of its zeros."""
+    return entry + 0.0
+
+
+@jit
 def unpack_left(factor, m, n, betas, stack, stride, scales, ranks, columns, left, first, count, adjoint):
     """The columns of Q [W 0; 0 I] to `left`, in order, a block of columns at a time."""
     nothing = spread(columns, 0.0)
@@ -397,7 +409,7 @@ def unpack_left(factor, m, n, betas, stack, stride, scales, ranks, columns, left
                 place = int(get(ranks, start + c, lane)) if start + c < n else start + c
                 for i in range(m):
                     entry = get(columns, c * m + i, lane)
-                    left[first + lane, i, place] = conjugate(entry) if adjoint else entry
+                    left[first + lane, i, place] = unsigned_zero(conjugate(entry) if adjoint else entry)
 
 
 @jit
@@ -410,7 +422,7 @@ def unpack_right(n, stack, stride, permutation, ranks, right, first, count, adjo
                 for i in range(n):
                     entry = get(stack, j * stride + i, lane)
                     row = int(get(permutation, i, lane))
-                    right[first + lane, row, place] = entry if adjoint else conjugate(entry)
+                    right[first + lane, row, place] = unsigned_zero(entry if adjoint else conjugate(entry))
 
 
 @jit
@@ -445,7 +457,7 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
     sigma, ranks, report = section(reals, 10 * n, n), section(reals, 11 * n, n), section(reals, 12 * n, 4)
 
     pack(a, first, count, factor, m, n, adjoint)
-    bad = scale_columns(factor, m, n, exponents)
+    bad, highest = scale_columns(factor, m, n, exponents)
     pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
     adjoint_triangle(factor, m, n, exponents, stack, stride, row_exponents)
     for j in range(n):
@@ -457,7 +469,9 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
             store(stack, j * stride + n + j, spread(stack, 1.0))
     done = orthogonalise(stack, n, rows, stride, length2, scales, rests, row_exponents, report)
     zero = finish_columns(stack, n, stride, length2, scales, rests, row_exponents, sigma)
-    rank_columns(sigma, ranks, n)
+    rank_columns(sigma, row_exponents, ranks, n)
+    for j in range(n):
+        store(sigma, j, scale(load(sigma, j), maximum(load(row_exponents, j) + highest, -4000.0)))
     if vectors:
         zero = zero & ~bad
         if any_lane(zero):

@@ -38,22 +38,30 @@ NEAR = 12.0  # columns of L share an exponent if theirs differ by less: most rot
 
 @njit(error_model="numpy", _nrt=False)
 def scale_columns(factor, m, n, exponents):
-    """Bring every column to a largest entry in [1/2, 1) by a power of two; returns the lanes with NaN or Inf, which it zeroes."""
+    """Bring every column to a largest entry in [1/2, 1) by a power of two, its exponent to one relative to the largest.
+
+    Returns the lanes with NaN or Inf, which it zeroes, and the largest exponent.
+    """
     bad = fill(factor, 0.0) != 0.0
     for j in range(n):
         nothing = fill(factor, 0.0)
         for i in range(m):
             nothing = nothing + nothing_if_finite(load(factor, j * m + i))
         bad = bad | (nothing != 0.0)
+    highest = fill(factor, LOWEST)
     for j in range(n):
         big = fill(factor, 0.0)
         for i in range(m):
             big = maximum(largest_part(load(factor, j * m + i)), big)
         shift = select(bad, 0.0, exponent(big))
         store(exponents, j, shift)
+        highest = maximum(select(big > 0.0, shift, LOWEST), highest)
         for i in range(m):
             store(factor, j * m + i, select(bad, 0.0, scale(load(factor, j * m + i), 0.0 - shift)))
-    return bad
+    highest = select(highest > LOWEST, highest, 0.0)
+    for j in range(n):
+        store(exponents, j, load(exponents, j) - highest)
+    return bad, highest
 
 
 @njit(error_model="numpy", _nrt=False)
@@ -113,28 +121,31 @@ def make_reflector(factor, m, j, norms, shifts, betas):
     if any_lane(shift != 0.0):
         for i in range(j, m):
             store(factor, column + i, scale(load(factor, column + i), 0.0 - shift))
-    diagonal, inverse, beta = reflector(load(factor, column + j), total)
+    diagonal, inverse = reflector(load(factor, column + j), total)
+    size2 = fill(factor, 1.0)
     for i in range(j + 1, m):
-        store(factor, column + i, load(factor, column + i) * inverse)
-    store(betas, j, beta)
+        v = load(factor, column + i) * inverse
+        store(factor, column + i, v)
+        size2 = size2 + abs2(v)
+    store(betas, j, select(total > 0.0, 2.0 / size2, 0.0))
     store(factor, column + j, scale(diagonal, shift))
 
 
 @njit(error_model="numpy", _nrt=False)
 def reflector(top, total):
-    """The reflector of a column with this first entry and squared norm: the entry of R, what makes v of the rest, and beta."""
+    """The reflector of a column with this first entry and squared norm: the entry of R, and what makes v of the rest.
+
+    beta is then 2 / |v|², whatever was rounded before, for the reflector to be unitary.
+    """
     length = math.sqrt(total)
     shift = exponent(largest_part(top))  # top may be tiny beside the rest, its square nothing, and its phase still counts
     near_one = scale(top, 0.0 - shift)
     size = math.sqrt(abs2(near_one))
     phase = select(size == 0.0, 1.0, near_one * (1.0 / select(size > 0.0, size, 1.0)))
-    head = scale(size, shift)
-    nonzero = total > 0.0
     pivot = top + phase * length
-    size2 = select(nonzero, abs2(pivot), 1.0)
-    inverse = select(~nonzero, 0.0, conjugate(pivot) * (1.0 / size2))
-    beta = select(nonzero, size2, 0.0) / select(nonzero, length * (length + head), 1.0)
-    return phase * (0.0 - length), inverse, beta
+    nonzero = total > 0.0
+    inverse = select(~nonzero, 0.0, conjugate(pivot) * (1.0 / select(nonzero, abs2(pivot), 1.0)))
+    return phase * (0.0 - length), inverse
 
 
 @njit(error_model="numpy", _nrt=False)
