@@ -1,19 +1,18 @@
 """Compile a kernel for the element type at hand, once a process, and keep the machine code on disk.
 
-numba's own cache looks at the file of the function that it caches and does not notice when a callee in another
-file changed. Here the folder's name holds a hash of all kernel sources, so code from other sources is
-never found. It lies in the user's cache directory, or in ``NUMBA_CACHE_DIR`` where that is set, and never beside the sources, which may
-be read-only.
+numba's own cache looks at the file of the function that it caches and does not notice when a callee in
+another file changed. Here the folder's name holds a hash of all kernel sources, so code from other sources
+is never found. It lies in the user's cache directory, or in ``NUMBA_CACHE_DIR`` where that is set, and
+never beside the sources, which may be read-only.
 """
 
 import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -29,7 +28,8 @@ _lock = Lock()
 
 
 def cache_folder() -> Path | None:
-    """Return the folder that keeps the machine code of these kernels, made if need be; None if no place is writable."""
+    """Return the folder that keeps the machine code of these kernels, made if need be; None if no place is
+    writable."""
     sources = hashlib.sha256()
     for path in sorted(Path(gpusvd.kernels.__path__[0]).glob("*.py")):
         sources.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -98,7 +98,8 @@ def compiled(function: Callable[..., None], dtype: np.dtype[Any]) -> Callable[..
     """Return the machine code of a solver for matrices of this dtype.
 
     All solvers take (a, left, s, right, converged, sweeps, off, adjoint, vectors, groups, reals); see
-    `gpusvd.kernels.cpu_tile.svd_tiles`. Called directly, it skips numba's look at the types of the arguments, so they must be as declared here.
+    `gpusvd.kernels.cpu_tile.svd_tiles`. Called directly, it skips numba's look at the types of the
+    arguments, so they must be as declared here.
     """
     with _lock:
         return _compiled(function, dtype)

@@ -1,4 +1,5 @@
-"""Run the Jacobi kernels on the cores of the CPU: choose the kernel, cut the batch into pieces, convert what must be."""
+"""Run the Jacobi kernels on the cores of the CPU: choose the kernel, cut the batch into pieces, convert
+what must be."""
 
 import math
 from contextlib import suppress
@@ -8,15 +9,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpusvd._results import Array, Info
-from gpusvd._threads import for_each
+from gpusvd._threads import for_each, piece_index
 
 GROUP_BYTES = 64
 
-# A piece is what a thread takes from the queue. It is long beside what a call costs and short for whoever presses Ctrl-C.
+# A piece is what a thread takes from the queue. It is long beside what a call costs and short for whoever
+# presses Ctrl-C.
 _PIECE_BYTES = 256 * 1024
 
 
-# Largest workspace of a tile: it should stay in a core's second-level cache, beside what is packed and unpacked.
+# From this cost of a batch on, every thread gets a piece; below, starting a thread takes longer.
+_SHARED_COST = 200_000
+
+# Above this cost of a matrix, a tenth of a second, Ctrl-C does not wait for the end of the piece.
+_LONG_COST = 30_000_000
+
+# Largest workspace of a tile: it should stay in a core's second-level cache, beside what is packed and
+# unpacked.
 _TILE_BYTES = 1024 * 1024
 
 
@@ -68,7 +77,8 @@ def _bytes(work: np.dtype[Any], groups: int, reals: int) -> int:
 
 
 def _aligned(groups: int, dtype: np.dtype[Any]) -> Array:
-    """Return room for so many groups that begins at a multiple of one, so that no group straddles two cache lines."""
+    """Return room for so many groups that begins at a multiple of one, so that no group straddles two cache
+    lines."""
     size = groups * GROUP_BYTES * (2 if dtype.kind == "c" else 1)
     room = np.empty(size + GROUP_BYTES, np.uint8)
     start = -room.ctypes.data % GROUP_BYTES
@@ -76,7 +86,8 @@ def _aligned(groups: int, dtype: np.dtype[Any]) -> Array:
 
 
 class _Batch:
-    """An array as a kernel wants it, a flat batch of a given dtype: in place if that can be, else copied piece by piece."""
+    """An array as a kernel wants it, a flat batch of a given dtype: in place where that can be, else copied
+    piece by piece."""
 
     def __init__(self, array: Array, dtype: np.dtype[Any], core: int) -> None:
         split = array.ndim - core
@@ -87,32 +98,31 @@ class _Batch:
             with suppress(ValueError):
                 self.flat = array.reshape((-1, *self.core), copy=False)
 
-    def _index(self, piece: range) -> Any:
-        return np.unravel_index(piece, self.batch) if self.batch else ()
-
     def read(self, piece: range) -> Array:
         """Return the piece, not to be written to."""
-        if self.flat is not None:
-            return self.flat[piece.start : piece.stop]
-        return self.array[self._index(piece)].astype(self.dtype).reshape((-1, *self.core))
+        if self.flat is None:
+            block: Array = self.array[piece_index(piece, self.batch)]
+            return block.astype(self.dtype).reshape((-1, *self.core))
+        return self.flat[piece.start : piece.stop]
 
     def room(self, piece: range) -> Array:
         """Return where to write the piece; afterwards, `write` it."""
-        if self.flat is not None:
-            return self.flat[piece.start : piece.stop]
-        return np.empty((len(piece), *self.core), self.dtype)
+        if self.flat is None:
+            return np.empty((len(piece), *self.core), self.dtype)
+        return self.flat[piece.start : piece.stop]
 
     def write(self, piece: range, block: Array) -> None:
         if self.flat is None:
             with np.errstate(over="ignore"):  # float32 may be too large for float16
-                self.array[self._index(piece)] = block if self.batch else block[0]
+                self.array[piece_index(piece, self.batch)] = block if self.batch else block[0]
 
 
 def _hermitian(block: Array) -> Array:
     """Return the Hermitian matrices with these lower triangles."""
     lower = np.tril(block, -1)
     diagonal = np.where(np.eye(block.shape[-1], dtype=bool), block, 0)
-    return lower + lower.conj().swapaxes(1, 2) + diagonal.real
+    whole: Array = lower + lower.conj().swapaxes(1, 2) + diagonal.real
+    return whole
 
 
 def decompose(
@@ -167,8 +177,11 @@ def decompose(
             batch.write(piece, room)
 
     count = math.prod(a.shape[:-2])
+    cost = m * n * min(m, n)  # of a matrix, about a nanosecond times this
     step = max(1, _PIECE_BYTES // (together * m * n * work.itemsize)) * together
+    if cost * count > _SHARED_COST:
+        step = min(step, -(-count // (threads * together)) * together)
     pieces = [range(first, min(first + step, count)) for first in range(0, count, step)]
-    for_each(decompose_piece, pieces, threads)
+    for_each(decompose_piece, pieces, threads, long=cost > _LONG_COST)
     if s.dtype == np.float16:
         info.converged[...] &= np.isfinite(s[..., 0])

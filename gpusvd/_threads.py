@@ -5,9 +5,9 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any
 
-Piece = TypeVar("Piece")
+import numpy as np
 
 
 def usable_cores() -> int:
@@ -19,12 +19,22 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def for_each(task: Callable[[Piece], object], pieces: Sequence[Piece], threads: int) -> None:
+def piece_index(piece: range, batch: tuple[int, ...]) -> Any:
+    """Return what picks a piece of the batch, numbered in C order, out of an array."""
+    if len(batch) == 1:
+        return slice(piece.start, piece.stop)
+    return np.unravel_index(piece, batch) if batch else ()
+
+
+def for_each(
+    task: Callable[[range], object], pieces: Sequence[range], threads: int, *, long: bool = False
+) -> None:
     """Call ``task(piece)`` for every piece, on up to `threads` threads, the caller's among them.
 
     The pool lives as long as the call: nothing to share between callers, nothing to survive a fork. The
     caller works too, so Ctrl-C reaches it between two pieces on every platform; the rest is then dropped, as
-    at any error.
+    at any error. If a piece may be `long`, the caller only waits, and leaves at Ctrl-C while the pieces that
+    others have begun still end.
     """
     pending = deque(pieces)
 
@@ -39,12 +49,17 @@ def for_each(task: Callable[[Piece], object], pieces: Sequence[Piece], threads: 
         finally:
             pending.clear()
 
-    helpers = min(threads, len(pieces)) - 1
+    helpers = min(threads, len(pieces)) - (not long)
     if helpers < 1:
         work()
         return
-    with ThreadPoolExecutor(helpers) as pool:
+    pool = ThreadPoolExecutor(helpers)
+    try:
         futures = [pool.submit(work) for _ in range(helpers)]
-        work()
+        if not long:
+            work()
         for future in futures:
             future.result()
+    finally:
+        pending.clear()
+        pool.shutdown(wait=not long)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from gpusvd._results import Array, Info
-from gpusvd._threads import for_each, usable_cores
+from gpusvd._threads import for_each, piece_index, usable_cores
 
 # NumPy has LAPACK work in double precision, whatever it is given. A piece of this size takes milliseconds
 # for any matrix up to 100 x 100: long beside what a call costs, short for whoever pressed Ctrl-C.
@@ -49,7 +49,7 @@ def decompose(
     full_matrices = None if u is None or vh is None else u.shape[-1] == m and vh.shape[-2] == n
 
     def solve(piece: range) -> None:
-        index = _index(piece, batch)
+        index = piece_index(piece, batch)
         with np.errstate(all="ignore"):  # singular values may not fit into float32 or float16
             for target, factor in zip(targets, _factors(a[index], full_matrices, hermitian), strict=True):
                 target[index] = factor
@@ -70,13 +70,6 @@ def decompose(
 def _itemsize(dtype: np.dtype[Any]) -> int:
     """Return the bytes of a number in LAPACK's hands."""
     return 16 if dtype.kind == "c" else 8
-
-
-def _index(piece: range, batch: tuple[int, ...]) -> Any:
-    """Return what picks a piece of the batch, numbered in C order, out of an array."""
-    if len(batch) == 1:
-        return slice(piece.start, piece.stop)
-    return np.unravel_index(piece, batch) if batch else ()
 
 
 def _factors(block: Array, full_matrices: bool | None, hermitian: bool) -> Sequence[Array]:

@@ -1,14 +1,17 @@
 """SIMD lanes along the rows of one matrix: the SVD for matrices too large for one a lane.
 
-The same pipeline, rotation and stopping rule as `cpu_tile`; here a column is a run of groups, row i in lane i mod W of its
-group i // W, padded with zeros. What there is a group a column (norms, scales, exponents) is here a number a column.
+The same pipeline, rotation and stopping rule as `cpu_tile`; here a column is a run of groups, row i in lane
+i mod W of its group i // W, padded with zeros. What there is a group a column (norms, scales, exponents) is
+here a number a column.
 
-Neighbouring columns form couples. In each round of a sweep disjoint pairs of couples meet (`schedule`); the rotations of a
-round are computed together, one pair of columns a lane, by the function that computes them for a lane a matrix, and
-applied four columns at a time. Columns that have met their tolerance are left alone.
+Neighbouring columns form couples. In each round of a sweep disjoint pairs of couples meet (`schedule`); the
+rotations of a round are computed together, one pair of columns a lane, by the function that computes them
+for a lane a matrix, and applied four columns at a time. Columns that have met their tolerance are left
+alone.
 
-Workspace, in groups of which a column of m rows takes ceil(m / W): `factor` n columns, `stack` n columns of L over W (n even, or
-a zero column more), `columns` four of U, `pairs` 12 for the round; and of real numbers 12 vectors of n and 12 groups for the round.
+Workspace, in groups of which a column of m rows takes ceil(m / W): `factor` n columns, `stack` n columns of
+L over W (n even, or a zero column more), `columns` four of U, `pairs` 12 for the round; and of real numbers
+12 vectors of n and 12 groups for the round.
 """
 
 import math
@@ -137,7 +140,8 @@ def is_finite(factor, count):
 
 @jit
 def scale_columns(factor, n, groups, exponents):
-    """Bring every column to a largest entry in [1/2, 1) by a power of two; exponents relative to the largest, returned."""
+    """Bring every column to a largest entry in [1/2, 1) by a power of two; exponents relative to the
+    largest, returned."""
     highest = max_lanes(fill(factor, LOWEST))
     for j in range(n):
         big = largest_below(factor, j * groups, groups, 0)
@@ -154,7 +158,8 @@ def scale_columns(factor, n, groups, exponents):
 
 @jit
 def remaining_norm(factor, groups, q, row, total, exponents, norms, shifts, keys):
-    """Store what is left of column q from `row` on: its squared norm after a scaling by 2**-shift, and the sort key."""
+    """Store what is left of column q from `row` on: its squared norm after a scaling by 2**-shift, and the
+    sort key."""
     shifts[q], norms[q] = 0.0, total
     if total < max_lanes(small_square(fill(factor, 0.0))):
         shifts[q] = exponent(largest_below(factor, q * groups, groups, row))
@@ -249,7 +254,8 @@ def reflect_columns(factor, v, target, x, stride, count, beta, start, groups):
 
 @jit
 def pivoted_qr(factor, n, groups, stack, stride, exponents, permutation, betas, norms, shifts, keys):
-    """Factor the scaled columns: `factor` becomes the reflectors, and Rᴴ, without the exponents, the rows of L in `stack`."""
+    """Factor the scaled columns: `factor` becomes the reflectors, and Rᴴ, without the exponents, the rows
+    of L in `stack`."""
     for q in range(n):
         permutation[q] = q
         remaining_norm(
@@ -260,7 +266,15 @@ def pivoted_qr(factor, n, groups, stack, stride, exponents, permutation, betas, 
         make_reflector(factor, groups, j, stack, stride, norms, shifts, betas)
         start = j // lane_count(factor)
         reflect_columns(
-            factor, j * groups, factor, (j + 1) * groups, groups, n - j - 1, fill(factor, betas[j]), start, groups
+            factor,
+            j * groups,
+            factor,
+            (j + 1) * groups,
+            groups,
+            n - j - 1,
+            fill(factor, betas[j]),
+            start,
+            groups,
         )
         for q in range(j + 1, n):
             total = size2_below(factor, q * groups, groups, j + 1)
@@ -269,7 +283,8 @@ def pivoted_qr(factor, n, groups, stack, stride, exponents, permutation, betas, 
 
 @jit
 def scale_triangle(stack, n, half, stride, exponents, row_exponents):
-    """Give columns of L their exponents, as `qr.adjoint_triangle` does: entry i is really stack[i] 2**exponents[i]."""
+    """Give columns of L their exponents, as `qr.adjoint_triangle` does: entry i is really stack[i]
+    2**exponents[i]."""
     highest = max_lanes(fill(stack, LOWEST))
     for j in range(n):
         reach = fill(stack, LOWEST)
@@ -314,7 +329,8 @@ def inner_product(stack, x, y, half):
 
 @jit
 def four_columns(stack, i, s, t, half, stride, pairs):
-    """The six inner products of couples s and t, to lanes 2i and 2i + 1 of the first four groups of `pairs`."""
+    """The six inner products of couples s and t, to lanes 2i and 2i + 1 of the first four groups of
+    `pairs`."""
     x, y, u, v = 2 * s * stride, (2 * s + 1) * stride, 2 * t * stride, (2 * t + 1) * stride
     x0, y0, u0, v0 = load(stack, x), load(stack, y), load(stack, u), load(stack, v)
     xu, yv, xv, yu, xy, uv = dot(x0, u0), dot(y0, v0), dot(x0, v0), dot(y0, u0), dot(x0, y0), dot(u0, v0)
@@ -394,7 +410,8 @@ def rotate_couples(stack, i, s, t, half, rows, stride, pairs):
 
 @jit
 def meet(stack, number, first, count, couples, half, rows, stride, tol2, kept, held, pairs, flags, worst):
-    """`count` meetings of round `number`, from the one numbered `first`: the tile's `rotate_four`, a pair of columns a lane."""
+    """`count` meetings of round `number`, from the one numbered `first`: the tile's `rotate_four`, a pair
+    of columns a lane."""
     length2, scales, rests, exponents = kept
     held_length2, held_scales, held_rests, held_exponents = held
     for i in range(count):
@@ -567,7 +584,8 @@ def orthogonalise(stack, n, half, rows, stride, kept, held, pairs, flags, worst)
 
 @jit
 def finish_columns(stack, n, half, stride, length2, scales, rests, exponents, sigma):
-    """The singular values, a fraction and an exponent each; the columns of L to length one; whether some column is zero."""
+    """The singular values, a fraction and an exponent each; the columns of L to length one; whether some
+    column is zero."""
     zero = False
     for j in range(n):
         total = size2_below(stack, j * stride, half, 0)
@@ -594,7 +612,8 @@ def scale_number(array, x, shift):
 
 @jit
 def complete_basis(stack, n, half, stride, length2, missing):
-    """Unit vectors orthogonal to all others for the columns of L that are exactly zero; see `cpu_tile.complete_basis`."""
+    """Unit vectors orthogonal to all others for the columns of L that are exactly zero; see
+    `cpu_tile.complete_basis`."""
     lanes = lane_count(stack)
     for g in range(half):
         left = select(lane_numbers(stack) + g * lanes < n, 1.0, fill(stack, LOWEST))
@@ -657,7 +676,9 @@ def unpack_left(factor, groups, n, betas, stack, half, stride, scales, ranks, co
             else:
                 put(columns, c * groups + k // lanes, k % lanes, 1.0)
         for j in range(n - 1, -1, -1):
-            reflect_columns(factor, j * groups, columns, 0, groups, block, fill(factor, betas[j]), j // lanes, groups)
+            reflect_columns(
+                factor, j * groups, columns, 0, groups, block, fill(factor, betas[j]), j // lanes, groups
+            )
         for c in range(block):
             place = int(ranks[start + c]) if start + c < n else start + c
             for i in range(left.shape[0]):
@@ -746,10 +767,12 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
 
 
 def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, groups, reals):
-    """Thin or full SVD of a batch of matrices with m >= n >= 1, one after the other. Arguments as `cpu_tile.svd_tiles` has them.
+    """Thin or full SVD of a batch of matrices with m >= n >= 1, one after the other. Arguments as
+    `cpu_tile.svd_tiles` has them.
 
-    groups, reals : workspace, aligned to a group, of n M + w (2 N | 1) + 4 M + 12 groups, with N | 1 in the middle without vectors,
-        and of 12 (N + 1) + 12 groups of real numbers, where M = ceil(m / W), N = ceil(n / W), w = n + n mod 2.
+    groups, reals : workspace, aligned to a group, of n M + w (2 N | 1) + 4 M + 12 groups, with N | 1 in the
+        middle without vectors, and of 12 (N + 1) + 12 groups of real numbers, where M = ceil(m / W), N =
+        ceil(n / W), w = n + n mod 2.
     """
     for b in range(a.shape[0]):
         solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, groups, reals)

@@ -2,14 +2,15 @@
 
     A P = Q R,   L = Rᴴ = X Σ Wᴴ,   A = (Q W) Σ (P X)ᴴ
 
-A tile is as many matrices as a group has lanes. They are packed from any strides into columns of groups, decomposed in
-lock step, and unpacked in order; lanes that have converged rotate no more, so nothing about a matrix depends on its
-neighbours.
+A tile is as many matrices as a group has lanes. They are packed from any strides into columns of groups,
+decomposed in lock step, and unpacked in order; lanes that have converged rotate no more, so nothing about a
+matrix depends on its neighbours.
 
-Workspace, in groups: `factor` m n (columns of A, then reflectors and R), `stack` n columns of `stride` (n rows of L over n rows of
-W; stride is odd, since columns a power of two apart share their cache sets), `column` m, and vectors of n.
-A sweep costs n(n-1)/2 pairs, each 5 n multiply-adds with vectors and 3.5 n without: 6 inner products and 2 n stores
-a column serve the four pairs of two columns with two others, which are held in registers.
+Workspace, in groups: `factor` m n (columns of A, then reflectors and R), `stack` n columns of `stride` (n
+rows of L over n rows of W; stride is odd, since columns a power of two apart share their cache sets),
+`column` m, and vectors of n. A sweep costs n(n-1)/2 pairs, each 5 n multiply-adds with vectors and 3.5 n
+without: 6 inner products and 2 n stores a column serve the four pairs of two columns with two others, which
+are held in registers.
 """
 
 import math
@@ -54,7 +55,8 @@ exponent_gap, needs_another_sweep = inlined(_exponent_gap), inlined(_needs_anoth
 crossed, rotation, shrink = inlined(_crossed), inlined(_rotation), inlined(_shrink)
 
 
-# How far a squared length may stray before its column is scaled back, and how much of it one rotation may cancel.
+# How far a squared length may stray before its column is scaled back, and how much of it one rotation may
+# cancel.
 SHORT, LONG, CANCELLED = 2.0**-26, 2.0**16, 2.0**-10
 
 
@@ -74,7 +76,8 @@ def scale_rows(stack, first, count, shift):
 
 @jit
 def renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask):
-    """In the lanes of the mask: |x_j|² afresh, x_j brought near length one and its scale near one, by powers of two."""
+    """In the lanes of the mask: |x_j|² afresh, x_j brought near length one and its scale near one, by
+    powers of two."""
     base = j * stride
     total = fill(stack, 0.0)
     for i in range(base, base + n):
@@ -108,9 +111,11 @@ def renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask):
 
 @jit
 def turn(p, q, gamma, alive, tol2, length2, scales, rests, exponents, worst):
-    """The rotation of columns p and q and its effect on all that is kept about them, but for the columns themselves.
+    """The rotation of columns p and q and its effect on all that is kept about them, but for the columns
+    themselves.
 
-    Returns what multiplies x_q and x_p, the same for w_q and w_p, where it rotates, and where a column lost its digits.
+    Returns what multiplies x_q and x_p, the same for w_q and w_p, where it rotates, and where a column lost
+    its digits.
     """
     gap = exponent_gap(load(exponents, p), load(exponents, q))
     apart = any_lane(gap != 0.0)
@@ -174,7 +179,8 @@ def apply_two(stack, first, last, x, y, a, b):
 
 @jit
 def apply_four(stack, first, last, x, y, u, v, xu, ux, yv, vy, xv, vx, yu, uy):
-    """Rotate (x, u) and (y, v), then (x, v) and (y, u), on the given rows; x, y, u, v are where the columns begin."""
+    """Rotate (x, u) and (y, v), then (x, v) and (y, u), on the given rows; x, y, u, v are where the columns
+    begin."""
     for i in range(first, last):
         x0, y0, u0, v0 = load(stack, x + i), load(stack, y + i), load(stack, u + i), load(stack, v + i)
         x1, u1 = x0 - xu * u0, u0 + ux * x0
@@ -189,8 +195,8 @@ def apply_four(stack, first, last, x, y, u, v, xu, ux, yv, vy, xv, vx, yu, uy):
 def rotate_four(stack, p, q, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst):
     """Make columns p, p+1 orthogonal to columns q, q+1: two disjoint rotations, then the two crossed ones.
 
-    The crossed inner products follow from the six of the unrotated columns. A column that the first rotation has
-    shortened beyond its digits sits the second out, and is due another sweep by its cosine.
+    The crossed inner products follow from the six of the unrotated columns. A column that the first
+    rotation has shortened beyond its digits sits the second out, and is due another sweep by its cosine.
     """
     x, y, u, v = p * stride, (p + 1) * stride, q * stride, (q + 1) * stride
     x0, y0, u0, v0 = load(stack, x), load(stack, y), load(stack, u), load(stack, v)
@@ -274,7 +280,8 @@ def orthogonalise(stack, n, rows, stride, length2, scales, rests, exponents, rep
 
 @jit
 def pack(a, first, count, factor, m, n, adjoint):
-    """Columns of groups from `count` matrices, a block of columns at a time; lanes beyond the last repeat it."""
+    """Columns of groups from `count` matrices, a block of columns at a time; lanes beyond the last repeat
+    it."""
     for start in range(0, n, BLOCK):
         for lane in range(lane_count(factor)):
             b = first + min(lane, count - 1)
@@ -384,7 +391,8 @@ def apply_reflectors(factor, m, n, betas, columns, count):
 
 @jit
 def unsigned_zero(entry):
-    """The entry, with 0 for -0: a rotation that leaves a lane alone may still change the sign of its zeros."""
+    """The entry, with 0 for -0: a rotation that leaves a lane alone may still change the sign of its
+    zeros."""
     return entry + 0.0
 
 
@@ -502,12 +510,14 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
 def svd_tiles(a, left, s, right, converged, sweeps, off, adjoint, vectors, groups, reals):
     """Thin or full SVD of a batch of matrices with m >= n >= 1, a tile at a time.
 
-    a : (batch, m, n), any strides. For wide matrices their transposes, with `adjoint` true: then the conjugates are decomposed.
-    left, s, right : (batch, m, n or m), (batch, n), (batch, n, n); `left` holds U and `right` conj(V), or for `adjoint`
-        conj(U) and V; with `vectors` false neither is touched. Columns in descending order of s.
+    a : (batch, m, n), any strides. For wide matrices their transposes, with `adjoint` true: then the
+        conjugates are decomposed.
+    left, s, right : (batch, m, n or m), (batch, n), (batch, n, n); `left` holds U and `right` conj(V), or
+        for `adjoint` conj(U) and V; with `vectors` false neither is touched. Columns in descending order of
+        s.
     converged, sweeps, off : (batch,); what happened to each matrix.
-    groups, reals : workspace, aligned to a group, of m n + n (2 n | 1) + 4 m groups, with n (n | 1) in the middle without
-        vectors, and of 12 n + 4 groups of real numbers.
+    groups, reals : workspace, aligned to a group, of m n + n (2 n | 1) + 4 m groups, with n (n | 1) in the
+        middle without vectors, and of 12 n + 4 groups of real numbers.
     """
     lanes = lane_count(groups)
     for first in range(0, a.shape[0], lanes):

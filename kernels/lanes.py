@@ -1,16 +1,16 @@
 """A SIMD lane group as a numba type: a kernel written for one scalar compiles for W matrices at once.
 
-`Lanes(float32, 16)` is `<16 x float>` in LLVM; `Lanes(complex64, 16)` is a pair of them, real and imaginary parts.
-A group of real parts always has 64 bytes, so the number of lanes is 16 in single and 8 in double precision, on
-every machine: LLVM splits a group that is wider than the registers, and joins it on wider ones. Results
-therefore do not depend on the machine's vector length.
+`Lanes(float32, 16)` is `<16 x float>` in LLVM; `Lanes(complex64, 16)` is a pair of them, real and imaginary
+parts. A group of real parts always has 64 bytes, so the number of lanes is 16 in single and 8 in double
+precision, on every machine: LLVM splits a group that is wider than the registers, and joins it on wider
+ones. Results therefore do not depend on the machine's vector length.
 
-Arithmetic, comparison, `abs` and `math.sqrt` are overloaded, a scalar operand is broadcast, and branches on data become
-`select`; `any_lane` asks whether some lane still has work. Fused multiply-add is allowed, nothing else is: NaN, Inf and the order of sums
-are kept.
+Arithmetic, comparison, `abs` and `math.sqrt` are overloaded, a scalar operand is broadcast, and branches on
+data become `select`; `any_lane` asks whether some lane still has work. Fused multiply-add is allowed,
+nothing else is: NaN, Inf and the order of sums are kept.
 
-Memory: `load(array, index)` and `store(array, index, group)` address a one-dimensional array in whole groups; a
-complex group is stored as 64 bytes of real parts and then 64 bytes of imaginary parts.
+Memory: `load(array, index)` and `store(array, index, group)` address a one-dimensional array in whole
+groups; a complex group is stored as 64 bytes of real parts and then 64 bytes of imaginary parts.
 """
 
 import math
@@ -126,12 +126,14 @@ def broadcast(context, builder, value, source, lanes):
     return builder.shuffle_vector(first, undefined, splat(ir.VectorType(ir.IntType(32), vector.count), 0))
 
 
-# Operations are typed and emitted here, straight into the kernel that uses them: as `numba.extending.overload`s each would
-# be a function of its own to compile, and a kernel would take twice as long.
+# Operations are typed and emitted here, straight into the kernel that uses them: as
+# `numba.extending.overload`s each would be a function of its own to compile, and a kernel would take twice
+# as long.
 
 
 def operation(function, result, *accepted):
-    """Let `function` take lane groups: of the type `result(*types)`, None to refuse, by the code that the decorated emits.
+    """Let `function` take lane groups: of the type `result(*types)`, None to refuse, by the code that the
+    decorated emits.
 
     accepted : the kinds of arguments; without any, whatever `result` does not refuse.
     """
@@ -417,7 +419,8 @@ def _emit_invert(context, builder, sig, args):
 
 
 def select(mask, a, b):
-    """`a` where the mask holds, else `b`; `a` may be a real number beside a complex group. On scalars, a plain conditional."""
+    """`a` where the mask holds, else `b`; `a` may be a real number beside a complex group. On scalars, a
+    plain conditional."""
     return a if mask else b
 
 
@@ -564,7 +567,8 @@ def _emit_small_square(context, builder, sig, args):
 
 
 def widest_gap(x):
-    """Exponents further apart than this count as this far: 4**gap stays in range and 2**-gap is far below eps."""
+    """Exponents further apart than this count as this far: 4**gap stays in range and 2**-gap is far below
+    eps."""
     return 400.0
 
 
@@ -809,8 +813,8 @@ def number_parts(context, builder, ty, value):
     return [value]
 
 
-# Single numbers are read and written as atomics, which are plain moves that LLVM does not gather into vectors: as
-# scatters, unpacking float32 took three times as long (Zen 4).
+# Single numbers are read and written as atomics, which are plain moves that LLVM does not gather into
+# vectors: as scatters, unpacking float32 took three times as long (Zen 4).
 
 
 @intrinsic

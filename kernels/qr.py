@@ -1,9 +1,10 @@
 """The preconditioner: Householder QR with full column pivoting, A P = Q R, one matrix a lane.
 
-The matrix is columns of groups: entry (i, j) of all the matrices of a tile is group j m + i of `factor`. Column j is really
-`factor[j] 2**exponent[j]`, so nothing over- or underflows over the whole exponent range. On exit the upper triangle holds R
-and the rest the reflectors, Q = H_1 ... H_n with H_j = I - beta_j v_j v_jᴴ and v_j one at j (LAPACK's geqp3, Quintana-Ortí,
-Sun and Bischof 1998, without its blocking; remaining norms are recomputed, not downdated, in the pass that updates).
+The matrix is columns of groups: entry (i, j) of all the matrices of a tile is group j m + i of `factor`.
+Column j is really `factor[j] 2**exponent[j]`, so nothing over- or underflows over the whole exponent range.
+On exit the upper triangle holds R and the rest the reflectors, Q = H_1 ... H_n with H_j = I - beta_j v_j
+v_jᴴ and v_j one at j (LAPACK's geqp3, Quintana-Ortí, Sun and Bischof 1998, without its blocking; remaining
+norms are recomputed, not downdated, in the pass that updates).
 
 Jacobi then runs on the columns of L = Rᴴ (Drmač and Veselić 2008): graded, nearly orthogonal, few sweeps.
 Sorting the columns once instead of pivoting costs no sweeps, but a dependent column then shrinks for ever.
@@ -33,12 +34,14 @@ from .lanes import (
 )
 
 LOWEST = -1e9  # the sort key of a zero column
-NEAR = 12.0  # columns of L share an exponent if theirs differ by less: most rotations then need not tell exponents apart
+# columns of L share an exponent if theirs differ by less: most rotations then need not tell exponents apart
+NEAR = 12.0
 
 
 @njit(error_model="numpy", _nrt=False)
 def scale_columns(factor, m, n, exponents):
-    """Bring every column to a largest entry in [1/2, 1) by a power of two, its exponent to one relative to the largest.
+    """Bring every column to a largest entry in [1/2, 1) by a power of two, its exponent to one relative to
+    the largest.
 
     Returns the lanes with NaN or Inf, which it zeroes, and the largest exponent.
     """
@@ -66,7 +69,8 @@ def scale_columns(factor, m, n, exponents):
 
 @njit(error_model="numpy", _nrt=False)
 def remaining_norm(factor, m, q, first, total, exponents, norms, shifts, keys):
-    """Store what is left of column q from row `first` on: its squared norm after a scaling by 2**-shift, and the sort key."""
+    """Store what is left of column q from row `first` on: its squared norm after a scaling by 2**-shift,
+    and the sort key."""
     shift = fill(factor, 0.0)
     small = total < small_square(total)
     if any_lane(small):
@@ -133,12 +137,15 @@ def make_reflector(factor, m, j, norms, shifts, betas):
 
 @njit(error_model="numpy", _nrt=False)
 def reflector(top, total):
-    """The reflector of a column with this first entry and squared norm: the entry of R, and what makes v of the rest.
+    """The reflector of a column with this first entry and squared norm: the entry of R, and what makes v of
+    the rest.
 
     beta is then 2 / |v|², whatever was rounded before, for the reflector to be unitary.
     """
     length = math.sqrt(total)
-    shift = exponent(largest_part(top))  # top may be tiny beside the rest, its square nothing, and its phase still counts
+    shift = exponent(
+        largest_part(top)
+    )  # top may be tiny beside the rest, its square nothing, and its phase still counts
     near_one = scale(top, 0.0 - shift)
     size = math.sqrt(abs2(near_one))
     phase = select(size == 0.0, 1.0, near_one * (1.0 / select(size > 0.0, size, 1.0)))
@@ -194,7 +201,8 @@ def reflect(factor, v, target, x, beta, j, m):
 
 @njit(error_model="numpy", _nrt=False)
 def reflect_four(factor, v, target, x, stride, beta, j, m):
-    """`reflect` on the columns that begin at x, x + stride, ...: v is read once for four, and no sum waits for another."""
+    """`reflect` on the columns that begin at x, x + stride, ...: v is read once for four, and no sum waits
+    for another."""
     x0, x1, x2, x3 = x, x + stride, x + 2 * stride, x + 3 * stride
     f0, f1, f2, f3 = load(target, x0 + j), load(target, x1 + j), load(target, x2 + j), load(target, x3 + j)
     w0, w1, w2, w3 = f0, f1, f2, f3
@@ -222,7 +230,8 @@ def reflect_four(factor, v, target, x, stride, beta, j, m):
 
 @njit(error_model="numpy", _nrt=False)
 def adjoint_triangle(factor, m, n, exponents, stack, stride, row_exponents):
-    """Column j of L = Rᴴ, rows 0..n-1 of column j of `stack`, with an exponent of its own where it is far below the largest."""
+    """Column j of L = Rᴴ, rows 0..n-1 of column j of `stack`, with an exponent of its own where it is far
+    below the largest."""
     highest = fill(factor, LOWEST)
     for j in range(n):
         reach = fill(factor, LOWEST)

@@ -1,20 +1,22 @@
-"""The Jacobi rotation of two columns, and when it is not needed: one source for scalars and for SIMD lane groups.
+"""The Jacobi rotation of two columns, and when it is not needed: one source for scalars and for SIMD lane
+groups.
 
-The columns of the matrix under rotation are X_j = sqrt(scale_j) 2**exponent_j x_j, and those of the accumulated basis are
-W_j = sqrt(scale_j) w_j. The rotation that makes X_p and X_q orthogonal,
+The columns of the matrix under rotation are X_j = sqrt(scale_j) 2**exponent_j x_j, and those of the
+accumulated basis are W_j = sqrt(scale_j) w_j. The rotation that makes X_p and X_q orthogonal,
 
     X_p <- c (X_p - t e X_q),    X_q <- c (X_q + t conj(e) X_p),    e = conj(g) / |g|,  g = X_pᴴ X_q,
 
-is applied without its cosine, which goes into the scales instead (fast rotations: Gentleman 1973; Hammarling 1974):
+is applied without its cosine, which goes into the scales instead (fast rotations: Gentleman 1973;
+Hammarling 1974):
 
     x_p <- x_p - a x_q,    x_q <- x_q + b x_p,    scale <- scale c²,
 
-two multiply-adds an entry instead of four. With s = sin, the scales are multiplied by 1 - s² and what is rounded
-off is kept (`shrink`), so the lengths of the columns do not drift.
+two multiply-adds an entry instead of four. With s = sin, the scales are multiplied by 1 - s² and what is
+rounded off is kept (`shrink`), so the lengths of the columns do not drift.
 
-The tangent comes from the classical formula (Rutishauser 1966), t = 2 g / (d ± sqrt(d² + 4 g²)) with d = |X_q|² - |X_p|²,
-in quotients that cannot over- or underflow; equal lengths (d = 0) rotate by 45 degrees. Skipping those, as some
-implementations do, returns [[1, .5], [.5, 1]] unchanged.
+The tangent comes from the classical formula (Rutishauser 1966), t = 2 g / (d ± sqrt(d² + 4 g²)) with d =
+|X_q|² - |X_p|², in quotients that cannot over- or underflow; equal lengths (d = 0) rotate by 45 degrees.
+Skipping those, as some implementations do, returns [[1, .5], [.5, 1]] unchanged.
 """
 
 import math
@@ -35,8 +37,9 @@ def rotation(alpha, beta, gamma, weight_p, weight_q, tol2, alive):
     alpha, beta : |x_p|², |x_q|²
     gamma : x_pᴴ x_q
     weight_p, weight_q : the squares of what multiplies x_p and x_q, but for a common factor
-    Returns a, b, |x_p|² and |x_q|² after it, sin², cos² of the angle between the columns, and where it rotates.
-    Two divisions and one square root: on wide groups these cost as much as the columns of a small matrix.
+    Returns a, b, |x_p|² and |x_q|² after it, sin², cos² of the angle between the columns, and where it
+    rotates. Two divisions and one square root: on wide groups these cost as much as the columns of a small
+    matrix.
     """
     size2 = abs2(gamma)
     product = alpha * beta
@@ -77,9 +80,10 @@ def shrink(scale, rest, sin2):
 
 
 def needs_another_sweep(n, cos2, sin2, tol2):
-    """The stopping rule, on the largest cos² and sin² of a sweep: quadratic convergence makes the next cosines n cos max(cos, sin).
+    """The stopping rule, on the largest cos² and sin² of a sweep: quadratic convergence makes the next
+    cosines n cos max(cos, sin).
 
-    Weaker rules are wrong: n cos sin misses a tiny column that lies along a large one (cosine large, sine tiny), and
-    n cos² misses clusters (cosine small, angle 45 degrees).
+    Weaker rules are wrong: n cos sin misses a tiny column that lies along a large one (cosine large, sine
+    tiny), and n cos² misses clusters (cosine small, angle 45 degrees).
     """
     return (n * cos2) * (n * maximum(cos2, sin2)) >= tol2

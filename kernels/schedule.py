@@ -1,7 +1,7 @@
 """Which columns meet in which round: every round a set of disjoint pairs, every pair once a sweep.
 
-The circle method of round-robin tournaments: one player stays, the others walk around a circle. One source for
-every kernel that rotates the pairs of a round together.
+The circle method of round-robin tournaments: one player stays, the others walk around a circle. One source
+for every kernel that rotates the pairs of a round together.
 """
 
 
@@ -11,7 +11,8 @@ def rounds(players):
 
 
 def meeting(players, number, i):
-    """The i-th pair (p, q), p < q, of round `number`, for i < players // 2. With an odd number of players one sits out."""
+    """The i-th pair (p, q), p < q, of round `number`, for i < players // 2. With an odd number of players
+    one sits out."""
     circle = players - 1 + players % 2
     offset = i + players % 2
     if offset == 0:
