@@ -41,7 +41,7 @@ from .lanes import (
 )
 from .qr import LOWEST, adjoint_triangle, pivoted_qr, reflect, reflect_four, scale_columns
 from .rotation import crossed as _crossed
-from .rotation import exponent_gap as _exponent_gap
+from .rotation import held_gap as _held_gap
 from .rotation import needs_another_sweep as _needs_another_sweep
 from .rotation import rotation as _rotation
 from .rotation import shrink as _shrink
@@ -51,13 +51,13 @@ BLOCK = 4  # columns that go through the reflectors, or in and out of memory, to
 
 jit = njit(error_model="numpy", _nrt=False)
 inlined = njit(error_model="numpy", inline="always")
-exponent_gap, needs_another_sweep = inlined(_exponent_gap), inlined(_needs_another_sweep)
+held_gap, needs_another_sweep = inlined(_held_gap), inlined(_needs_another_sweep)
 crossed, rotation, shrink = inlined(_crossed), inlined(_rotation), inlined(_shrink)
 
 
 # How far a squared length may stray before its column is scaled back, and how much of it one rotation may
 # cancel.
-SHORT, LONG, CANCELLED = 2.0**-26, 2.0**16, 2.0**-10
+SHORT, LONG, CANCELLED = 2.0**-16, 2.0**16, 2.0**-10
 
 
 @jit
@@ -117,16 +117,19 @@ def turn(p, q, gamma, alive, tol2, length2, scales, rests, exponents, worst):
     Returns what multiplies x_q and x_p, the same for w_q and w_p, where it rotates, and where a column lost
     its digits.
     """
-    gap = exponent_gap(load(exponents, p), load(exponents, q))
+    gap = load(exponents, q) - load(exponents, p)
     apart = any_lane(gap != 0.0)
     scale_p, scale_q = load(scales, p), load(scales, q)
-    weight_q, up, down = scale_q, scale_q, scale_q
+    weight_p, weight_q, up, down = scale_p, scale_q, scale_p, scale_q
     if apart:
-        up, down = power_of_two(gap), power_of_two(0.0 - gap)
-        weight_q = weight_q * up * up
+        gap_held = held_gap(gap)
+        beyond = power_of_two(abs(gap_held) - abs(gap))
+        up, down = power_of_two(gap_held), power_of_two(0.0 - gap_held)
+        weight_p, weight_q = weight_p * down, weight_q * up
+        up, down = up * beyond, down * beyond
     before_p, before_q = load(length2, p), load(length2, q)
     a, b, after_p, after_q, sin2, cos2, active = rotation(
-        before_p, before_q, gamma, scale_p, weight_q, tol2, alive
+        before_p, before_q, gamma, weight_p, weight_q, tol2, alive
     )
     scale_p, rest_p = shrink(scale_p, load(rests, p), sin2)
     scale_q, rest_q = shrink(scale_q, load(rests, q), sin2)

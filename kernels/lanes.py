@@ -567,15 +567,14 @@ def _emit_small_square(context, builder, sig, args):
 
 
 def widest_gap(x):
-    """Exponents further apart than this count as this far: 4**gap stays in range and 2**-gap is far below
-    eps."""
-    return 400.0
+    """Exponents further apart than this count as this far in a rotation: 4**-gap is below eps²."""
+    return 60.0
 
 
 @operation(widest_gap, real_or_none, (Lanes,))
 def _emit_widest_gap(context, builder, sig, args):
     (lanes,) = sig.args
-    return splat(llvm_type(lanes), 30.0 if lanes.dtype == types.float32 else 400.0)
+    return splat(llvm_type(lanes), 20.0 if lanes.dtype == types.float32 else 60.0)
 
 
 def two_to_the(builder, lanes, k):

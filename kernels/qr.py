@@ -35,7 +35,7 @@ from .lanes import (
 
 LOWEST = -1e9  # the sort key of a zero column
 # columns of L share an exponent if theirs differ by less: most rotations then need not tell exponents apart
-NEAR = 12.0
+NEAR = 6.0
 
 
 @njit(error_model="numpy", _nrt=False)

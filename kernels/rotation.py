@@ -15,7 +15,7 @@ two multiply-adds an entry instead of four. With s = sin, the scales are multipl
 rounded off is kept (`shrink`), so the lengths of the columns do not drift.
 
 The tangent comes from the classical formula (Rutishauser 1966), t = 2 g / (d ± sqrt(d² + 4 g²)) with d =
-|X_q|² - |X_p|², in quotients that cannot over- or underflow; equal lengths (d = 0) rotate by 45 degrees.
+|X_q|² - |X_p|², equal lengths (d = 0) rotate by 45 degrees.
 Skipping those, as some implementations do, returns [[1, .5], [.5, 1]] unchanged.
 """
 
@@ -24,9 +24,8 @@ import math
 from .lanes import abs2, conjugate, maximum, select, widest_gap, with_sign
 
 
-def exponent_gap(exponent_p, exponent_q):
-    """exponent_q - exponent_p, held to where the smaller column cannot change the larger one."""
-    gap = exponent_q - exponent_p
+def held_gap(gap):
+    """The difference of two exponents, held to where the smaller column cannot change the larger one."""
     limit = widest_gap(gap)
     return maximum(0.0 - limit, 0.0 - maximum(0.0 - gap, 0.0 - limit))
 
@@ -36,28 +35,27 @@ def rotation(alpha, beta, gamma, weight_p, weight_q, tol2, alive):
 
     alpha, beta : |x_p|², |x_q|²
     gamma : x_pᴴ x_q
-    weight_p, weight_q : the squares of what multiplies x_p and x_q, but for a common factor
+    weight_p, weight_q : the squares of what multiplies x_p and x_q, but for a common factor; neither so far
+        from one that the fourth power of its ratio to one leaves the range of numbers
     Returns a, b, |x_p|² and |x_q|² after it, sin², cos² of the angle between the columns, and where it
-    rotates. Two divisions and one square root: on wide groups these cost as much as the columns of a small
+    rotates. One division and one square root: on wide groups these cost as much as the columns of a small
     matrix.
     """
     size2 = abs2(gamma)
     product = alpha * beta
-    length_p, length_q = weight_p * alpha, weight_q * beta
-    total = length_p + length_q
-    defined = alive & (product > 0.0)
-    quotient = 1.0 / select(defined, product * total, 1.0)
-    cos2 = select(defined, size2 * (total * quotient), 0.0)
-    active = cos2 > tol2
-    inverse = product * quotient
-    share_p, share_q = weight_p * inverse, weight_q * inverse
-    d = (length_q - length_p) * inverse
-    g2 = (size2 * share_p) * share_q
-    root = math.sqrt(d * d + 4.0 * g2)
-    reciprocal = select(active, 1.0 / (root * (abs(d) + root)), 0.0)
-    sin2 = 2.0 * g2 * reciprocal
-    factor = with_sign(2.0 * root * reciprocal, d)
-    factor_p, factor_q = factor * share_q, factor * share_p
+    active = alive & (size2 > tol2 * product)
+    difference = weight_q * beta - weight_p * alpha
+    four_g2 = 4.0 * (weight_p * size2) * weight_q
+    root = math.sqrt(difference * difference + four_g2)
+    denominator = root * (abs(difference) + root)
+    divisor = denominator * product
+    proper = alive & (divisor > 0.0)  # an underflow is no rotation now, and another sweep
+    quotient = select(proper, 1.0 / divisor, 0.0)
+    cos2 = select(proper, size2 * (denominator * quotient), select(active, 1.0, 0.0 * size2))
+    inverse = select(active, product * quotient, 0.0)
+    sin2 = 0.5 * four_g2 * inverse
+    factor = with_sign(2.0 * root * inverse, difference)
+    factor_p, factor_q = factor * weight_q, factor * weight_p
     growth = 1.0 + (factor_p * size2) * factor_q
     after_p = (alpha - factor_p * size2) * growth
     after_q = (beta + factor_q * size2) * growth
