@@ -69,7 +69,7 @@ def _rows_workspace(m: int, n: int, lanes: int, vectors: bool) -> tuple[int, int
     """Return the same for a matrix with lanes along its rows; see `svd_rows`."""
     column, half = -(-m // lanes), -(-n // lanes)
     rows = 2 * half if vectors else half
-    return n * column + (n + n % 2) * (rows | 1) + 4 * column + 12, 12 * (half + 1) + 12
+    return n * column + (n + n % 2) * (rows | 1) + 4 * column + 12, 12 * (half + 1) + 8
 
 
 def _bytes(work: np.dtype[Any], groups: int, reals: int) -> int:

@@ -11,7 +11,7 @@ alone.
 
 Workspace, in groups of which a column of m rows takes ceil(m / W): `factor` n columns, `stack` n columns of
 L over W (n even, or a zero column more), `columns` four of U, `pairs` 12 for the round; and of real numbers
-12 vectors of n and 12 groups for the round.
+12 vectors of n and 8 groups for the round.
 """
 
 import math
@@ -20,8 +20,12 @@ from numba import njit
 
 from .cpu_tile import (
     BLOCK,
+    EXPONENT,
+    KEPT,
+    LENGTH2,
     LONG,
     MAX_SWEEPS,
+    SCALE,
     SHORT,
     apply_four,
     apply_two,
@@ -300,23 +304,21 @@ def scale_triangle(stack, n, half, stride, exponents, row_exponents):
 
 
 @jit
-def renew(stack, j, half, rows, stride, length2, scales, rests, exponents):
+def renew(stack, j, half, rows, stride, kept):
     """|x_j|² afresh, x_j brought near length one and its scale near one, by powers of two."""
-    first = j * stride
+    first, k = j * stride, KEPT * j
     total = size2_below(stack, first, half, 0)
     if total < SHORT or total > LONG:
-        big = largest_below(stack, first, half, 0)
-        shift = exponent(big)
+        shift = exponent(largest_below(stack, first, half, 0))
         scale_column(stack, first, half, -shift)
-        exponents[j] += shift
+        kept[k + EXPONENT] += shift
         total = size2_below(stack, first, half, 0)
-    length2[j] = total
-    if scales[j] < SHORT:
-        back = exponent(scales[j]) // 2
+    kept[k + LENGTH2] = total
+    if kept[k + SCALE] < SHORT:
+        back = exponent(kept[k + SCALE]) // 2
         scale_column(stack, first + half, rows - half, back)
-        exponents[j] += back
-        scales[j] *= math.ldexp(1.0, -2 * back)
-        rests[j] *= math.ldexp(1.0, -2 * back)
+        kept[k + EXPONENT] += back
+        kept[k + SCALE] *= math.ldexp(1.0, -2 * back)
 
 
 @jit
@@ -350,33 +352,26 @@ def four_columns(stack, i, s, t, half, stride, pairs):
 
 
 @jit
-def fetch(
-    p, q, lane, length2, scales, rests, exponents, held_length2, held_scales, held_rests, held_exponents
-):
-    """What is kept of columns p and q, to a lane of groups 0 and 1."""
-    for kept, held in (
-        (length2, held_length2),
-        (scales, held_scales),
-        (rests, held_rests),
-        (exponents, held_exponents),
-    ):
-        put(held, 0, lane, kept[p])
-        put(held, 1, lane, kept[q])
+def fetch(p, q, lane, kept, state):
+    """What is kept of columns p and q, to a lane of columns 0 and 1 of the tile's `state`."""
+    for k in range(KEPT):
+        put(state, k, lane, kept[KEPT * p + k])
+        put(state, KEPT + k, lane, kept[KEPT * q + k])
 
 
 @jit
-def give_back(p, q, lane, length2, scales, rests, held_length2, held_scales, held_rests):
+def give_back(p, q, lane, kept, state):
     """The inverse of `fetch`."""
-    for kept, held in ((length2, held_length2), (scales, held_scales), (rests, held_rests)):
-        kept[p] = get(held, 0, lane)
-        kept[q] = get(held, 1, lane)
+    for k in range(KEPT):
+        kept[KEPT * p + k] = get(state, k, lane)
+        kept[KEPT * q + k] = get(state, KEPT + k, lane)
 
 
 @jit
-def swap_second(length2, scales, rests, exponents):
+def swap_second(state):
     """Let each column of the upper couple meet the other one of the lower couple."""
-    for held in (length2, scales, rests, exponents):
-        store(held, 1, swap_neighbours(load(held, 1)))
+    for k in range(KEPT, 2 * KEPT):
+        store(state, k, swap_neighbours(load(state, k)))
 
 
 @jit
@@ -409,173 +404,96 @@ def rotate_couples(stack, i, s, t, half, rows, stride, pairs):
 
 
 @jit
-def meet(stack, number, first, count, couples, half, rows, stride, tol2, kept, held, pairs, flags, worst):
+def meet(stack, number, first, count, couples, half, rows, stride, tol2, kept, state, pairs, flags):
     """`count` meetings of round `number`, from the one numbered `first`: the tile's `rotate_four`, a pair
-    of columns a lane."""
-    length2, scales, rests, exponents = kept
-    held_length2, held_scales, held_rests, held_exponents = held
+    of columns a lane. Returns the largest cos² and sin², a pair of columns a lane."""
     for i in range(count):
         s, t = meeting(couples, number, first + i)
         four_columns(stack, i, s, t, half, stride, pairs)
         for k in range(2):
-            fetch(
-                2 * s + k,
-                2 * t + k,
-                2 * i + k,
-                length2,
-                scales,
-                rests,
-                exponents,
-                held_length2,
-                held_scales,
-                held_rests,
-                held_exponents,
-            )
+            fetch(2 * s + k, 2 * t + k, 2 * i + k, kept, state)
     alive = lane_numbers(stack) < 2 * count
-    a, b, aw, bw, on1, lost1 = turn(
-        0, 1, load(pairs, 0), alive, tol2, held_length2, held_scales, held_rests, held_exponents, worst
-    )
+    a, b, aw, bw, on1, lost1, cos2, sin2 = turn(0, 1, load(pairs, 0), alive, tol2, state)
     store_turn(pairs, 4, a, b, aw, bw)
-    swap_second(held_length2, held_scales, held_rests, held_exponents)
+    swap_second(state)
     cross = load(pairs, 1)
     gamma = crossed(cross, swap_neighbours(cross), load(pairs, 2), load(pairs, 3), a, swap_neighbours(b))
     shortened = select(lost1, 1.0, fill(stack, 0.0))
     going = alive & (shortened + swap_neighbours(shortened) == 0.0)
-    a, b, aw, bw, on2, lost2 = turn(
-        0, 1, gamma, going, tol2, held_length2, held_scales, held_rests, held_exponents, worst
-    )
+    a, b, aw, bw, on2, lost2, cos2_too, sin2_too = turn(0, 1, gamma, going, tol2, state)
     store_turn(pairs, 8, a, b, aw, bw)
-    swap_second(held_length2, held_scales, held_rests, held_exponents)
-    active = on1 | on2
+    swap_second(state)
+    active, lost = on1 | on2, lost1 | lost2
     if any_lane(active):
         store(flags, 0, select(active, 1.0, fill(stack, 0.0)))
-        out = strayed(held_length2, 0, lost1 | lost2) | strayed(held_length2, 1, lost1 | lost2)
-        store(flags, 1, select(out, 1.0, shortened))
+        store(flags, 1, select(strayed(state, 0, lost) | strayed(state, 1, lost), 1.0, fill(stack, 0.0)))
         for i in range(count):
             if get(flags, 0, 2 * i) + get(flags, 0, 2 * i + 1) > 0.0:
                 s, t = meeting(couples, number, first + i)
                 rotate_couples(stack, i, s, t, half, rows, stride, pairs)
                 for k in range(2):
-                    give_back(
-                        2 * s + k,
-                        2 * t + k,
-                        2 * i + k,
-                        length2,
-                        scales,
-                        rests,
-                        held_length2,
-                        held_scales,
-                        held_rests,
-                    )
+                    give_back(2 * s + k, 2 * t + k, 2 * i + k, kept, state)
                 if get(flags, 1, 2 * i) + get(flags, 1, 2 * i + 1) > 0.0:
                     for j in (2 * s, 2 * s + 1, 2 * t, 2 * t + 1):
-                        renew(stack, j, half, rows, stride, length2, scales, rests, exponents)
+                        renew(stack, j, half, rows, stride, kept)
+    return maximum(cos2, cos2_too), maximum(sin2, sin2_too)
 
 
 @jit
-def meet_within(stack, first, count, half, rows, stride, tol2, kept, held, pairs, flags, worst):
+def meet_within(stack, first, count, half, rows, stride, tol2, kept, state, pairs, flags):
     """The two columns of each couple, from couple `first` on, meet each other."""
-    length2, scales, rests, exponents = kept
-    held_length2, held_scales, held_rests, held_exponents = held
     for i in range(count):
         p = 2 * (first + i)
         put(pairs, 0, i, inner_product(stack, p * stride, (p + 1) * stride, half))
-        fetch(
-            p,
-            p + 1,
-            i,
-            length2,
-            scales,
-            rests,
-            exponents,
-            held_length2,
-            held_scales,
-            held_rests,
-            held_exponents,
-        )
+        fetch(p, p + 1, i, kept, state)
     alive = lane_numbers(stack) < count
-    a, b, aw, bw, active, lost = turn(
-        0, 1, load(pairs, 0), alive, tol2, held_length2, held_scales, held_rests, held_exponents, worst
-    )
+    a, b, aw, bw, active, lost, cos2, sin2 = turn(0, 1, load(pairs, 0), alive, tol2, state)
     store_turn(pairs, 4, a, b, aw, bw)
-    out = strayed(held_length2, 0, lost) | strayed(held_length2, 1, lost)
     store(flags, 0, select(active, 1.0, fill(stack, 0.0)))
-    store(flags, 1, select(out, 1.0, fill(stack, 0.0)))
+    store(flags, 1, select(strayed(state, 0, lost) | strayed(state, 1, lost), 1.0, fill(stack, 0.0)))
     for i in range(count):
         if get(flags, 0, i) > 0.0:
             p = 2 * (first + i)
-            apply_two(
-                stack,
-                0,
-                half,
-                p * stride,
-                (p + 1) * stride,
-                coefficient(pairs, 4, i),
-                coefficient(pairs, 5, i),
-            )
-            apply_two(
-                stack,
-                half,
-                rows,
-                p * stride,
-                (p + 1) * stride,
-                coefficient(pairs, 6, i),
-                coefficient(pairs, 7, i),
-            )
-            give_back(p, p + 1, i, length2, scales, rests, held_length2, held_scales, held_rests)
+            x, y = p * stride, (p + 1) * stride
+            apply_two(stack, 0, half, x, y, coefficient(pairs, 4, i), coefficient(pairs, 5, i))
+            apply_two(stack, half, rows, x, y, coefficient(pairs, 6, i), coefficient(pairs, 7, i))
+            give_back(p, p + 1, i, kept, state)
             if get(flags, 1, i) > 0.0:
-                renew(stack, p, half, rows, stride, length2, scales, rests, exponents)
-                renew(stack, p + 1, half, rows, stride, length2, scales, rests, exponents)
+                renew(stack, p, half, rows, stride, kept)
+                renew(stack, p + 1, half, rows, stride, kept)
+    return cos2, sin2
+
+
+@inlined
+def sweep(stack, couples, half, rows, stride, tol2, kept, state, pairs, flags):
+    """Rotate every pair of columns once: within the couples, then couple against couple, round by round.
+    Returns the largest cos² and sin²."""
+    lanes = lane_count(stack)
+    for j in range(2 * couples):
+        renew(stack, j, half, rows, stride, kept)
+    cos2, sin2 = fill(stack, 0.0), fill(stack, 0.0)
+    for first in range(0, couples, lanes):
+        count = min(lanes, couples - first)
+        c, s = meet_within(stack, first, count, half, rows, stride, tol2, kept, state, pairs, flags)
+        cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
+    meetings, at_once = couples // 2, lanes // 2
+    for number in range(rounds(couples)):
+        for first in range(0, meetings, at_once):
+            count = min(at_once, meetings - first)
+            c, s = meet(
+                stack, number, first, count, couples, half, rows, stride, tol2, kept, state, pairs, flags
+            )
+            cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
+    return max_lanes(cos2), max_lanes(sin2)
 
 
 @jit
-def orthogonalise(stack, n, half, rows, stride, kept, held, pairs, flags, worst):
+def orthogonalise(stack, n, half, rows, stride, kept, state, pairs, flags):
     """Sweep until converged; the number of sweeps, whether converged, and the largest remaining cosine."""
-    lanes = lane_count(stack)
-    couples = (n + 1) // 2
     tol2 = n * rounding(stack) * rounding(stack)
-    length2, scales, rests, exponents = kept
     off = max_lanes(fill(stack, 0.0))
     for count in range(1, MAX_SWEEPS + 1):
-        store(worst, 0, fill(stack, 0.0))
-        store(worst, 1, fill(stack, 0.0))
-        for j in range(2 * couples):
-            renew(stack, j, half, rows, stride, length2, scales, rests, exponents)
-        for first in range(0, couples, lanes):
-            meet_within(
-                stack,
-                first,
-                min(lanes, couples - first),
-                half,
-                rows,
-                stride,
-                tol2,
-                kept,
-                held,
-                pairs,
-                flags,
-                worst,
-            )
-        meetings, at_once = couples // 2, lanes // 2
-        for number in range(rounds(couples)):
-            for first in range(0, meetings, at_once):
-                meet(
-                    stack,
-                    number,
-                    first,
-                    min(at_once, meetings - first),
-                    couples,
-                    half,
-                    rows,
-                    stride,
-                    tol2,
-                    kept,
-                    held,
-                    pairs,
-                    flags,
-                    worst,
-                )
-        cos2, sin2 = max_lanes(load(worst, 0)), max_lanes(load(worst, 1))
+        cos2, sin2 = sweep(stack, (n + 1) // 2, half, rows, stride, tol2, kept, state, pairs, flags)
         off = math.sqrt(min(cos2, (n * cos2) * (n * max(cos2, sin2))))
         if cos2 <= tol2 or not needs_another_sweep(n, cos2, sin2, tol2):
             return count, True, off
@@ -583,21 +501,22 @@ def orthogonalise(stack, n, half, rows, stride, kept, held, pairs, flags, worst)
 
 
 @jit
-def finish_columns(stack, n, half, stride, length2, scales, rests, exponents, sigma):
-    """The singular values, a fraction and an exponent each; the columns of L to length one; whether some
-    column is zero."""
+def finish_columns(stack, n, half, rows, stride, kept, sigma, powers):
+    """As `cpu_tile.finish_columns`; returns whether some column is zero."""
     zero = False
     for j in range(n):
-        total = size2_below(stack, j * stride, half, 0)
-        length2[j] = total
-        scales[j] = math.sqrt(scales[j] + rests[j])
-        value = math.sqrt(total) * scales[j]
+        first = j * stride
+        total, root = size2_below(stack, first, half, 0), math.sqrt(kept[KEPT * j + SCALE])
+        if rows > half:
+            root = 1.0 / math.sqrt(size2_below(stack, first + half, rows - half, 0))
+        kept[KEPT * j + LENGTH2], kept[KEPT * j + SCALE] = total, root
+        value = math.sqrt(total) * root
         shift = exponent(value)
         sigma[j] = scale_number(stack, value, -shift)
-        exponents[j] = exponents[j] + shift if total > 0.0 else LOWEST
+        powers[j] = kept[KEPT * j + EXPONENT] + shift if total > 0.0 else LOWEST
         if total > 0.0:
             inverse = 1.0 / math.sqrt(total)
-            for g in range(j * stride, j * stride + half):
+            for g in range(first, first + half):
                 store(stack, g, load(stack, g) * inverse)
         else:
             zero = True
@@ -611,7 +530,7 @@ def scale_number(array, x, shift):
 
 
 @jit
-def complete_basis(stack, n, half, stride, length2, missing):
+def complete_basis(stack, n, half, stride, kept, missing):
     """Unit vectors orthogonal to all others for the columns of L that are exactly zero; see
     `cpu_tile.complete_basis`."""
     lanes = lane_count(stack)
@@ -621,7 +540,7 @@ def complete_basis(stack, n, half, stride, length2, missing):
             left = left - abs2(load(stack, j * stride + g))
         store(missing, g, left)
     for j in range(n):
-        if length2[j] > 0.0:
+        if kept[KEPT * j + LENGTH2] > 0.0:
             continue
         axis = 0
         for i in range(1, n):
@@ -631,7 +550,7 @@ def complete_basis(stack, n, half, stride, length2, missing):
         put(stack, column + axis // lanes, axis % lanes, 1.0)
         for _ in range(2):
             for k in range(n):
-                if length2[k] > 0.0:
+                if kept[KEPT * k + LENGTH2] > 0.0:
                     component = spread(stack, inner_product(stack, k * stride, column, half))
                     for g in range(half):
                         store(
@@ -644,24 +563,24 @@ def complete_basis(stack, n, half, stride, length2, missing):
             entry = load(stack, column + g) * inverse
             store(stack, column + g, entry)
             store(missing, g, load(missing, g) - abs2(entry))
-        length2[j] = 1.0
+        kept[KEPT * j + LENGTH2] = 1.0
 
 
 @jit
-def rank_columns(sigma, exponents, ranks, n):
+def rank_columns(sigma, powers, ranks, n):
     """The place of each column in descending order of its singular value; equal ones keep their order."""
     for j in range(n):
         rank = 0
         for k in range(n):
-            if exponents[k] != exponents[j]:
-                rank += exponents[k] > exponents[j]
+            if powers[k] != powers[j]:
+                rank += powers[k] > powers[j]
             elif sigma[k] > sigma[j] or (k < j and sigma[k] == sigma[j]):
                 rank += 1
         ranks[j] = rank
 
 
 @jit
-def unpack_left(factor, groups, n, betas, stack, half, stride, scales, ranks, columns, left, adjoint):
+def unpack_left(factor, groups, n, betas, stack, half, stride, kept, ranks, columns, left, adjoint):
     """The columns of Q [W 0; 0 I] to `left`, in order, a block of columns at a time."""
     lanes = lane_count(factor)
     for start in range(0, left.shape[1], BLOCK):
@@ -672,7 +591,9 @@ def unpack_left(factor, groups, n, betas, stack, half, stride, scales, ranks, co
                 store(columns, c * groups + g, spread(columns, 0.0))
             if k < n:
                 for g in range(half):
-                    store(columns, c * groups + g, load(stack, k * stride + half + g) * scales[k])
+                    store(
+                        columns, c * groups + g, load(stack, k * stride + half + g) * kept[KEPT * k + SCALE]
+                    )
             else:
                 put(columns, c * groups + k // lanes, k % lanes, 1.0)
         for j in range(n - 1, -1, -1):
@@ -715,47 +636,44 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
         section(reals, 3 * room, room),
         section(reals, 4 * room, room),
     )
-    length2, scales, rests = (
+    sigma, powers, ranks = (
         section(reals, 5 * room, room),
         section(reals, 6 * room, room),
         section(reals, 7 * room, room),
     )
-    row_exponents, sigma, ranks = (
-        section(reals, 8 * room, room),
-        section(reals, 9 * room, room),
-        section(reals, 10 * room, room),
+    betas, kept = section(reals, 8 * room, room), section(reals, 9 * room, KEPT * room)
+    state, flags = (
+        section(reals, (9 + KEPT) * room, 2 * KEPT),
+        section(reals, (9 + KEPT) * room + 2 * KEPT, 2),
     )
-    betas, scratch = section(reals, 11 * room, room), section(reals, 12 * room, 12)
-    held = section(scratch, 0, 2), section(scratch, 2, 2), section(scratch, 4, 2), section(scratch, 6, 2)
-    flags, worst = section(scratch, 8, 2), section(scratch, 10, 2)
 
     pack_rows(a, b, factor, mg, adjoint)
     if is_finite(factor, n * mg):
         highest = scale_columns(factor, n, mg, exponents)
         for g in range(width * stride):
             store(stack, g, spread(stack, 0.0))
-        for g in range(12):
-            store(scratch, g, fill(scratch, 1.0))
+        for g in range(2 * KEPT):
+            store(state, g, fill(state, 1.0))
         for j in range(n, room * lanes):
             exponents[j] = 0.0
         pivoted_qr(factor, n, mg, stack, stride, exponents, permutation, betas, norms, shifts, keys)
-        scale_triangle(stack, n, half, stride, exponents, row_exponents)
+        scale_triangle(stack, n, half, stride, exponents, powers)
         for j in range(width):
-            scales[j], rests[j], row_exponents[j] = 1.0, 0.0, row_exponents[j] if j < n else 0.0
+            kept[KEPT * j + SCALE] = 1.0
+            kept[KEPT * j + EXPONENT] = powers[j] if j < n else 0.0
         if vectors:
             for j in range(n):
                 put(stack, j * stride + half + j // lanes, j % lanes, 1.0)
-        kept = length2, scales, rests, row_exponents
-        sweeps[b], done, off[b] = orthogonalise(stack, n, half, rows, stride, kept, held, pairs, flags, worst)
-        zero = finish_columns(stack, n, half, stride, length2, scales, rests, row_exponents, sigma)
-        rank_columns(sigma, row_exponents, ranks, n)
+        sweeps[b], done, off[b] = orthogonalise(stack, n, half, rows, stride, kept, state, pairs, flags)
+        zero = finish_columns(stack, n, half, rows, stride, kept, sigma, powers)
+        rank_columns(sigma, powers, ranks, n)
         for j in range(n):
-            s[b, int(ranks[j])] = scale_number(sigma, sigma[j], max(row_exponents[j] + highest, -4000.0))
+            s[b, int(ranks[j])] = scale_number(sigma, sigma[j], max(powers[j] + highest, -4000.0))
         converged[b] = done and s[b, 0] < math.inf
         if vectors:
             if zero:
-                complete_basis(stack, n, half, stride, length2, keys)
-            unpack_left(factor, mg, n, betas, stack, half, stride, scales, ranks, columns, left[b], adjoint)
+                complete_basis(stack, n, half, stride, kept, keys)
+            unpack_left(factor, mg, n, betas, stack, half, stride, kept, ranks, columns, left[b], adjoint)
             unpack_right(n, stack, stride, permutation, ranks, right[b], adjoint)
     else:
         converged[b], sweeps[b], off[b] = False, 0, math.nan
@@ -771,7 +689,7 @@ def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, groups
     `cpu_tile.svd_tiles` has them.
 
     groups, reals : workspace, aligned to a group, of n M + w (2 N | 1) + 4 M + 12 groups, with N | 1 in the
-        middle without vectors, and of 12 (N + 1) + 12 groups of real numbers, where M = ceil(m / W), N =
+        middle without vectors, and of 12 (N + 1) + 8 groups of real numbers, where M = ceil(m / W), N =
         ceil(n / W), w = n + n mod 2.
     """
     for b in range(a.shape[0]):

@@ -44,15 +44,16 @@ from .rotation import crossed as _crossed
 from .rotation import held_gap as _held_gap
 from .rotation import needs_another_sweep as _needs_another_sweep
 from .rotation import rotation as _rotation
-from .rotation import shrink as _shrink
 
 MAX_SWEEPS = 30
+# What is kept of column j: groups KEPT j + LENGTH2 and so on of `state`.
+LENGTH2, SCALE, EXPONENT, KEPT = 0, 1, 2, 3
 BLOCK = 4  # columns that go through the reflectors, or in and out of memory, together
 
 jit = njit(error_model="numpy", _nrt=False)
 inlined = njit(error_model="numpy", inline="always")
 held_gap, needs_another_sweep = inlined(_held_gap), inlined(_needs_another_sweep)
-crossed, rotation, shrink = inlined(_crossed), inlined(_rotation), inlined(_shrink)
+crossed, rotation = inlined(_crossed), inlined(_rotation)
 
 
 # How far a squared length may stray before its column is scaled back, and how much of it one rotation may
@@ -69,19 +70,25 @@ def inner_product(stack, x, y, n):
 
 
 @jit
+def length2_of(stack, first, count):
+    total = fill(stack, 0.0)
+    for i in range(first, first + count):
+        total = total + abs2(load(stack, i))
+    return total
+
+
+@jit
 def scale_rows(stack, first, count, shift):
     for i in range(first, first + count):
         store(stack, i, scale(load(stack, i), shift))
 
 
 @jit
-def renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask):
+def renew(stack, j, n, rows, stride, state, mask):
     """In the lanes of the mask: |x_j|² afresh, x_j brought near length one and its scale near one, by
     powers of two."""
     base = j * stride
-    total = fill(stack, 0.0)
-    for i in range(base, base + n):
-        total = total + abs2(load(stack, i))
+    total = length2_of(stack, base, n)
     small = mask & (total < small_square(total))
     far = mask & ((total < SHORT) | (total > LONG))
     shift = select(far, half_of(exponent(total)), 0.0)
@@ -94,32 +101,30 @@ def renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask):
         scale_rows(stack, base, n, 0.0 - shift)
         total = total * power_of_two(0.0 - shift) * power_of_two(0.0 - shift)
     if any_lane(small):
-        again = fill(stack, 0.0)
-        for i in range(base, base + n):
-            again = again + abs2(load(stack, i))
-        total = select(small, again, total)
-    store(length2, j, select(mask, total, load(length2, j)))
-    factor = load(scales, j)
+        total = select(small, length2_of(stack, base, n), total)
+    kept = KEPT * j
+    store(state, kept + LENGTH2, select(mask, total, load(state, kept + LENGTH2)))
+    factor = load(state, kept + SCALE)
     back = select(mask & (factor < SHORT), half_of(exponent(factor)), 0.0)
     if any_lane(back != 0.0):
         scale_rows(stack, base + n, rows - n, back)
         unscale = power_of_two(0.0 - back) * power_of_two(0.0 - back)
-        store(scales, j, factor * unscale)
-        store(rests, j, load(rests, j) * unscale)
-    store(exponents, j, load(exponents, j) + shift + back)
+        store(state, kept + SCALE, factor * unscale)
+    store(state, kept + EXPONENT, load(state, kept + EXPONENT) + shift + back)
 
 
 @jit
-def turn(p, q, gamma, alive, tol2, length2, scales, rests, exponents, worst):
+def turn(p, q, gamma, alive, tol2, state):
     """The rotation of columns p and q and its effect on all that is kept about them, but for the columns
     themselves.
 
-    Returns what multiplies x_q and x_p, the same for w_q and w_p, where it rotates, and where a column lost
-    its digits.
+    Returns what multiplies x_q and x_p, the same for w_q and w_p, where it rotates, where a column lost its
+    digits, and cos² and sin².
     """
-    gap = load(exponents, q) - load(exponents, p)
+    p, q = KEPT * p, KEPT * q
+    gap = load(state, q + EXPONENT) - load(state, p + EXPONENT)
     apart = any_lane(gap != 0.0)
-    scale_p, scale_q = load(scales, p), load(scales, q)
+    scale_p, scale_q = load(state, p + SCALE), load(state, q + SCALE)
     weight_p, weight_q, up, down = scale_p, scale_q, scale_p, scale_q
     if apart:
         gap_held = held_gap(gap)
@@ -127,48 +132,48 @@ def turn(p, q, gamma, alive, tol2, length2, scales, rests, exponents, worst):
         up, down = power_of_two(gap_held), power_of_two(0.0 - gap_held)
         weight_p, weight_q = weight_p * down, weight_q * up
         up, down = up * beyond, down * beyond
-    before_p, before_q = load(length2, p), load(length2, q)
+    before_p, before_q = load(state, p + LENGTH2), load(state, q + LENGTH2)
     a, b, after_p, after_q, sin2, cos2, active = rotation(
         before_p, before_q, gamma, weight_p, weight_q, tol2, alive
     )
-    scale_p, rest_p = shrink(scale_p, load(rests, p), sin2)
-    scale_q, rest_q = shrink(scale_q, load(rests, q), sin2)
-    store(scales, p, scale_p)
-    store(rests, p, rest_p)
-    store(scales, q, scale_q)
-    store(rests, q, rest_q)
     floor_p, floor_q = before_p * CANCELLED, before_q * CANCELLED
-    store(length2, p, maximum(after_p, floor_p))
-    store(length2, q, maximum(after_q, floor_q))
-    store(worst, 0, maximum(cos2, load(worst, 0)))
-    store(worst, 1, maximum(sin2, load(worst, 1)))
+    store(state, p + LENGTH2, maximum(after_p, floor_p))
+    store(state, p + SCALE, scale_p - scale_p * sin2)
+    store(state, q + LENGTH2, maximum(after_q, floor_q))
+    store(state, q + SCALE, scale_q - scale_q * sin2)
     lost = (after_p < floor_p) | (after_q < floor_q)
     aw, bw = a, b
     if apart:
         aw, bw = a * down, b * up
-    return a, b, aw, bw, active, lost
+    return a, b, aw, bw, active, lost, cos2, sin2
 
 
 @jit
-def strayed(length2, j, lost):
-    size = load(length2, j)
+def strayed(state, j, lost):
+    """Where column j has lost its digits, or its length has left the range."""
+    size = load(state, KEPT * j + LENGTH2)
     return lost | (size < SHORT) & (size > 0.0) | (size > LONG)
 
 
 @jit
-def rotate_pair(stack, p, q, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst):
-    """Make columns p and q orthogonal."""
+def renew_strayed(stack, j, n, rows, stride, state, active, lost):
+    mask = active & strayed(state, j, lost)
+    if any_lane(mask):
+        renew(stack, j, n, rows, stride, state, mask)
+
+
+@jit
+def rotate_pair(stack, p, q, n, rows, stride, alive, tol2, state):
+    """Make columns p and q orthogonal; returns cos² and sin²."""
     x, y = p * stride, q * stride
     gamma = inner_product(stack, x, y, n)
-    a, b, aw, bw, active, lost = turn(p, q, gamma, alive, tol2, length2, scales, rests, exponents, worst)
-    if not any_lane(active):
-        return
-    apply_two(stack, 0, n, x, y, a, b)
-    apply_two(stack, n, rows, x, y, aw, bw)
-    for j in (p, q):
-        mask = active & strayed(length2, j, lost)
-        if any_lane(mask):
-            renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask)
+    a, b, aw, bw, active, lost, cos2, sin2 = turn(p, q, gamma, alive, tol2, state)
+    if any_lane(active):
+        apply_two(stack, 0, n, x, y, a, b)
+        apply_two(stack, n, rows, x, y, aw, bw)
+        for j in (p, q):
+            renew_strayed(stack, j, n, rows, stride, state, active, lost)
+    return cos2, sin2
 
 
 @jit
@@ -195,90 +200,92 @@ def apply_four(stack, first, last, x, y, u, v, xu, ux, yv, vy, xv, vx, yu, uy):
 
 
 @jit
-def rotate_four(stack, p, q, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst):
-    """Make columns p, p+1 orthogonal to columns q, q+1: two disjoint rotations, then the two crossed ones.
-
-    The crossed inner products follow from the six of the unrotated columns. A column that the first
-    rotation has shortened beyond its digits sits the second out, and is due another sweep by its cosine.
-    """
-    x, y, u, v = p * stride, (p + 1) * stride, q * stride, (q + 1) * stride
+def six_products(stack, x, y, u, v, n):
+    """The inner products of x and u, y and v, x and v, y and u, x and y, u and v."""
     x0, y0, u0, v0 = load(stack, x), load(stack, y), load(stack, u), load(stack, v)
     xu, yv, xv, yu, xy, uv = dot(x0, u0), dot(y0, v0), dot(x0, v0), dot(y0, u0), dot(x0, y0), dot(u0, v0)
     for i in range(1, n):
         x0, y0, u0, v0 = load(stack, x + i), load(stack, y + i), load(stack, u + i), load(stack, v + i)
         xu, yv, xv = xu + dot(x0, u0), yv + dot(y0, v0), xv + dot(x0, v0)
         yu, xy, uv = yu + dot(y0, u0), xy + dot(x0, y0), uv + dot(u0, v0)
-    a1, b1, aw1, bw1, on1, lost1 = turn(p, q, xu, alive, tol2, length2, scales, rests, exponents, worst)
-    a2, b2, aw2, bw2, on2, lost2 = turn(
-        p + 1, q + 1, yv, alive, tol2, length2, scales, rests, exponents, worst
-    )
-    xv1 = crossed(xv, yu, xy, uv, a1, b2)
-    yu1 = crossed(yu, xv, conjugate(xy), conjugate(uv), a2, b1)
+    return xu, yv, xv, yu, xy, uv
+
+
+@jit
+def rotate_four(stack, p, q, n, rows, stride, alive, tol2, state):
+    """Make columns p, p+1 orthogonal to columns q, q+1: two disjoint rotations, then the two crossed ones.
+
+    The crossed inner products follow from the six of the unrotated columns. A column that the first
+    rotation has shortened beyond its digits sits the second out, and is due another sweep by its cosine.
+    Returns the largest cos² and sin².
+    """
+    x, y, u, v = p * stride, (p + 1) * stride, q * stride, (q + 1) * stride
+    xu, yv, xv, yu, xy, uv = six_products(stack, x, y, u, v, n)
+    a1, b1, aw1, bw1, on1, lost1, c1, s1 = turn(p, q, xu, alive, tol2, state)
+    a2, b2, aw2, bw2, on2, lost2, c2, s2 = turn(p + 1, q + 1, yv, alive, tol2, state)
     going = alive & ~(lost1 | lost2)
-    a3, b3, aw3, bw3, on3, lost3 = turn(p, q + 1, xv1, going, tol2, length2, scales, rests, exponents, worst)
-    a4, b4, aw4, bw4, on4, lost4 = turn(p + 1, q, yu1, going, tol2, length2, scales, rests, exponents, worst)
+    xv, yu = crossed(xv, yu, xy, uv, a1, b2), crossed(yu, xv, conjugate(xy), conjugate(uv), a2, b1)
+    a3, b3, aw3, bw3, on3, lost3, c3, s3 = turn(p, q + 1, xv, going, tol2, state)
+    a4, b4, aw4, bw4, on4, lost4, c4, s4 = turn(p + 1, q, yu, going, tol2, state)
     active = (on1 | on2) | (on3 | on4)
-    if not any_lane(active):
-        return
-    apply_four(stack, 0, n, x, y, u, v, a1, b1, a2, b2, a3, b3, a4, b4)
-    apply_four(stack, n, rows, x, y, u, v, aw1, bw1, aw2, bw2, aw3, bw3, aw4, bw4)
-    lost = (lost1 | lost2) | (lost3 | lost4)
-    for j in (p, p + 1, q, q + 1):
-        mask = active & strayed(length2, j, lost)
-        if any_lane(mask):
-            renew(stack, j, n, rows, stride, length2, scales, rests, exponents, mask)
+    if any_lane(active):
+        apply_four(stack, 0, n, x, y, u, v, a1, b1, a2, b2, a3, b3, a4, b4)
+        apply_four(stack, n, rows, x, y, u, v, aw1, bw1, aw2, bw2, aw3, bw3, aw4, bw4)
+        lost = (lost1 | lost2) | (lost3 | lost4)
+        for j in (p, p + 1, q, q + 1):
+            renew_strayed(stack, j, n, rows, stride, state, active, lost)
+    return largest(c1, c2, c3, c4), largest(s1, s2, s3, s4)
+
+
+@jit
+def largest(a, b, c, d):
+    return maximum(maximum(a, b), maximum(c, d))
 
 
 @inlined
-def sweep(stack, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst):
-    """Rotate every pair of columns once, two couples of neighbours against every later couple.
-
-    A later couple is fetched from the second-level cache once for the two that stay in the first.
-    """
+def sweep(stack, n, rows, stride, alive, tol2, state):
+    """Rotate every pair of columns once: two couples of neighbours with each other, then with every later
+    couple, which comes from the second-level cache once for both. Returns the largest cos² and sin²."""
     for j in range(n):
-        renew(stack, j, n, rows, stride, length2, scales, rests, exponents, alive)
+        renew(stack, j, n, rows, stride, state, alive)
+    cos2, sin2 = fill(stack, 0.0), fill(stack, 0.0)
     even = n - n % 2
-    for first in range(0, n, 4):
-        last = min(first + 4, even)
-        for p in range(first, last, 2):
-            rotate_pair(
-                stack, p, p + 1, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst
-            )
-        for q in range(first + 2, even, 2):
-            for p in range(first, min(last, q), 2):
-                rotate_four(
-                    stack, p, q, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst
-                )
+    for p in range(0, even, 4):
+        r = p + 2
+        c, s = rotate_pair(stack, p, p + 1, n, rows, stride, alive, tol2, state)
+        cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
+        if r < even:
+            c, s = rotate_pair(stack, r, r + 1, n, rows, stride, alive, tol2, state)
+            cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
+            c, s = rotate_four(stack, p, r, n, rows, stride, alive, tol2, state)
+            cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
+        for q in range(r + 2, even, 2):
+            for j in (p, r):
+                c, s = rotate_four(stack, j, q, n, rows, stride, alive, tol2, state)
+                cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
         if n % 2:
-            for p in range(first, last):
-                rotate_pair(
-                    stack, p, n - 1, n, rows, stride, alive, tol2, length2, scales, rests, exponents, worst
-                )
+            for j in range(p, min(p + 4, even)):
+                c, s = rotate_pair(stack, j, n - 1, n, rows, stride, alive, tol2, state)
+                cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
+    return cos2, sin2
 
 
 @inlined
-def orthogonalise(stack, n, rows, stride, length2, scales, rests, exponents, report):
-    """Sweep until every lane has converged; returns those that have.
-
-    Report: groups 2 and 3, the number of sweeps and the largest remaining cosine; 0 and 1 are scratch.
-    """
+def orthogonalise(stack, n, rows, stride, state):
+    """Sweep until every lane has converged; returns those that have, the number of sweeps and the largest
+    remaining cosine."""
     tol2 = n * rounding(stack) * rounding(stack)
-    count, left = fill(length2, 0.0), fill(length2, 0.0)
+    count, left = fill(stack, 0.0), fill(stack, 0.0)
     alive = count == 0.0
     for _ in range(MAX_SWEEPS):
-        store(report, 0, fill(report, 0.0))
-        store(report, 1, fill(report, 0.0))
-        sweep(stack, n, rows, stride, alive, tol2, length2, scales, rests, exponents, report)
-        cos2, sin2 = load(report, 0), load(report, 1)
+        cos2, sin2 = sweep(stack, n, rows, stride, alive, tol2, state)
         ahead = (n * cos2) * (n * maximum(cos2, sin2))
         count = select(alive, count + 1.0, count)
         left = select(alive, math.sqrt(select(ahead < cos2, ahead, cos2)), left)
         alive = alive & (cos2 > tol2) & needs_another_sweep(n, cos2, sin2, tol2)
         if not any_lane(alive):
             break
-    store(report, 2, count)
-    store(report, 3, left)
-    return ~alive
+    return ~alive, count, left
 
 
 @jit
@@ -295,38 +302,40 @@ def pack(a, first, count, factor, m, n, adjoint):
 
 
 @jit
-def finish_columns(stack, n, stride, length2, scales, rests, exponents, sigma):
-    """The singular values, a fraction in [1/2, 1) and an exponent each, and the columns of L to length one.
+def finish_columns(stack, n, rows, stride, state, sigma, powers):
+    """The singular values, a fraction in [1/2, 1) and a power of two each; the columns of L to length one,
+    and in SCALE what makes those of W so: with vectors, scales that have drifted by rounding are no matter.
 
     Returns the lanes in which some column is zero.
     """
     zero = fill(stack, 1.0) == 0.0
     for j in range(n):
-        total = fill(stack, 0.0)
-        for i in range(j * stride, j * stride + n):
-            total = total + abs2(load(stack, i))
+        base, kept = j * stride, KEPT * j
+        total = length2_of(stack, base, n)
         nonzero = total > 0.0
         zero = zero | ~nonzero
         length = math.sqrt(total)
         inverse = select(nonzero, 1.0 / length, 0.0)
-        for i in range(j * stride, j * stride + n):
+        for i in range(base, base + n):
             store(stack, i, load(stack, i) * inverse)
-        store(length2, j, total)
-        root = math.sqrt(load(scales, j) + load(rests, j))
-        store(scales, j, root)
+        root = math.sqrt(load(state, kept + SCALE))
+        if rows > n:
+            root = 1.0 / math.sqrt(length2_of(stack, base + n, rows - n))
+        store(state, kept + LENGTH2, total)
+        store(state, kept + SCALE, root)
         shift = exponent(length * root)
         store(sigma, j, scale(length * root, 0.0 - shift))
-        store(exponents, j, select(nonzero, load(exponents, j) + shift, LOWEST))
+        store(powers, j, select(nonzero, load(state, kept + EXPONENT) + shift, LOWEST))
     return zero
 
 
 @jit
-def rank_columns(sigma, exponents, ranks, n):
+def rank_columns(sigma, powers, ranks, n):
     """The place of each column in descending order of its singular value; equal ones keep their order."""
     for j in range(n):
-        value, power, rank = load(sigma, j), load(exponents, j), fill(sigma, 0.0)
+        value, power, rank = load(sigma, j), load(powers, j), fill(sigma, 0.0)
         for k in range(n):
-            other, other_power = load(sigma, k), load(exponents, k)
+            other, other_power = load(sigma, k), load(powers, k)
             larger = other >= value if k < j else other > value
             before = (other_power > power) | ((other_power == power) & larger)
             rank = rank + select(before, 1.0, 0.0 * rank)
@@ -334,7 +343,7 @@ def rank_columns(sigma, exponents, ranks, n):
 
 
 @jit
-def complete_basis(stack, n, stride, length2, missing, lane):
+def complete_basis(stack, n, stride, state, missing, lane):
     """In one lane, unit vectors orthogonal to all others for the columns of L that are exactly zero.
 
     Each starts from the axis that the columns so far leave most of (at least 1/n of its square is left) and
@@ -343,11 +352,11 @@ def complete_basis(stack, n, stride, length2, missing, lane):
     for i in range(n):
         left = 1.0
         for j in range(n):
-            if get(length2, j, lane) > 0.0:
+            if get(state, KEPT * j + LENGTH2, lane) > 0.0:
                 left -= abs2(get(stack, j * stride + i, lane))
         put(missing, i, lane, left)
     for j in range(n):
-        if get(length2, j, lane) > 0.0:
+        if get(state, KEPT * j + LENGTH2, lane) > 0.0:
             continue
         axis = 0
         for i in range(1, n):
@@ -357,7 +366,7 @@ def complete_basis(stack, n, stride, length2, missing, lane):
         put(stack, j * stride + axis, lane, zero + 1.0)
         for _ in range(2):
             for k in range(n):
-                if get(length2, k, lane) > 0.0:
+                if get(state, KEPT * k + LENGTH2, lane) > 0.0:
                     remove_component(stack, k * stride, j * stride, n, lane)
         total = 0.0
         for i in range(n):
@@ -367,7 +376,7 @@ def complete_basis(stack, n, stride, length2, missing, lane):
             entry = get(stack, j * stride + i, lane) * inverse
             put(stack, j * stride + i, lane, entry)
             put(missing, i, lane, get(missing, i, lane) - abs2(entry))
-        put(length2, j, lane, 1.0)
+        put(state, KEPT * j + LENGTH2, lane, 1.0)
 
 
 @jit
@@ -400,7 +409,7 @@ def unsigned_zero(entry):
 
 
 @jit
-def unpack_left(factor, m, n, betas, stack, stride, scales, ranks, columns, left, first, count, adjoint):
+def unpack_left(factor, m, n, betas, stack, stride, state, ranks, columns, left, first, count, adjoint):
     """The columns of Q [W 0; 0 I] to `left`, in order, a block of columns at a time."""
     nothing = spread(columns, 0.0)
     for start in range(0, left.shape[2], BLOCK):
@@ -411,7 +420,11 @@ def unpack_left(factor, m, n, betas, stack, stride, scales, ranks, columns, left
                 if k >= n or i >= n:
                     store(columns, c * m + i, nothing)
                 else:
-                    store(columns, c * m + i, load(stack, k * stride + n + i) * load(scales, k))
+                    store(
+                        columns,
+                        c * m + i,
+                        load(stack, k * stride + n + i) * load(state, KEPT * k + SCALE),
+                    )
             if k >= n:
                 store(columns, c * m + k, spread(columns, 1.0))
         apply_reflectors(factor, m, n, betas, columns, block)
@@ -456,44 +469,42 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
     m, n = a.shape[1], a.shape[2]
     rows = 2 * n if vectors else n
     stride = rows | 1
-    factor, stack, columns = (
-        section(groups, 0, m * n),
-        section(groups, m * n, n * stride),
-        section(groups, m * n + n * stride, BLOCK * m),
-    )
+    factor, stack = section(groups, 0, m * n), section(groups, m * n, n * stride)
+    columns = section(groups, m * n + n * stride, BLOCK * m)
     exponents, permutation, betas = section(reals, 0, n), section(reals, n, n), section(reals, 2 * n, n)
     norms, shifts, keys = section(reals, 3 * n, n), section(reals, 4 * n, n), section(reals, 5 * n, n)
-    row_exponents, length2 = section(reals, 6 * n, n), section(reals, 7 * n, n)
-    scales, rests = section(reals, 8 * n, n), section(reals, 9 * n, n)
-    sigma, ranks, report = section(reals, 10 * n, n), section(reals, 11 * n, n), section(reals, 12 * n, 4)
+    sigma, powers, ranks = section(reals, 6 * n, n), section(reals, 7 * n, n), section(reals, 8 * n, n)
+    state, report = section(reals, 9 * n, KEPT * n), section(reals, (9 + KEPT) * n, 4)
 
     pack(a, first, count, factor, m, n, adjoint)
     bad, highest = scale_columns(factor, m, n, exponents)
     pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
-    adjoint_triangle(factor, m, n, exponents, stack, stride, row_exponents)
+    adjoint_triangle(factor, m, n, exponents, stack, stride, powers)
     for j in range(n):
-        store(scales, j, fill(scales, 1.0))
-        store(rests, j, fill(rests, 0.0))
+        store(state, KEPT * j + SCALE, fill(state, 1.0))
+        store(state, KEPT * j + EXPONENT, load(powers, j))
         if vectors:
             for i in range(n):
                 store(stack, j * stride + n + i, spread(stack, 0.0))
             store(stack, j * stride + n + j, spread(stack, 1.0))
-    done = orthogonalise(stack, n, rows, stride, length2, scales, rests, row_exponents, report)
-    zero = finish_columns(stack, n, stride, length2, scales, rests, row_exponents, sigma)
-    rank_columns(sigma, row_exponents, ranks, n)
+    done, taken, left_over = orthogonalise(stack, n, rows, stride, state)
+    zero = finish_columns(stack, n, rows, stride, state, sigma, powers)
+    rank_columns(sigma, powers, ranks, n)
     for j in range(n):
-        store(sigma, j, scale(load(sigma, j), maximum(load(row_exponents, j) + highest, -4000.0)))
+        store(sigma, j, scale(load(sigma, j), maximum(load(powers, j) + highest, -4000.0)))
     if vectors:
         zero = zero & ~bad
         if any_lane(zero):
             store(norms, 0, select(zero, 1.0, fill(norms, 0.0)))
             for lane in range(count):
                 if get(norms, 0, lane) > 0.0:
-                    complete_basis(stack, n, stride, length2, shifts, lane)
-        unpack_left(factor, m, n, betas, stack, stride, scales, ranks, columns, left, first, count, adjoint)
+                    complete_basis(stack, n, stride, state, shifts, lane)
+        unpack_left(factor, m, n, betas, stack, stride, state, ranks, columns, left, first, count, adjoint)
         unpack_right(n, stack, stride, permutation, ranks, right, first, count, adjoint)
     store(report, 0, select(bad, 1.0, fill(report, 0.0)))
     store(report, 1, select(done, 1.0, fill(report, 0.0)))
+    store(report, 2, taken)
+    store(report, 3, left_over)
     for lane in range(count):
         b = first + lane
         for j in range(n):

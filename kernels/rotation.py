@@ -11,8 +11,7 @@ Hammarling 1974):
 
     x_p <- x_p - a x_q,    x_q <- x_q + b x_p,    scale <- scale c²,
 
-two multiply-adds an entry instead of four. With s = sin, the scales are multiplied by 1 - s² and what is
-rounded off is kept (`shrink`), so the lengths of the columns do not drift.
+two multiply-adds an entry instead of four.
 
 The tangent comes from the classical formula (Rutishauser 1966), t = 2 g / (d ± sqrt(d² + 4 g²)) with d =
 |X_q|² - |X_p|², equal lengths (d = 0) rotate by 45 degrees.
@@ -68,13 +67,6 @@ def crossed(gamma, other, inner, outer, a, b):
     From those before: gamma = xᴴv, other = yᴴu, inner = xᴴy, outer = uᴴv, with x <- x - a u and v <- v + b y.
     """
     return gamma + b * inner - conjugate(a) * (outer + b * conjugate(other))
-
-
-def shrink(scale, rest, sin2):
-    """scale (1 - sin²) with what rounding drops carried in `rest`."""
-    change = rest - (scale + rest) * sin2
-    after = scale + change
-    return after, change - (after - scale)
 
 
 def needs_another_sweep(n, cos2, sin2, tol2):
