@@ -62,14 +62,14 @@ def _lanes(work: np.dtype[Any]) -> int:
 def _tile_workspace(m: int, n: int, vectors: bool) -> tuple[int, int]:
     """Return how many groups of numbers, and of real numbers, a tile works in; see `svd_tiles`."""
     rows = 2 * n if vectors else n
-    return m * n + n * (rows | 1) + 4 * m, 12 * n + 4
+    return m * n + n * (rows | 1) + 4 * m, 13 * n + 4
 
 
 def _rows_workspace(m: int, n: int, lanes: int, vectors: bool) -> tuple[int, int]:
     """Return the same for a matrix with lanes along its rows; see `svd_rows`."""
     column, half = -(-m // lanes), -(-n // lanes)
     rows = 2 * half if vectors else half
-    return n * column + (n + n % 2) * (rows | 1) + 4 * column + 12, 12 * (half + 1) + 8
+    return n * column + (n + n % 2) * (rows | 1) + 4 * column + 12, 13 * (half + 1) + 10
 
 
 def _bytes(work: np.dtype[Any], groups: int, reals: int) -> int:

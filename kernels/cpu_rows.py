@@ -11,7 +11,7 @@ alone.
 
 Workspace, in groups of which a column of m rows takes ceil(m / W): `factor` n columns, `stack` n columns of
 L over W (n even, or a zero column more), `columns` four of U, `pairs` 12 for the round; and of real numbers
-12 vectors of n and 8 groups for the round.
+13 vectors of n and 10 groups for the round.
 """
 
 import math
@@ -25,6 +25,7 @@ from .cpu_tile import (
     LENGTH2,
     LONG,
     MAX_SWEEPS,
+    REST,
     SCALE,
     SHORT,
     apply_four,
@@ -319,6 +320,7 @@ def renew(stack, j, half, rows, stride, kept):
         scale_column(stack, first + half, rows - half, back)
         kept[k + EXPONENT] += back
         kept[k + SCALE] *= math.ldexp(1.0, -2 * back)
+        kept[k + REST] *= math.ldexp(1.0, -2 * back)
 
 
 @jit
@@ -506,11 +508,11 @@ def finish_columns(stack, n, half, rows, stride, kept, sigma, powers):
     zero = False
     for j in range(n):
         first = j * stride
-        total, root = size2_below(stack, first, half, 0), math.sqrt(kept[KEPT * j + SCALE])
+        total = size2_below(stack, first, half, 0)
+        value = math.sqrt(total) * math.sqrt(kept[KEPT * j + SCALE] + kept[KEPT * j + REST])
+        kept[KEPT * j + LENGTH2] = total
         if rows > half:
-            root = 1.0 / math.sqrt(size2_below(stack, first + half, rows - half, 0))
-        kept[KEPT * j + LENGTH2], kept[KEPT * j + SCALE] = total, root
-        value = math.sqrt(total) * root
+            kept[KEPT * j + SCALE] = 1.0 / math.sqrt(size2_below(stack, first + half, rows - half, 0))
         shift = exponent(value)
         sigma[j] = scale_number(stack, value, -shift)
         powers[j] = kept[KEPT * j + EXPONENT] + shift if total > 0.0 else LOWEST
@@ -659,7 +661,7 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
         pivoted_qr(factor, n, mg, stack, stride, exponents, permutation, betas, norms, shifts, keys)
         scale_triangle(stack, n, half, stride, exponents, powers)
         for j in range(width):
-            kept[KEPT * j + SCALE] = 1.0
+            kept[KEPT * j + SCALE], kept[KEPT * j + REST] = 1.0, 0.0
             kept[KEPT * j + EXPONENT] = powers[j] if j < n else 0.0
         if vectors:
             for j in range(n):
@@ -689,7 +691,7 @@ def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, groups
     `cpu_tile.svd_tiles` has them.
 
     groups, reals : workspace, aligned to a group, of n M + w (2 N | 1) + 4 M + 12 groups, with N | 1 in the
-        middle without vectors, and of 12 (N + 1) + 8 groups of real numbers, where M = ceil(m / W), N =
+        middle without vectors, and of 13 (N + 1) + 10 groups of real numbers, where M = ceil(m / W), N =
         ceil(n / W), w = n + n mod 2.
     """
     for b in range(a.shape[0]):

@@ -44,16 +44,17 @@ from .rotation import crossed as _crossed
 from .rotation import held_gap as _held_gap
 from .rotation import needs_another_sweep as _needs_another_sweep
 from .rotation import rotation as _rotation
+from .rotation import shrink as _shrink
 
 MAX_SWEEPS = 30
 # What is kept of column j: groups KEPT j + LENGTH2 and so on of `state`.
-LENGTH2, SCALE, EXPONENT, KEPT = 0, 1, 2, 3
+LENGTH2, SCALE, REST, EXPONENT, KEPT = 0, 1, 2, 3, 4
 BLOCK = 4  # columns that go through the reflectors, or in and out of memory, together
 
 jit = njit(error_model="numpy", _nrt=False)
 inlined = njit(error_model="numpy", inline="always")
 held_gap, needs_another_sweep = inlined(_held_gap), inlined(_needs_another_sweep)
-crossed, rotation = inlined(_crossed), inlined(_rotation)
+crossed, rotation, shrink = inlined(_crossed), inlined(_rotation), inlined(_shrink)
 
 
 # How far a squared length may stray before its column is scaled back, and how much of it one rotation may
@@ -110,6 +111,7 @@ def renew(stack, j, n, rows, stride, state, mask):
         scale_rows(stack, base + n, rows - n, back)
         unscale = power_of_two(0.0 - back) * power_of_two(0.0 - back)
         store(state, kept + SCALE, factor * unscale)
+        store(state, kept + REST, load(state, kept + REST) * unscale)
     store(state, kept + EXPONENT, load(state, kept + EXPONENT) + shift + back)
 
 
@@ -136,11 +138,15 @@ def turn(p, q, gamma, alive, tol2, state):
     a, b, after_p, after_q, sin2, cos2, active = rotation(
         before_p, before_q, gamma, weight_p, weight_q, tol2, alive
     )
+    scale_p, rest_p = shrink(scale_p, load(state, p + REST), sin2)
+    scale_q, rest_q = shrink(scale_q, load(state, q + REST), sin2)
     floor_p, floor_q = before_p * CANCELLED, before_q * CANCELLED
     store(state, p + LENGTH2, maximum(after_p, floor_p))
-    store(state, p + SCALE, scale_p - scale_p * sin2)
+    store(state, p + SCALE, scale_p)
+    store(state, p + REST, rest_p)
     store(state, q + LENGTH2, maximum(after_q, floor_q))
-    store(state, q + SCALE, scale_q - scale_q * sin2)
+    store(state, q + SCALE, scale_q)
+    store(state, q + REST, rest_q)
     lost = (after_p < floor_p) | (after_q < floor_q)
     aw, bw = a, b
     if apart:
@@ -304,10 +310,7 @@ def pack(a, first, count, factor, m, n, adjoint):
 @jit
 def finish_columns(stack, n, rows, stride, state, sigma, powers):
     """The singular values, a fraction in [1/2, 1) and a power of two each; the columns of L to length one,
-    and in SCALE what makes those of W so: with vectors, scales that have drifted by rounding are no matter.
-
-    Returns the lanes in which some column is zero.
-    """
+    and in SCALE what makes those of W so. Returns the lanes in which some column is zero."""
     zero = fill(stack, 1.0) == 0.0
     for j in range(n):
         base, kept = j * stride, KEPT * j
@@ -318,13 +321,12 @@ def finish_columns(stack, n, rows, stride, state, sigma, powers):
         inverse = select(nonzero, 1.0 / length, 0.0)
         for i in range(base, base + n):
             store(stack, i, load(stack, i) * inverse)
-        root = math.sqrt(load(state, kept + SCALE))
-        if rows > n:
-            root = 1.0 / math.sqrt(length2_of(stack, base + n, rows - n))
+        value = length * math.sqrt(load(state, kept + SCALE) + load(state, kept + REST))
+        shift = exponent(value)
+        store(sigma, j, scale(value, 0.0 - shift))
         store(state, kept + LENGTH2, total)
-        store(state, kept + SCALE, root)
-        shift = exponent(length * root)
-        store(sigma, j, scale(length * root, 0.0 - shift))
+        if rows > n:
+            store(state, kept + SCALE, 1.0 / math.sqrt(length2_of(stack, base + n, rows - n)))
         store(powers, j, select(nonzero, load(state, kept + EXPONENT) + shift, LOWEST))
     return zero
 
@@ -482,6 +484,7 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
     adjoint_triangle(factor, m, n, exponents, stack, stride, powers)
     for j in range(n):
         store(state, KEPT * j + SCALE, fill(state, 1.0))
+        store(state, KEPT * j + REST, fill(state, 0.0))
         store(state, KEPT * j + EXPONENT, load(powers, j))
         if vectors:
             for i in range(n):
@@ -531,7 +534,7 @@ def svd_tiles(a, left, s, right, converged, sweeps, off, adjoint, vectors, group
         s.
     converged, sweeps, off : (batch,); what happened to each matrix.
     groups, reals : workspace, aligned to a group, of m n + n (2 n | 1) + 4 m groups, with n (n | 1) in the
-        middle without vectors, and of 12 n + 4 groups of real numbers.
+        middle without vectors, and of 13 n + 4 groups of real numbers.
     """
     lanes = lane_count(groups)
     for first in range(0, a.shape[0], lanes):

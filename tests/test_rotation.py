@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -88,6 +89,16 @@ def test_crossed_inner_products(dtype):
     before = (np.vdot(*pair).item() for pair in ((x, v), (y, u), (x, y), (u, v)))
     after = np.vdot(x - a * u, v + b * y)
     assert rotation.crossed(*before, a, b) == pytest.approx(after, rel=1e-13)
+
+
+def test_scales_keep_what_rounding_drops():
+    rng = np.random.default_rng(0)
+    scale, rest, exact = 1.0, 0.0, Fraction(1)
+    for sin2 in rng.uniform(0, 0.01, 10000).tolist():
+        scale, rest = rotation.shrink(scale, rest, sin2)
+        exact *= 1 - Fraction(sin2)
+        exact = Fraction(round(exact * 2**200), 2**200)
+    assert abs(Fraction(scale) + Fraction(rest) - exact) <= 4 * Fraction(EPS) * exact
 
 
 def test_gaps_are_held_to_the_range():
