@@ -24,8 +24,8 @@ _SHARED_COST = 200_000
 # Above this cost of a matrix, a tenth of a second, Ctrl-C does not wait for the end of the piece.
 _LONG_COST = 30_000_000
 
-# Largest workspace of a tile, n = 144 for square float32. Beyond a second-level cache of 1 MiB a tile still is
-# the faster one: 1.2 to 1.5 times at n = 128 float32, as fast at n = 128 float64.
+# Largest workspace of a tile, n = 144 for square float32. Beyond a second-level cache of 1 MiB a tile still
+# is the faster one: 1.2 to 1.5 times at n = 128 in float32, as fast there in float64.
 _TILE_BYTES = 4 * 1024 * 1024
 
 
