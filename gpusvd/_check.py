@@ -40,13 +40,13 @@ def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
 
 def check_driver(driver: Driver) -> None:
     """Raise ValueError unless there is such a driver."""
-    if driver not in ("auto", "jacobi", "vendor"):
+    if not isinstance(driver, str) or driver not in ("auto", "jacobi", "vendor"):
         raise ValueError(f"driver must be 'auto', 'jacobi' or 'vendor', not {driver!r}")
 
 
 def check_errors(errors: Errors) -> None:
     """Raise ValueError unless there is such a way to treat errors."""
-    if errors not in ("nan", "raise"):
+    if not isinstance(errors, str) or errors not in ("nan", "raise"):
         raise ValueError(f"errors must be 'nan' or 'raise', not {errors!r}")
 
 
@@ -86,12 +86,21 @@ def _check_target(array: Any, expected: Expected) -> None:
         raise TypeError(f"{name} in out has dtype {array.dtype}, expected {dtype}")
     if not array.flags.writeable:
         raise ValueError(f"{name} in out is read-only, expected a writable array")
-    if array.size and any(
-        stride == 0 and length > 1 for stride, length in zip(array.strides, shape, strict=True)
-    ):
+    if array.size and _overlaps_itself(array):
         raise ValueError(
             f"{name} in out has strides {array.strides}, expected elements that do not share memory"
         )
+
+
+def _overlaps_itself(array: Array) -> bool:
+    """Return whether some stride is too short for what lies below it."""
+    extent = array.itemsize
+    for stride, length in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
+        if length > 1:
+            if stride < extent:
+                return True
+            extent += stride * (length - 1)
+    return False
 
 
 def _kind(given: object) -> str:

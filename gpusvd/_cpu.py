@@ -21,7 +21,7 @@ _PIECE_BYTES = 256 * 1024
 # From this cost of a batch on, every thread gets a piece; below, starting a thread takes longer.
 _SHARED_COST = 200_000
 
-# Above this cost of a matrix, a tenth of a second, Ctrl-C does not wait for the end of the piece.
+# Above this cost of a matrix, a tenth of a second, Ctrl-C waits for the end of a sweep only.
 _LONG_COST = 30_000_000
 
 # Largest workspace of a tile, n = 144 for square float32. Beyond a second-level cache of 1 MiB a tile still
@@ -121,7 +121,8 @@ def _hermitian(block: Array) -> Array:
     """Return the Hermitian matrices with these lower triangles."""
     lower = np.tril(block, -1)
     diagonal = np.where(np.eye(block.shape[-1], dtype=bool), block, 0)
-    whole: Array = lower + lower.conj().swapaxes(1, 2) + diagonal.real
+    with np.errstate(invalid="ignore"):  # NaN or Inf in an imaginary part counts, a number there does not
+        whole: Array = lower + lower.conj().swapaxes(1, 2) + (diagonal.real + 0 * diagonal.imag)
     return whole
 
 
@@ -135,7 +136,6 @@ def decompose(
     grow with the batch.
     """
     from gpusvd._compile import compiled
-    from gpusvd.kernels import cpu_rows, cpu_tile
 
     m, n = a.shape[-2:]
     wide = m < n
@@ -143,12 +143,12 @@ def decompose(
     real = _working_dtype(s.dtype.newbyteorder("="))
     work = np.result_type(real, np.complex64) if a.dtype.kind == "c" else real
     lanes = _lanes(work)
-    if plan(m, n, work).kernel == "svd_tiles":
-        solve, together = compiled(cpu_tile.svd_tiles, work), lanes
-        groups, reals = _tile_workspace(max(m, n), min(m, n), vectors)
+    kernel = plan(m, n, work).kernel
+    solve = compiled(kernel, work)
+    if kernel == "svd_tiles":
+        together, (groups, reals) = lanes, _tile_workspace(max(m, n), min(m, n), vectors)
     else:
-        solve, together = compiled(cpu_rows.svd_rows, work), 1
-        groups, reals = _rows_workspace(max(m, n), min(m, n), lanes, vectors)
+        together, (groups, reals) = 1, _rows_workspace(max(m, n), min(m, n), lanes, vectors)
 
     source = _Batch(a, work, 2)
     values = [
@@ -159,6 +159,7 @@ def decompose(
     ]
     factors = [_Batch(u, work, 2), _Batch(vh, work, 2)] if u is not None and vh is not None else []
     nothing = np.empty((0, 0, 0), work)
+    stop = np.zeros(1, np.uint8)
     thread = local()  # keeps the workspace of each thread from piece to piece
 
     def decompose_piece(piece: range) -> None:
@@ -172,7 +173,7 @@ def decompose(
         if wide:
             block, left, right = block.swapaxes(1, 2), right, left
         sigma, converged, sweeps, off = rooms[-4:]
-        solve(block, left, sigma, right, converged, sweeps, off, wide, vectors, *thread.workspace)
+        solve(block, left, sigma, right, converged, sweeps, off, wide, vectors, stop, *thread.workspace)
         for batch, room in zip((*factors, *values), rooms, strict=True):
             batch.write(piece, room)
 
@@ -182,6 +183,6 @@ def decompose(
     if cost * count > _SHARED_COST:
         step = min(step, -(-count // (threads * together)) * together)
     pieces = [range(first, min(first + step, count)) for first in range(0, count, step)]
-    for_each(decompose_piece, pieces, threads, long=cost > _LONG_COST)
+    for_each(decompose_piece, pieces, threads, stop if cost > _LONG_COST else None)
     if s.dtype == np.float16:
         info.converged[...] &= np.isfinite(s[..., 0])

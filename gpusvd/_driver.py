@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, SupportsIndex
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,6 +15,15 @@ from gpusvd._check import Driver, check_dimensions, check_driver, check_threads,
 from gpusvd._driver_table import ASPECTS, JACOBI_FROM, SIZES
 from gpusvd._threads import usable_cores
 from gpusvd._vendor import pool_size
+
+
+def choose(
+    shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool, hermitian: bool
+) -> tuple[Literal["jacobi", "vendor"], int | None]:
+    """Return the faster driver for a batch, and from which batch on that is Jacobi, None if it never is."""
+    *batch, m, n = shape
+    first = jacobi_from(m, n, dtype, bool(full_matrices), bool(compute_uv), bool(hermitian))
+    return ("vendor" if first is None or math.prod(batch) < first else "jacobi"), first
 
 
 @lru_cache(maxsize=1024)
@@ -136,8 +145,7 @@ def explain(
     batch = math.prod(lengths[:-2])
 
     if driver == "auto":
-        first = jacobi_from(m, n, factors, full_matrices, compute_uv, hermitian)
-        taken = "vendor" if first is None or batch < first else "jacobi"
+        taken, first = choose(lengths, factors, full_matrices, compute_uv, hermitian)
         why = _reason(f"{m} x {n} {factors}", first)
     else:
         taken, why = driver, f"driver={driver!r} was asked for"

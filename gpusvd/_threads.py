@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from gpusvd._results import Array
+
 
 def usable_cores() -> int:
     """Return how many cores this process may use."""
@@ -27,14 +29,13 @@ def piece_index(piece: range, batch: tuple[int, ...]) -> Any:
 
 
 def for_each(
-    task: Callable[[range], object], pieces: Sequence[range], threads: int, *, long: bool = False
+    task: Callable[[range], object], pieces: Sequence[range], threads: int, stop: Array | None = None
 ) -> None:
     """Call ``task(piece)`` for every piece, on up to `threads` threads, the caller's among them.
 
     The pool lives as long as the call: nothing to share between callers, nothing to survive a fork. The
     caller works too, so Ctrl-C reaches it between two pieces on every platform; the rest is then dropped, as
-    at any error. If a piece may be `long`, the caller only waits, and leaves at Ctrl-C while the pieces that
-    others have begun still end.
+    at any error. Given a flag to `stop` pieces that take long, the caller only waits, and raises it then.
     """
     pending = deque(pieces)
 
@@ -49,17 +50,18 @@ def for_each(
         finally:
             pending.clear()
 
-    helpers = min(threads, len(pieces)) - (not long)
+    helpers = min(threads, len(pieces)) - (stop is None)
     if helpers < 1:
         work()
         return
-    pool = ThreadPoolExecutor(helpers)
-    try:
+    with ThreadPoolExecutor(helpers) as pool:
         futures = [pool.submit(work) for _ in range(helpers)]
-        if not long:
-            work()
-        for future in futures:
-            future.result()
-    finally:
-        pending.clear()
-        pool.shutdown(wait=not long)
+        try:
+            if stop is None:
+                work()
+            for future in futures:
+                future.result()
+        finally:
+            pending.clear()
+            if stop is not None:
+                stop[...] = 1

@@ -490,7 +490,7 @@ def sweep(stack, couples, half, rows, stride, tol2, kept, state, pairs, flags):
 
 
 @jit
-def orthogonalise(stack, n, half, rows, stride, kept, state, pairs, flags):
+def orthogonalise(stack, n, half, rows, stride, kept, state, pairs, flags, stop):
     """Sweep until converged; the number of sweeps, whether converged, and the largest remaining cosine."""
     tol2 = n * rounding(stack) * rounding(stack)
     off = max_lanes(fill(stack, 0.0))
@@ -499,6 +499,8 @@ def orthogonalise(stack, n, half, rows, stride, kept, state, pairs, flags):
         off = math.sqrt(min(cos2, (n * cos2) * (n * max(cos2, sin2))))
         if cos2 <= tol2 or not needs_another_sweep(n, cos2, sin2, tol2):
             return count, True, off
+        if stop[0]:
+            break
     return MAX_SWEEPS, False, off
 
 
@@ -620,7 +622,7 @@ def unpack_right(n, stack, stride, permutation, ranks, right, adjoint):
 
 
 @inlined
-def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, groups, reals):
+def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, stop, groups, reals):
     """Decompose matrix b of the batch."""
     lanes = lane_count(groups)
     m, n = a.shape[1], a.shape[2]
@@ -666,7 +668,7 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
         if vectors:
             for j in range(n):
                 put(stack, j * stride + half + j // lanes, j % lanes, 1.0)
-        sweeps[b], done, off[b] = orthogonalise(stack, n, half, rows, stride, kept, state, pairs, flags)
+        sweeps[b], done, off[b] = orthogonalise(stack, n, half, rows, stride, kept, state, pairs, flags, stop)
         zero = finish_columns(stack, n, half, rows, stride, kept, sigma, powers)
         rank_columns(sigma, powers, ranks, n)
         for j in range(n):
@@ -686,7 +688,7 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
             fill_matrix(right[b], math.nan)
 
 
-def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, groups, reals):
+def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, stop, groups, reals):
     """Thin or full SVD of a batch of matrices with m >= n >= 1, one after the other. Arguments as
     `cpu_tile.svd_tiles` has them.
 
@@ -695,4 +697,6 @@ def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, groups
         ceil(n / W), w = n + n mod 2.
     """
     for b in range(a.shape[0]):
-        solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, groups, reals)
+        if stop[0]:
+            return
+        solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, stop, groups, reals)

@@ -524,7 +524,7 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
                 fill_matrix(right[b], math.nan)
 
 
-def svd_tiles(a, left, s, right, converged, sweeps, off, adjoint, vectors, groups, reals):
+def svd_tiles(a, left, s, right, converged, sweeps, off, adjoint, vectors, stop, groups, reals):
     """Thin or full SVD of a batch of matrices with m >= n >= 1, a tile at a time.
 
     a : (batch, m, n), any strides. For wide matrices their transposes, with `adjoint` true: then the
@@ -533,10 +533,13 @@ def svd_tiles(a, left, s, right, converged, sweeps, off, adjoint, vectors, group
         for `adjoint` conj(U) and V; with `vectors` false neither is touched. Columns in descending order of
         s.
     converged, sweeps, off : (batch,); what happened to each matrix.
+    stop : one number; once it is not zero, what is left of the batch stays undone.
     groups, reals : workspace, aligned to a group, of m n + n (2 n | 1) + 4 m groups, with n (n | 1) in the
         middle without vectors, and of 13 n + 4 groups of real numbers.
     """
     lanes = lane_count(groups)
     for first in range(0, a.shape[0], lanes):
+        if stop[0]:
+            return
         count = min(lanes, a.shape[0] - first)
         solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, groups, reals)
