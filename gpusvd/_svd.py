@@ -262,9 +262,12 @@ def svd_ex(
     >>> info.converged
     array([ True, False])
     """
-    u, s, vh, info = _decompose(a, full_matrices, True, hermitian, driver, out, errors, threads)
+    u, s, vh, info = _decompose(
+        a, full_matrices, True, hermitian, driver, out, errors, threads, informed=True
+    )
     assert u is not None
     assert vh is not None
+    assert info is not None
     return SVDExResult(u, s, vh, info)
 
 
@@ -277,7 +280,9 @@ def _decompose(
     out: Any,
     errors: Errors,
     threads: int | None,
-) -> tuple[Array | None, Array, Array | None, Info]:
+    informed: bool = False,
+) -> tuple[Array | None, Array, Array | None, Info | None]:
+    """Return the factors and, for who is to be `informed`, what happened."""
     check_driver(driver)
     check_errors(errors)
     check_threads(threads)
@@ -294,17 +299,19 @@ def _decompose(
         given if given is not None and straight else [np.empty(shape, kind) for _, shape, kind in expected]
     )
     u, s, vh = targets if compute_uv else (None, targets[0], None)
-    batch = matrices.shape[:-2]
-    info = Info(np.empty(batch, np.bool_), np.empty(batch, np.int32), np.empty(batch, dtype.char.lower()))
+    if driver == "auto":
+        driver, _ = choose(matrices.shape, dtype, full_matrices, compute_uv, hermitian)
+    info = None
+    if informed or errors == "raise" or driver == "jacobi":
+        batch = matrices.shape[:-2]
+        info = Info(np.empty(batch, np.bool_), np.empty(batch, np.int32), np.empty(batch, dtype.char.lower()))
 
     if matrices.size == 0:
         _fill_empty(u, vh, info)
     else:
-        if driver == "auto":
-            driver, _ = choose(matrices.shape, dtype, full_matrices, compute_uv, hermitian)
         _DRIVERS[driver](matrices, u, s, vh, info, hermitian=bool(hermitian), threads=threads)
 
-    if errors == "raise" and not info.converged.all():
+    if errors == "raise" and info is not None and not info.converged.all():
         raise LinAlgError(_failures(info.converged))
     if given is not None:
         if not straight:
@@ -335,19 +342,29 @@ def _expected(
     return [("U", (*batch, m, rows), dtype), values, ("Vh", (*batch, columns, n), dtype)]
 
 
-def _fill_empty(u: Array | None, vh: Array | None, info: Info) -> None:
+def _fill_empty(u: Array | None, vh: Array | None, info: Info | None) -> None:
     """Write the factors of matrices without entries: identities, if anything."""
     for vectors in (u, vh):
         if vectors is not None:
             vectors[...] = np.eye(*vectors.shape[-2:])
-    for field, value in zip(info, (True, 0, 0), strict=True):
-        field[...] = value
+    if info is not None:
+        for field, value in zip(info, (True, 0, 0), strict=True):
+            field[...] = value
 
 
 def _jacobi(
-    a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int | None
+    a: Array,
+    u: Array | None,
+    s: Array,
+    vh: Array | None,
+    info: Info | None,
+    *,
+    hermitian: bool,
+    threads: int | None,
 ) -> None:
     from gpusvd import _cpu  # brings numba along, which takes long to import
+
+    assert info is not None
 
     _cpu.decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads or usable_cores())
 

@@ -31,12 +31,13 @@ def decompose(
     u: Array | None,
     s: Array,
     vh: Array | None,
-    info: Info,
+    info: Info | None,
     *,
     hermitian: bool,
     threads: int | None,
 ) -> None:
-    """Write the factors of every matrix of `a` into `u`, `s` and `vh`, and into `info` what happened.
+    """Write the factors of every matrix of `a` into `u`, `s` and `vh`, and into `info`, if given, what
+    happened.
 
     The arrays have the shapes that `svd` returns, no dimension is 0, and without vectors `u` and `vh` are
     None. A matrix with NaN or Inf gets NaN factors and is never shown to LAPACK, which can hang on it. One
@@ -53,10 +54,12 @@ def decompose(
         with np.errstate(all="ignore"):  # singular values may not fit into float32 or float16
             for target, factor in zip(targets, _factors(a[index], full_matrices, hermitian), strict=True):
                 target[index] = factor
-        info.converged[index] = np.isfinite(s[index][..., 0])
+        if info is not None:
+            info.converged[index] = np.isfinite(s[index][..., 0])
 
-    info.sweeps[...] = 0
-    info.off[...] = np.nan
+    if info is not None:
+        info.sweeps[...] = 0
+        info.off[...] = np.nan
     count = math.prod(batch)
     numbers = (a.size + sum(target.size for target in targets)) // count
     step = max(1, _PIECE_BYTES // (numbers * _itemsize(a.dtype)))
