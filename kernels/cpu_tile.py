@@ -8,9 +8,9 @@ matrix depends on its neighbours.
 
 Workspace, in groups: `factor` m n (columns of A, then reflectors and R), `stack` n columns of `stride` (n
 rows of L over n rows of W; stride is odd, since columns a power of two apart share their cache sets),
-`column` m, and vectors of n. A sweep costs n(n-1)/2 pairs, each 5 n multiply-adds with vectors and 3.5 n
-without: 6 inner products and 2 n stores a column serve the four pairs of two columns with two others, which
-are held in registers.
+`columns` four of U, and 13 vectors of n. A sweep costs n(n-1)/2 pairs, each 5.5 n multiply-adds with vectors
+and 3.5 n without: six inner products serve the four pairs of two columns with two others, whose rows are
+rotated in registers.
 """
 
 import math
@@ -49,17 +49,16 @@ from .rotation import shrink as _shrink
 MAX_SWEEPS = 30
 # What is kept of column j: groups KEPT j + LENGTH2 and so on of `state`.
 LENGTH2, SCALE, REST, EXPONENT, KEPT = 0, 1, 2, 3, 4
+# How far a squared length may stray before its column is scaled back, and how much one rotation may cancel.
+SHORT, LONG, CANCELLED = 2.0**-16, 2.0**16, 2.0**-10
 BLOCK = 4  # columns that go through the reflectors, or in and out of memory, together
 
+# Without reference counts, which numba keeps atomically, for every array at every call: that took as long as
+# all else at n = 2, and a quarter of the time at n = 8.
 jit = njit(error_model="numpy", _nrt=False)
 inlined = njit(error_model="numpy", inline="always")
 held_gap, needs_another_sweep = inlined(_held_gap), inlined(_needs_another_sweep)
 crossed, rotation, shrink = inlined(_crossed), inlined(_rotation), inlined(_shrink)
-
-
-# How far a squared length may stray before its column is scaled back, and how much of it one rotation may
-# cancel.
-SHORT, LONG, CANCELLED = 2.0**-16, 2.0**16, 2.0**-10
 
 
 @jit
