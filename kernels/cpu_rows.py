@@ -32,8 +32,11 @@ from .cpu_tile import (
     apply_two,
     crossed,
     fill_matrix,
+    inner_product,
     needs_another_sweep,
+    scale_rows,
     section,
+    six_products,
     strayed,
     turn,
     unsigned_zero,
@@ -71,7 +74,7 @@ from .schedule import rounds as _rounds
 jit = njit(error_model="numpy", _nrt=False)
 inlined = njit(error_model="numpy", inline="always")
 meeting, rounds = jit(_meeting), jit(_rounds)
-COUPLES = 12  # groups of scratch a round
+PAIRS = 12  # groups of scratch a round
 
 
 @jit
@@ -129,13 +132,6 @@ def scaled_size2_below(column, first, groups, row, shift):
 
 
 @jit
-def scale_column(column, first, groups, shift):
-    k = fill(column, shift)
-    for g in range(first, first + groups):
-        store(column, g, scale(load(column, g), k))
-
-
-@jit
 def is_finite(factor, count):
     nothing = fill(factor, 0.0)
     for g in range(count):
@@ -153,7 +149,7 @@ def scale_columns(factor, n, groups, exponents):
         exponents[j] = exponent(big)
         if big > 0.0:
             highest = max(highest, exponents[j])
-        scale_column(factor, j * groups, groups, -exponents[j])
+        scale_rows(factor, j * groups, groups, fill(factor, -exponents[j]))
     if highest == LOWEST:
         highest = 0.0
     for j in range(n):
@@ -200,14 +196,13 @@ def make_reflector(factor, groups, j, stack, stride, norms, shifts, betas):
         put(stack, i * stride + j // lanes, j % lanes, conjugate(get(factor, column + i // lanes, i % lanes)))
         put(factor, column + i // lanes, i % lanes, 0.0)
     if shifts[j] != 0.0:
-        scale_column(factor, column, groups, -shifts[j])
+        scale_rows(factor, column, groups, fill(factor, -shifts[j]))
     top = spread(factor, get(factor, first, j % lanes))
     diagonal, inverse = reflector(top, fill(factor, norms[j]))
     for g in range(first, column + groups):
         store(factor, g, load(factor, g) * inverse)
     put(factor, first, j % lanes, 1.0)
     betas[j] = 2.0 / size2_below(factor, column, groups, j) if norms[j] > 0.0 else 0.0
-    # The corner goes through a group of the columns still to come, for its conjugate and its scale.
     corner = scale(conjugate(diagonal), fill(factor, shifts[j]))
     place = lane_numbers(factor) == j % lanes
     row = j * stride + j // lanes
@@ -311,24 +306,16 @@ def renew(stack, j, half, rows, stride, kept):
     total = size2_below(stack, first, half, 0)
     if total < SHORT or total > LONG:
         shift = exponent(largest_below(stack, first, half, 0))
-        scale_column(stack, first, half, -shift)
+        scale_rows(stack, first, half, fill(stack, -shift))
         kept[k + EXPONENT] += shift
         total = size2_below(stack, first, half, 0)
     kept[k + LENGTH2] = total
     if kept[k + SCALE] < SHORT:
         back = exponent(kept[k + SCALE]) // 2
-        scale_column(stack, first + half, rows - half, back)
+        scale_rows(stack, first + half, rows - half, fill(stack, back))
         kept[k + EXPONENT] += back
         kept[k + SCALE] *= math.ldexp(1.0, -2 * back)
         kept[k + REST] *= math.ldexp(1.0, -2 * back)
-
-
-@jit
-def inner_product(stack, x, y, half):
-    total = dot(load(stack, x), load(stack, y))
-    for g in range(1, half):
-        total = total + dot(load(stack, x + g), load(stack, y + g))
-    return sum_lanes(total)
 
 
 @jit
@@ -336,12 +323,7 @@ def four_columns(stack, i, s, t, half, stride, pairs):
     """The six inner products of couples s and t, to lanes 2i and 2i + 1 of the first four groups of
     `pairs`."""
     x, y, u, v = 2 * s * stride, (2 * s + 1) * stride, 2 * t * stride, (2 * t + 1) * stride
-    x0, y0, u0, v0 = load(stack, x), load(stack, y), load(stack, u), load(stack, v)
-    xu, yv, xv, yu, xy, uv = dot(x0, u0), dot(y0, v0), dot(x0, v0), dot(y0, u0), dot(x0, y0), dot(u0, v0)
-    for g in range(1, half):
-        x0, y0, u0, v0 = load(stack, x + g), load(stack, y + g), load(stack, u + g), load(stack, v + g)
-        xu, yv, xv = xu + dot(x0, u0), yv + dot(y0, v0), xv + dot(x0, v0)
-        yu, xy, uv = yu + dot(y0, u0), xy + dot(x0, y0), uv + dot(u0, v0)
+    xu, yv, xv, yu, xy, uv = six_products(stack, x, y, u, v, half)
     inner, outer = sum_lanes(xy), sum_lanes(uv)
     put(pairs, 0, 2 * i, sum_lanes(xu))
     put(pairs, 0, 2 * i + 1, sum_lanes(yv))
@@ -446,7 +428,7 @@ def meet_within(stack, first, count, half, rows, stride, tol2, kept, state, pair
     """The two columns of each couple, from couple `first` on, meet each other."""
     for i in range(count):
         p = 2 * (first + i)
-        put(pairs, 0, i, inner_product(stack, p * stride, (p + 1) * stride, half))
+        put(pairs, 0, i, sum_lanes(inner_product(stack, p * stride, (p + 1) * stride, half)))
         fetch(p, p + 1, i, kept, state)
     alive = lane_numbers(stack) < count
     a, b, aw, bw, active, lost, cos2, sin2 = turn(0, 1, load(pairs, 0), alive, tol2, state)
@@ -555,7 +537,7 @@ def complete_basis(stack, n, half, stride, kept, missing):
         for _ in range(2):
             for k in range(n):
                 if kept[KEPT * k + LENGTH2] > 0.0:
-                    component = spread(stack, inner_product(stack, k * stride, column, half))
+                    component = spread(stack, sum_lanes(inner_product(stack, k * stride, column, half)))
                     for g in range(half):
                         store(
                             stack,
@@ -632,7 +614,7 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
     width = n + n % 2
     factor, stack = section(groups, 0, n * mg), section(groups, n * mg, width * stride)
     columns = section(groups, n * mg + width * stride, BLOCK * mg)
-    pairs = section(groups, n * mg + width * stride + BLOCK * mg, COUPLES)
+    pairs = section(groups, n * mg + width * stride + BLOCK * mg, PAIRS)
     room = half + 1  # groups that hold a number a column, the zero column included
     exponents, permutation = section(reals, 0, room), section(reals, room, room)
     norms, shifts, keys = (

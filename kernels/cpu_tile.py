@@ -256,16 +256,11 @@ def sweep(stack, n, rows, stride, alive, tol2, state):
     cos2, sin2 = fill(stack, 0.0), fill(stack, 0.0)
     even = n - n % 2
     for p in range(0, even, 4):
-        r = p + 2
-        c, s = rotate_pair(stack, p, p + 1, n, rows, stride, alive, tol2, state)
-        cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
-        if r < even:
-            c, s = rotate_pair(stack, r, r + 1, n, rows, stride, alive, tol2, state)
+        for j in range(p, min(p + 4, even), 2):
+            c, s = rotate_pair(stack, j, j + 1, n, rows, stride, alive, tol2, state)
             cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
-            c, s = rotate_four(stack, p, r, n, rows, stride, alive, tol2, state)
-            cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
-        for q in range(r + 2, even, 2):
-            for j in (p, r):
+        for q in range(p + 2, even, 2):
+            for j in range(p, min(p + 4, q), 2):
                 c, s = rotate_four(stack, j, q, n, rows, stride, alive, tol2, state)
                 cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
         if n % 2:

@@ -446,13 +446,6 @@ def _emit_select(context, builder, sig, args):
     )
 
 
-@overload(select)
-def _select_number(mask, a, b):
-    if isinstance(mask, types.Boolean):
-        return lambda mask, a, b: a if mask else b
-    return None
-
-
 def maximum(a, b):
     """The larger of two numbers; `b` where `a` is NaN."""
     return select(a > b, a, b)
