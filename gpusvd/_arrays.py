@@ -1,0 +1,181 @@
+"""Arrays of any library: their namespace, their dtypes, and the SVD called for them.
+
+The layer over arrays is written once, in the functions that the array API standard has and NumPy and CuPy
+share. What one of the three spells differently is here.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from gpusvd._check import check_dimensions, factor_dtype
+from gpusvd._results import Array, SVDResult
+from gpusvd._svd import svd, svdvals
+
+Namespace = Any  # numpy, cupy, or another module of the array API standard
+
+
+def array_namespace(*arrays: Any) -> Namespace:
+    """
+    Return the module whose functions take these arrays.
+
+    Numbers, lists and tuples go along with the arrays beside them, and to NumPy if there are none; so does
+    whatever else NumPy can convert. CuPy is never imported here: who passes a CuPy array has done so.
+
+    Raises
+    ------
+    TypeError
+        If the arrays are of two libraries, or in GPU memory that is not CuPy's.
+    """
+    found = {xp.__name__: xp for xp in map(_library, arrays) if xp is not None}
+    if len(found) > 1:
+        raise TypeError(
+            f"arrays of {' and '.join(sorted(found))} in one call: bring them to one library first, "
+            "as cupy.asarray and cupy.asnumpy do"
+        )
+    return next(iter(found.values()), np)
+
+
+def _library(a: Any) -> Namespace | None:
+    """Return the module an array belongs to, None for what belongs to none."""
+    if isinstance(a, np.ndarray):
+        return np
+    if a is None or isinstance(a, bool | int | float | complex | np.generic | list | tuple):
+        return None
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(a, cupy.ndarray):
+        return cupy
+    if hasattr(a, "__array_namespace__"):
+        return a.__array_namespace__()
+    if hasattr(a, "__cuda_array_interface__"):
+        raise TypeError(f"{type(a).__name__} is in GPU memory but no CuPy array: pass cupy.asarray(a)")
+    return np
+
+
+def _shares_dtypes(xp: Namespace) -> bool:
+    """Return whether this is NumPy or CuPy, which shares NumPy's dtypes and which `svd` takes."""
+    return xp is np or xp.__name__ == "cupy"
+
+
+# dtypes
+
+
+def floating(xp: Namespace, a: Any) -> Array:
+    """
+    Return `a` as an array of floating-point numbers, converted as `svd` does.
+
+    Integers and bool become float64, any byte order the machine's; the rest is not copied. TypeError for what
+    `svd` does not take.
+    """
+    x: Array = xp.asarray(a)
+    if _shares_dtypes(xp):
+        return astype(xp, x, factor_dtype(x.dtype))
+    if xp.isdtype(x.dtype, ("bool", "integral")):
+        return astype(xp, x, xp.float64)
+    if x.dtype in (xp.float32, xp.float64, xp.complex64, xp.complex128):
+        return x
+    raise TypeError(
+        f"array type {x.dtype} is unsupported in svd; of {xp.__name__} it may be float32, float64, "
+        "complex64, complex128, any integer type or bool"
+    )
+
+
+def common_floating(xp: Namespace, *arrays: Any) -> list[Array]:
+    """Return the arrays converted to the one floating-point dtype that holds all of them."""
+    converted = [floating(xp, a) for a in arrays]
+    dtype = xp.result_type(*(a.dtype for a in converted))
+    return [astype(xp, a, dtype) for a in converted]
+
+
+def widened(xp: Namespace, x: Array) -> Array:
+    """Return float16 as float32, to compute in, and other floating-point arrays as they are."""
+    return astype(xp, x, xp.float32) if x.dtype == getattr(xp, "float16", None) else x
+
+
+def astype(xp: Namespace, x: Array, dtype: Any) -> Array:
+    """Return an array in `dtype`, the array itself if that is its dtype."""
+    if _shares_dtypes(xp):
+        return x.astype(dtype, copy=False)
+    converted: Array = xp.astype(x, dtype, copy=False)
+    return converted
+
+
+def is_complex(xp: Namespace, x: Array) -> bool:
+    """Return whether an array has a complex dtype."""
+    return bool(x.dtype.kind == "c" if _shares_dtypes(xp) else xp.isdtype(x.dtype, "complex floating"))
+
+
+def eps(xp: Namespace, x: Array) -> float:
+    """Return the distance of 1 to the next number in the dtype of a floating-point array."""
+    return float(xp.finfo(x.dtype).eps)
+
+
+# Matrices
+
+
+def matrices(xp: Namespace, a: Any, square: bool = False) -> Array:
+    """Return `a` as floating-point matrices (..., M, N); raise LinAlgError where it has another shape."""
+    a = floating(xp, a)
+    check_dimensions(a.shape, square)
+    return a
+
+
+def transpose(x: Array) -> Array:
+    """Return the transposes of a batch of matrices, as a view where the library has views."""
+    return x.mT if hasattr(x, "mT") else x.swapaxes(-1, -2)  # CuPy 13 has no mT
+
+
+def adjoint(xp: Namespace, x: Array) -> Array:
+    """Return the conjugate transposes of a batch of matrices; of real ones no copy."""
+    transposed = transpose(x)
+    if is_complex(xp, x):
+        transposed = xp.conj(transposed)
+    return transposed
+
+
+def cumulative_sum(xp: Namespace, x: Array) -> Array:
+    """Return the sums of the first 1, 2, ... numbers along the last axis."""
+    sums: Array = xp.cumsum(x, axis=-1) if _shares_dtypes(xp) else xp.cumulative_sum(x, axis=-1)
+    return sums
+
+
+def count_up(xp: Namespace, n: int, beside: Array) -> Array:
+    """Return the integers 0 to n - 1 in the memory where an array is."""
+    integers: Array = xp.arange(n) if _shares_dtypes(xp) else xp.arange(n, device=beside.device)
+    return integers
+
+
+# The SVD
+
+
+def decompose(
+    xp: Namespace, a: Array, full_matrices: bool = False, hermitian: bool = False
+) -> tuple[Array, Array, Array]:
+    """
+    Return U, S and Vh of floating-point matrices as arrays of their library.
+
+    `gpusvd.svd` takes NumPy's and CuPy's arrays. Those of any other library are copied to the host, and their
+    factors back to the device they came from.
+    """
+    if _shares_dtypes(xp):
+        return svd(a, full_matrices, hermitian=hermitian)
+    factors = svd(_to_host(a), full_matrices, hermitian=hermitian)
+    return SVDResult(*(_from_host(xp, factor, a) for factor in factors))
+
+
+def singular_values(xp: Namespace, a: Array, hermitian: bool = False) -> Array:
+    """Return S alone, in the same way."""
+    if _shares_dtypes(xp):
+        return svdvals(a, hermitian=hermitian)
+    return _from_host(xp, svdvals(_to_host(a), hermitian=hermitian), a)
+
+
+def _to_host(a: Any) -> Array:
+    host: Array = np.from_dlpack(a, device="cpu")
+    return host
+
+
+def _from_host(xp: Namespace, x: Array, beside: Array) -> Array:
+    copied: Array = xp.asarray(x, device=beside.device)
+    return copied
