@@ -2,8 +2,64 @@
 
 from gpusvd._driver import explain
 from gpusvd._results import SVDExResult, SVDResult
+from gpusvd._solve import LstsqResult, inv, lstsq, pinv, ridge
+from gpusvd._spectrum import (
+    cond,
+    effective_rank,
+    energy,
+    matrix_rank,
+    norm,
+    optimal_threshold,
+    participation_ratio,
+    spectral_entropy,
+)
+from gpusvd._subspaces import Subspace, left_null_space, null_space, orth, projector, row_space, sign_flip
 from gpusvd._svd import svd, svd_ex, svdvals
+from gpusvd._truncate import (
+    TruncatedSVD,
+    low_rank,
+    rank_one_terms,
+    reconstruct,
+    storage_ratio,
+    truncate,
+    truncation_error,
+)
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["SVDExResult", "SVDResult", "__version__", "explain", "svd", "svd_ex", "svdvals"]
+__all__ = [
+    "LstsqResult",
+    "SVDExResult",
+    "SVDResult",
+    "Subspace",
+    "TruncatedSVD",
+    "__version__",
+    "cond",
+    "effective_rank",
+    "energy",
+    "explain",
+    "inv",
+    "left_null_space",
+    "low_rank",
+    "lstsq",
+    "matrix_rank",
+    "norm",
+    "null_space",
+    "optimal_threshold",
+    "orth",
+    "participation_ratio",
+    "pinv",
+    "projector",
+    "rank_one_terms",
+    "reconstruct",
+    "ridge",
+    "row_space",
+    "sign_flip",
+    "spectral_entropy",
+    "storage_ratio",
+    "svd",
+    "svd_ex",
+    "svdvals",
+    "truncate",
+    "truncation_error",
+]

@@ -53,6 +53,11 @@ def _library(a: Any) -> Namespace | None:
     return np
 
 
+def on_host(a: Any) -> bool:
+    """Return whether these are numbers in the host's memory, which can be looked at for nothing."""
+    return _library(a) in (None, np)
+
+
 def _shares_dtypes(xp: Namespace) -> bool:
     """Return whether this is NumPy or CuPy, which shares NumPy's dtypes and which `svd` takes."""
     return xp is np or xp.__name__ == "cupy"
@@ -106,9 +111,24 @@ def is_complex(xp: Namespace, x: Array) -> bool:
     return bool(x.dtype.kind == "c" if _shares_dtypes(xp) else xp.isdtype(x.dtype, "complex floating"))
 
 
+def real_dtype(xp: Namespace, x: Array) -> Any:
+    """Return the real dtype of the same precision."""
+    return xp.real(x).dtype if is_complex(xp, x) else x.dtype
+
+
+def is_integer(xp: Namespace, x: Array) -> bool:
+    """Return whether an array has an integer dtype."""
+    return bool(x.dtype.kind in "iu" if _shares_dtypes(xp) else xp.isdtype(x.dtype, "integral"))
+
+
 def eps(xp: Namespace, x: Array) -> float:
     """Return the distance of 1 to the next number in the dtype of a floating-point array."""
     return float(xp.finfo(x.dtype).eps)
+
+
+def quiet() -> np.errstate:
+    """Let NumPy overflow to inf, and NaN spread, without a warning: a batch is silent about its matrices."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 # Matrices
@@ -116,9 +136,9 @@ def eps(xp: Namespace, x: Array) -> float:
 
 def matrices(xp: Namespace, a: Any, square: bool = False) -> Array:
     """Return `a` as floating-point matrices (..., M, N); raise LinAlgError where it has another shape."""
-    a = floating(xp, a)
-    check_dimensions(a.shape, square)
-    return a
+    x = floating(xp, a)
+    check_dimensions(x.shape, square)
+    return x
 
 
 def transpose(x: Array) -> Array:
