@@ -53,7 +53,7 @@ def energy(S: ArrayLike) -> Array:
     xp = array_namespace(S)
     values = spectrum(xp, S)
     sums = cumulative_sum(xp, relative_squares(xp, values))
-    total = sums[..., -1:]
+    total = first(xp.flip(sums, axis=-1))
     return astype(xp, xp.where(total == 0, 1, sums / nonzero(xp, total)), values.dtype)
 
 
@@ -306,7 +306,7 @@ def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  
             result = _frobenius(xp, xp.abs(widened(xp, a)))
         else:
             S = widened(xp, singular_values(xp, a))
-            result = xp.sum(S if ord == "nuc" else S[..., :1], axis=-1)
+            result = xp.sum(S if ord == "nuc" else first(S), axis=-1)
         return astype(xp, result, real_dtype(xp, a))
 
 
@@ -399,16 +399,16 @@ def relative_squares(xp: Namespace, S: Array) -> Array:
     Zeros for a zero matrix. Where σ₁ is inf, 1 for every value that overflowed and 0 for the rest.
     """
     S = widened(xp, S)
-    top = S[..., :1]
-    quotient = S / xp.where((top > 0) & (top < math.inf), top, 1)
-    squares: Array = xp.where(top == math.inf, astype(xp, top == S, S.dtype), quotient**2)
-    return squares
+    top = first(S)
+    ratio: Array = S / xp.where((top > 0) & (top < math.inf), top, 1)
+    ratio = xp.where(top == math.inf, astype(xp, top == S, S.dtype), ratio)
+    return ratio * ratio
 
 
 def significant(xp: Namespace, S: Array, rtol: Any) -> Array:
     """Return where σ > rtol σ₁; a σ₁ that overflowed counts as the largest number."""
     S = widened(xp, S)
-    top = S[..., :1]
+    top = first(S)
     top = xp.where(top == math.inf, float(xp.finfo(S.dtype).max), top)
     above: Array = astype(xp, xp.asarray(rtol), S.dtype)[..., None] * top < S
     return above
@@ -417,6 +417,11 @@ def significant(xp: Namespace, S: Array, rtol: Any) -> Array:
 def default_rtol(xp: Namespace, a: Array) -> float:
     """Return max(M, N) eps, up to which a singular value may be rounding of the matrix."""
     return int(max(a.shape[-2:])) * eps(xp, a)
+
+
+def first(x: Array) -> Array:
+    """Return the first along the last axis, (..., 1), or (..., 0) of none."""
+    return x[..., : min(1, x.shape[-1])]
 
 
 def nonzero(xp: Namespace, x: Array) -> Array:
@@ -435,7 +440,7 @@ def _spread(xp: Namespace, S: Array, p: str | int | None) -> Any:
     """Return by what factor ‖A‖ ‖A⁻¹‖ exceeds σ₁ / σ_K in the norm p."""
     if p not in ("fro", "nuc"):
         return 1.0
-    up, down = S / nonzero(xp, S[..., :1]), S[..., -1:] / nonzero(xp, S)
+    up, down = S / nonzero(xp, first(S)), S[..., -1:] / nonzero(xp, S)
     if p == "nuc":
         return xp.sum(up, axis=-1) * xp.sum(down, axis=-1)
     return xp.sqrt(xp.sum(up**2, axis=-1) * xp.sum(down**2, axis=-1))

@@ -24,7 +24,7 @@ from gpusvd._arrays import (
     widened,
 )
 from gpusvd._results import Array
-from gpusvd._spectrum import relative_squares, significant, spectrum
+from gpusvd._spectrum import first, relative_squares, significant, spectrum
 
 
 class TruncatedSVD(NamedTuple):
@@ -396,7 +396,7 @@ def _above_share(xp: Namespace, S: Array, share: Array) -> Array:
     from_here = xp.flip(cumulative_sum(xp, xp.flip(squares, axis=-1)), axis=-1)
     share = share * (1 + 8 * eps(xp, S))
     # Squares far below the largest underflow, and a share of nothing must keep them.
-    kept: Array = xp.where(share > 0, from_here > share * from_here[..., :1], S > 0)
+    kept: Array = xp.where(share > 0, from_here > share * first(from_here), S > 0)
     return kept
 
 
