@@ -1,6 +1,8 @@
 """Singular value decompositions of many small matrices at once."""
 
 from gpusvd._driver import explain
+from gpusvd._pca import AffineSubspace, PCAResult, best_fit_subspace, pca
+from gpusvd._polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
 from gpusvd._results import SVDExResult, SVDResult
 from gpusvd._solve import LstsqResult, inv, lstsq, pinv, ridge
 from gpusvd._spectrum import (
@@ -15,6 +17,7 @@ from gpusvd._spectrum import (
 )
 from gpusvd._subspaces import Subspace, left_null_space, null_space, orth, projector, row_space, sign_flip
 from gpusvd._svd import svd, svd_ex, svdvals
+from gpusvd._svt import svt
 from gpusvd._truncate import (
     TruncatedSVD,
     low_rank,
@@ -28,17 +31,24 @@ from gpusvd._truncate import (
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "AffineSubspace",
+    "KabschResult",
     "LstsqResult",
+    "PCAResult",
+    "PolarResult",
+    "ProcrustesResult",
     "SVDExResult",
     "SVDResult",
     "Subspace",
     "TruncatedSVD",
     "__version__",
+    "best_fit_subspace",
     "cond",
     "effective_rank",
     "energy",
     "explain",
     "inv",
+    "kabsch",
     "left_null_space",
     "low_rank",
     "lstsq",
@@ -48,7 +58,10 @@ __all__ = [
     "optimal_threshold",
     "orth",
     "participation_ratio",
+    "pca",
     "pinv",
+    "polar",
+    "procrustes",
     "projector",
     "rank_one_terms",
     "reconstruct",
@@ -60,6 +73,7 @@ __all__ = [
     "svd",
     "svd_ex",
     "svdvals",
+    "svt",
     "truncate",
     "truncation_error",
 ]
