@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import ArrayLike
 
@@ -122,8 +123,9 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
         One vector for all matrices; or matrices of R right-hand sides, whose leading dimensions broadcast
         against those of `a`. A vector for each matrix is R = 1: ``b[..., np.newaxis]``.
     rcond : float or (...) array_like, optional
-        Singular values up to rcond σ₁ count as zero. Default and, as in LAPACK, for negative numbers:
-        max(M, N) eps and eps.
+        Singular values up to rcond σ₁ count as zero: one number, or one for each matrix. Default: max(M, N)
+        eps of the common dtype (NumPy takes that of double precision also in single). A negative number is
+        eps, as in LAPACK.
 
     Returns
     -------
@@ -224,7 +226,7 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     penalty = floating(xp, alpha)
     if is_complex(xp, penalty):
         raise TypeError(f"alpha has dtype {penalty.dtype}, expected real numbers")
-    if on_host(alpha) and (penalty < 0).any():
+    if on_host(alpha) and not (np.asarray(alpha) >= 0).all():
         raise ValueError(f"alpha must be at least 0, not {alpha!r}")
     wide = widened(xp, a)
     u, s, vh = decompose(xp, wide)
