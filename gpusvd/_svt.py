@@ -1,5 +1,6 @@
 """Soft thresholding of singular values, the proximal step of the nuclear norm."""
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from gpusvd._arrays import (
@@ -65,7 +66,7 @@ def svt(a: ArrayLike, tau: ArrayLike) -> Array:
     limit = floating(xp, tau)
     if is_complex(xp, limit):
         raise TypeError(f"tau has dtype {limit.dtype}, expected real numbers")
-    if on_host(tau) and not (limit >= 0).all():
+    if on_host(tau) and not (np.asarray(tau) >= 0).all():
         raise ValueError(f"tau must be at least 0, not {tau!r}")
     u, s, vh = decompose(xp, widened(xp, a))
     with quiet():  # a float64 limit may overflow in the dtype of S
