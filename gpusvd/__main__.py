@@ -1,55 +1,250 @@
 """The command line: `gpusvd` and `python -m gpusvd`."""
 
 import argparse
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import gpusvd
-from gpusvd import _demo
+from gpusvd._commands import compress, demo, expand, info, svd
+from gpusvd._commands.errors import CommandError
+
+EPILOG = """\
+exit status: 0; 1 where the result is not what it should be (a check failed, matrices without factors); 2
+where the command could not run, with one line that says why; 130 after Ctrl-C. Whatever the status, an output
+file is whole or untouched."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status: 0, 1 where a check failed, 2 where it could not run."""
-    arguments = parser().parse_args(argv)
+    """Run one command and return its exit status."""
+    arguments = vars(parser().parse_args(argv))
+    run = arguments.pop("run")
     try:
-        _demo.run(arguments.image, arguments.output, arguments.patch, arguments.threads)
-    except _demo.DemoError as error:
+        run(**arguments)
+    except CommandError as error:
         print(f"gpusvd: {error}", file=sys.stderr)
         return error.status
+    except MemoryError as error:
+        print(f"gpusvd: out of memory. {error}".rstrip(), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="gpusvd", description="Batched singular value decomposition.")
+    top = argparse.ArgumentParser(
+        prog="gpusvd",
+        description="Singular value decompositions of many small matrices at once.",
+        epilog=EPILOG,
+    )
     top.add_argument("--version", action="version", version=f"gpusvd {gpusvd.__version__}")
-    commands = top.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser(
-        "demo",
-        help="decompose and truncate all patches of a photograph",
-        description="Decompose all patches of a photograph in one call, time it beside NumPy, check its "
-        "accuracy, truncate every patch, and write the pictures as one PNG.",
-    )
-    demo.add_argument("--image", type=Path, metavar="PATH", help="a picture of your own")
-    demo.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="PNG",
-        default=Path("gpusvd-demo.png"),
-        help="default: %(default)s",
-    )
-    demo.add_argument(
-        "--patch", type=positive, metavar="N", default=8, help="pixels a side (default: %(default)s)"
-    )
-    demo.add_argument("--threads", type=positive, metavar="N", help="default: the cores this process may use")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_svd, _add_compress, _add_expand, _add_info, _add_demo):
+        add(commands)
     return top
 
 
-def positive(text: str) -> int:
+def _add_svd(commands: Any) -> None:
+    command = _command(
+        commands,
+        "svd",
+        svd.run,
+        "decompose the matrices in a .npy file",
+        "Decompose an array (..., M, N) of matrices saved by numpy.save: float16, float32, float64, "
+        "complex64, complex128, integers or bool. The factors are written as an .npz file with the arrays U, "
+        "S and Vh of gpusvd.svd, which numpy.load opens. Matrices with NaN or Inf get NaN factors, for "
+        "themselves alone; the exit status is then 1.",
+        "gpusvd svd batch.npy -o factors.npz",
+    )
+    command.add_argument("source", type=Path, metavar="MATRICES", help=".npy file of at least two dimensions")
+    _add_output(command, "NPZ", "file for the factors")
+    shape = command.add_mutually_exclusive_group()
+    shape.add_argument(
+        "--thin",
+        dest="full_matrices",
+        action="store_false",
+        help="U is (..., M, K) and Vh (..., K, N), with K = min(M, N) (default)",
+    )
+    shape.add_argument(
+        "--full", dest="full_matrices", action="store_true", help="U is (..., M, M) and Vh (..., N, N)"
+    )
+    shape.add_argument("--values-only", action="store_true", help="S alone; vectors are not computed")
+    command.set_defaults(full_matrices=False)
+    command.add_argument(
+        "--driver",
+        choices=("auto", "jacobi", "vendor"),
+        default="auto",
+        help="jacobi: small singular values to high relative accuracy; vendor: LAPACK; auto: the faster one "
+        "(default)",
+    )
+    _add_threads(command)
+
+
+def _add_compress(commands: Any) -> None:
+    command = _command(
+        commands,
+        "compress",
+        compress.run,
+        "keep only the leading singular values of a picture's patches",
+        "Cut a picture into square patches, decompose all of them in one call, keep of each the leading "
+        "singular values by one rule, and write what they make as a picture. Prints how many of the "
+        "picture's numbers are left, the peak signal-to-noise ratio (before a lossy format such as JPEG "
+        "takes its share), and the time. Grey and coloured pictures of 8 bits, with or without opacity; the "
+        "matrix of a patch holds its colours side by side.",
+        "gpusvd compress photo.jpg -o out.png --patch 16 --energy 0.99",
+    )
+    command.add_argument("image", type=Path, metavar="IMAGE", help="picture in any format that Pillow reads")
+    _add_output(command, "IMAGE", "picture to write, in the format that its ending stands for")
+    rules = command.add_mutually_exclusive_group(required=True)
+    rules.add_argument(
+        "--energy",
+        dest="limit",
+        action=_Rule,
+        type=_fraction,
+        metavar="E",
+        help="the fewest singular values that hold this fraction, 0 to 1, of the squares of all",
+    )
+    rules.add_argument(
+        "--error",
+        dest="limit",
+        action=_Rule,
+        type=_not_negative,
+        metavar="E",
+        help="the fewest with at most this relative error (Frobenius norm) in each patch: 0.1 is energy 0.99",
+    )
+    rules.add_argument(
+        "--rank",
+        dest="limit",
+        action=_Rule,
+        type=_positive,
+        metavar="K",
+        help="K singular values of each patch",
+    )
+    _add_patch(command, 16)
+    command.add_argument(
+        "--save",
+        type=Path,
+        metavar="NPZ",
+        help="keep the factors for `gpusvd expand`, in a file that numpy.load opens: size of the picture, "
+        "rank of each patch, and U, S and Vh of all their terms in float32",
+    )
+    _add_threads(command)
+
+
+def _add_expand(commands: Any) -> None:
+    command = _command(
+        commands,
+        "expand",
+        expand.run,
+        "make the picture of factors that compress saved",
+        "Make the picture of the factors that `gpusvd compress --save` kept: the same pixels as compress "
+        "wrote, bit for bit, on any machine.",
+        "gpusvd expand factors.npz -o out.png",
+    )
+    command.add_argument("source", type=Path, metavar="NPZ", help="file written by gpusvd compress --save")
+    _add_output(command, "IMAGE", "picture to write, in the format that its ending stands for")
+
+
+def _add_info(commands: Any) -> None:
+    _command(
+        commands,
+        "info",
+        info.run,
+        "versions, processor, GPUs, cache folder, and which kernel takes which size",
+        "Print what a report of a fault or a measurement should say: versions, processor, cores, GPUs that "
+        "CuPy finds, the folder that keeps compiled kernels, and which kernel takes matrices of which size.",
+        "gpusvd info",
+    )
+
+
+def _add_demo(commands: Any) -> None:
+    command = _command(
+        commands,
+        "demo",
+        demo.run,
+        "decompose and truncate all patches of a photograph, and compare with theory",
+        "Decompose all patches of a photograph in one call, time it beside NumPy, check its accuracy, "
+        "truncate every patch, and write the pictures as one PNG.",
+        "gpusvd demo",
+    )
+    command.add_argument("--image", type=Path, metavar="PATH", help="a picture of your own")
+    _add_output(command, "PNG", "picture to write", default=Path("gpusvd-demo.png"))
+    _add_patch(command, 8)
+    _add_threads(command)
+
+
+# Arguments that commands share
+
+
+def _command(
+    commands: Any, name: str, run: Callable[..., None], summary: str, description: str, example: str
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description, epilog=f"example: {example}"
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_output(command: argparse.ArgumentParser, kind: str, what: str, default: Path | None = None) -> None:
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar=kind,
+        required=default is None,
+        default=default,
+        help=f"{what} (default: {default})" if default else what,
+    )
+
+
+def _add_patch(command: argparse.ArgumentParser, default: int) -> None:
+    command.add_argument(
+        "--patch",
+        type=_positive,
+        metavar="N",
+        default=default,
+        help="pixels a side; N need not divide the picture (default: %(default)s)",
+    )
+
+
+def _add_threads(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--threads", type=_positive, metavar="N", help="default: the cores this process may use"
+    )
+
+
+class _Rule(argparse.Action):
+    """Store a limit, and the name of its option as the rule."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any
+    ) -> None:
+        namespace.limit = values
+        namespace.rule = self.option_strings[0].removeprefix("--")
+
+
+def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
+    return number
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
     return number
 
 

@@ -1,32 +1,25 @@
 """`gpusvd demo`: every patch of a photograph decomposed in one call, truncated, and held against theory."""
 
-import importlib.util
 import math
-import os
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 import gpusvd
-from gpusvd._measure import by_turns, machine
+from gpusvd._commands import pictures
+from gpusvd._commands.errors import CommandError, need
+from gpusvd._commands.files import replacing
+from gpusvd._commands.report import print_driver, print_machine
+from gpusvd._measure import by_turns
 from gpusvd._results import Array
 
 ENERGIES = (0.9, 0.99, 0.999)
 CHUNK = 4096  # patches held in float64 at a time: a few MB at 8 x 8 pixels
-
-
-class DemoError(Exception):
-    """Why the demo did not come to its end, for the person at the terminal, and the exit status."""
-
-    def __init__(self, message: str, status: int = 2) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Truncation(NamedTuple):
@@ -45,22 +38,18 @@ class Truncation(NamedTuple):
 def run(image: Path | None, output: Path, patch: int, threads: int | None) -> None:
     """Decompose a picture's patches; print what it ran on, speed and accuracy; write the truncated pictures.
 
-    Raises DemoError, with status 1, if a truncation error is not the one that theory predicts.
+    Raises CommandError, with status 1, if a truncation error is not the one that theory predicts.
     """
-    for package, module in (("matplotlib", "matplotlib"), ("pillow", "PIL")):
-        if importlib.util.find_spec(module) is None:
-            raise DemoError(f"the demo needs {package}, which is not installed: pip install 'gpusvd[demo]'")
-    from gpusvd._demo_figure import draw
+    need("the demo", "matplotlib", "matplotlib")
+    need("the demo", "pillow", "PIL")
+    from gpusvd._commands.demo_figure import draw
 
     with replacing(output) as file:
         picture, name = load(image)
         height, width, _ = picture.shape
-        if patch > min(height, width):
-            raise DemoError(
-                f"--patch {patch} is larger than the picture, which has {width} x {height} pixels"
-            )
-        a = cut(picture, patch)
-        print_machine(a, name, threads)
+        a = pictures.cut(picture, patch)
+        print_machine()
+        print_batch(a, name, threads)
 
         start = time.perf_counter()
         u, s, vh = gpusvd.svd(a, full_matrices=False, threads=threads)
@@ -69,52 +58,18 @@ def run(image: Path | None, output: Path, patch: int, threads: int | None) -> No
         truncations = [truncate(a, u, s, vh, energy) for energy in ENERGIES]
         print_truncations(truncations)
         check_truncations(truncations, allowed=10 * max(a.shape[-2:]) * float(np.finfo(a.dtype).eps))
-        pictures = [assemble(t.patches, height, width) for t in truncations]
-        draw(file, picture, pictures, truncations, s)
+        truncated = [pictures.assemble(t.patches, height, width) for t in truncations]
+        draw(file, picture, truncated, truncations, s)
     print(f"\nPicture written to {output}")
-
-
-# The picture, into patches and back
 
 
 def load(image: Path | None) -> tuple[Array, str]:
     """A picture as float32 (height, width, 3) from 0 to 1, and what to call it."""
     from matplotlib.cbook import get_sample_data
-    from PIL import Image, ImageOps
 
     path = image or Path(get_sample_data("grace_hopper.jpg", asfileobj=False))
     name = str(image) if image else "grace_hopper.jpg, a photograph that comes with matplotlib"
-    try:
-        with Image.open(path) as opened:
-            if opened.mode.startswith(("I", "F")):
-                raise DemoError(
-                    f"{path} has more than 8 bits a colour: save it as an 8-bit PNG or JPEG first"
-                )
-            pixels = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DemoError(f"cannot read the image {path}: {error}") from error
-    return pixels.astype(np.float32) / 255, name
-
-
-def cut(picture: Array, patch: int) -> Array:
-    """A picture's patches as matrices (rows, columns, patch, 3 patch), the three colours side by side.
-
-    Colours share their edges, so one matrix for all three needs fewer numbers than a matrix for each: on the
-    demo's photograph 31% of the picture's instead of 50%, at energy 0.99. Where patches do not divide the
-    picture, it is continued by its mirror image.
-    """
-    height, width, _ = picture.shape
-    whole = np.pad(picture, ((0, -height % patch), (0, -width % patch), (0, 0)), mode="symmetric")
-    rows, columns = whole.shape[0] // patch, whole.shape[1] // patch
-    split = whole.reshape(rows, patch, columns, patch, 3)
-    return split.transpose(0, 2, 1, 4, 3).reshape(rows, columns, patch, 3 * patch)
-
-
-def assemble(patches: Array, height: int, width: int) -> Array:
-    """The picture that `cut` took apart."""
-    rows, columns, patch, _ = patches.shape
-    split = patches.reshape(rows, columns, patch, 3, patch)
-    return split.transpose(0, 2, 1, 4, 3).reshape(rows * patch, columns * patch, 3)[:height, :width]
+    return pictures.to_float(pictures.read(path, "RGB")), name
 
 
 # Truncation and what it costs
@@ -127,15 +82,11 @@ def truncate(a: Array, u: Array, s: Array, vh: Array, energy: float) -> Truncati
     of the squares of the singular values discarded.
     """
     m, n = a.shape[-2:]
-    squares = s.astype(np.float64) ** 2
-    # What is lost when a value and all after it are discarded.
-    lost_from = np.cumsum(squares[..., ::-1], axis=-1)[..., ::-1]
-    keep = lost_from > (1 - energy) * lost_from[..., :1]
-    rank = keep.sum(axis=-1)
-    predicted = np.sqrt(np.sum(squares, axis=-1, where=~keep))
+    terms = gpusvd.truncate(u, s, vh, energy=energy, max_rank=s.shape[-1])
+    predicted = gpusvd.truncation_error(s.astype(np.float64), terms.rank)
 
-    patches, lost = np.empty_like(a), np.empty(rank.shape)
-    for part, (exact, left, values, right) in chunks(a, u, np.where(keep, s, 0), vh):
+    patches, lost = np.empty_like(a), np.empty(terms.rank.shape)
+    for part, (exact, left, values, right) in chunks(a, terms.U, terms.S, terms.Vh):
         approximation = (left * values[:, None, :]) @ right
         lost.reshape(-1)[part] = np.linalg.norm(exact - approximation, axis=(-2, -1))
         patches.reshape(-1, m, n)[part] = approximation
@@ -143,10 +94,10 @@ def truncate(a: Array, u: Array, s: Array, vh: Array, energy: float) -> Truncati
     difference = np.abs(lost - predicted) / positive(norm)
     return Truncation(
         energy=energy,
-        rank=rank,
+        rank=terms.rank,
         patches=patches,
         lost=lost,
-        storage=float(rank.sum() * (m + n + 1) / a.size),
+        storage=float(gpusvd.storage_ratio(m, n, terms.rank).mean()),
         error=float(np.linalg.norm(lost) / positive(np.linalg.norm(norm))),
         predicted=float(np.linalg.norm(predicted) / positive(np.linalg.norm(norm))),
         difference=float(difference.max()),
@@ -182,18 +133,14 @@ def chunks(*stacks: Array) -> Iterator[tuple[slice, list[NDArray[np.float64]]]]:
 # What it prints
 
 
-def print_machine(a: Array, name: str, threads: int | None) -> None:
+def print_batch(a: Array, name: str, threads: int | None) -> None:
     rows, columns, patch, _ = a.shape
-    ran_on = machine()
-    print(f"gpusvd {gpusvd.__version__} on {ran_on['cpu']}, {ran_on['cores']} cores, {ran_on['system']}")
-    print("Python {python}, NumPy {numpy} ({blas}), numba {numba}".format(**ran_on))
     print(f"picture  {name}")
     print(
         f"batch    {rows} x {columns} patches of {patch} x {patch} pixels in 3 colours: "
         f"{rows * columns} matrices of {patch} x {3 * patch}, {a.dtype}"
     )
-    how = gpusvd.explain(a.shape, a.dtype, full_matrices=False, threads=threads)
-    print(f"driver   {how.driver}: {how.kernel} ({how.size_class}), {how.threads} threads; {how.why}")
+    print_driver(gpusvd.explain(a.shape, a.dtype, full_matrices=False, threads=threads))
 
 
 def print_speed(a: Array, first: float, threads: int | None) -> None:
@@ -238,7 +185,7 @@ def check_truncations(truncations: list[Truncation], allowed: float) -> None:
     """Say that every error is the one predicted, or raise."""
     largest = float(np.max([t.difference for t in truncations]))
     if not largest <= allowed:
-        raise DemoError(
+        raise CommandError(
             f"Eckart-Young does not hold: the error of a patch is {largest:.1e} of its norm away from what "
             f"is predicted, where rounding explains {allowed:.1e}",
             status=1,
@@ -247,24 +194,3 @@ def check_truncations(truncations: list[Truncation], allowed: float) -> None:
         "Eckart-Young holds: the error of every patch is the root of the sum of the squares of the singular\n"
         f"values discarded, to {largest:.1e} of the patch's norm ({allowed:.1e} is allowed for rounding)."
     )
-
-
-# Where it writes
-
-
-@contextmanager
-def replacing(output: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of `output` once it is whole, and otherwise leaves nothing behind."""
-    beside = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        if output.is_dir():
-            raise IsADirectoryError("it is a folder")
-        file = beside.open("xb")
-    except OSError as error:
-        raise DemoError(f"cannot write {output}: {error.strerror or error}") from error
-    try:
-        with file:
-            yield file
-        beside.replace(output)
-    finally:
-        beside.unlink(missing_ok=True)

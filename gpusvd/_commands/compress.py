@@ -1,0 +1,68 @@
+"""`gpusvd compress`: a picture as the leading singular values and vectors of its patches."""
+
+import math
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import gpusvd
+from gpusvd._commands import factors, pictures
+from gpusvd._commands.errors import need
+from gpusvd._commands.files import check_apart, replacing, size
+from gpusvd._commands.report import print_driver, print_machine
+from gpusvd._truncate import TruncatedSVD
+
+
+def run(
+    image: Path,
+    output: Path,
+    *,
+    rule: str,
+    limit: float,
+    patch: int,
+    save: Path | None,
+    threads: int | None,
+) -> None:
+    """Truncate a picture's patches by one rule of `gpusvd.truncate`; write it, and its factors if wanted."""
+    begin = time.perf_counter()
+    need("compress", "pillow", "PIL")
+    check_apart(**{"the image": image, "--output": output, "--save": save})
+    form = pictures.format_of(output)
+    with replacing(output) as file, replacing(save) if save else nullcontext() as kept:
+        pixels = pictures.read(image)
+        a = pictures.cut(pictures.to_float(pixels), patch)
+        start = time.perf_counter()
+        u, s, vh = gpusvd.svd(a, full_matrices=False, errors="raise", threads=threads)
+        seconds = time.perf_counter() - start
+        terms = gpusvd.truncate(u, s, vh, **{rule: limit})  # type: ignore[arg-type]
+        packed = factors.PictureFactors.of(pixels.shape, terms)
+        compressed = packed.pixels()
+        pictures.write(file, compressed, form, output)
+        if kept is not None:
+            factors.write(kept, factors.PICTURE, packed._asdict())
+
+    print_machine()
+    height, width, colours = pixels.shape
+    rows, columns = a.shape[:2]
+    print(f"picture  {image}: {width} x {height} pixels, {pictures.COLOURS[colours]}")
+    print(
+        f"batch    {rows} x {columns} patches of {patch} x {patch} pixels: "
+        f"{rows * columns} matrices of {a.shape[2]} x {a.shape[3]}, {a.dtype}"
+    )
+    print_driver(gpusvd.explain(a.shape, a.dtype, full_matrices=False, threads=threads))
+    print_result(terms, f"{rule} {limit:g}", packed.numbers / pixels.size)
+    print(f"PSNR     {pictures.psnr(pixels, compressed):.2f} dB")
+    print(
+        f"time     {seconds:.2f} s to decompose, loading or compiling kernels included; "
+        f"{time.perf_counter() - begin:.2f} s in all"
+    )
+    for path in filter(None, (output, save)):
+        print(f"written  {path}, {size(path)}")
+
+
+def print_result(terms: TruncatedSVD, rule: str, share: float) -> None:
+    rank = terms.rank
+    print(f"rank     {rank.mean():.2f} in the mean, {rank.min()} to {rank.max()}, by the rule {rule}")
+    print(
+        f"ratio    {1 / share if share else math.inf:.2f} : 1, {share:.1%} of the picture's numbers are kept"
+    )

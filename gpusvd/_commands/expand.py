@@ -1,0 +1,21 @@
+"""`gpusvd expand`: the picture that `gpusvd compress --save` kept the factors of."""
+
+from pathlib import Path
+
+from gpusvd._commands import factors, pictures
+from gpusvd._commands.errors import need
+from gpusvd._commands.files import check_apart, replacing, size
+
+
+def run(source: Path, output: Path) -> None:
+    """Add up the terms of every patch, and write the picture."""
+    need("expand", "pillow", "PIL")
+    check_apart(**{"the factors": source, "--output": output})
+    form = pictures.format_of(output)
+    with replacing(output) as file:
+        packed = factors.read_picture(source)
+        pixels = packed.pixels()
+        pictures.write(file, pixels, form, output)
+    height, width, colours = pixels.shape
+    print(f"picture  {width} x {height} pixels, {pictures.COLOURS[colours]}, {packed.S.size} terms")
+    print(f"written  {output}, {size(output)}")

@@ -1,0 +1,142 @@
+"""The files of factors: `.npz` files that `numpy.load` opens.
+
+Each says what it is in two entries, `format`, a string, and `version`, an integer that grows when the layout
+changes. A file of a later version is refused, not guessed at.
+
+`gpusvd.svd`, version 1, written by `gpusvd svd`:
+    U, S, Vh    as `gpusvd.svd` returns them; S alone if only values were asked for
+
+`gpusvd.picture`, version 1, written by `gpusvd compress --save`:
+    size        int64 (3,): height, width and colours of the picture (1: grey, 2: grey and opacity, 3: red,
+                green and blue, 4: these and opacity)
+    rank        int32 (rows, columns): how many terms each patch has
+    U           float32 (T, patch): left singular vectors of all T = rank.sum() terms, patch by patch in rows
+                of patches from the top left, in each patch the largest first
+    S           float32 (T,): their singular values
+    Vh          float32 (T, colours * patch): their right singular vectors, one colour after the other
+
+The terms sigma u v of a patch add up to its pixels, from 0 to 1. Patches begin at the top left; what stands
+over at the right and at the bottom is cut off.
+"""
+
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpusvd._commands import pictures
+from gpusvd._commands.errors import CommandError, reason
+from gpusvd._results import Array
+from gpusvd._truncate import TruncatedSVD
+
+SVD = "gpusvd.svd"
+PICTURE = "gpusvd.picture"
+VERSION = 1
+
+
+def write(file: IO[bytes], form: str, arrays: Mapping[str, Array]) -> None:
+    """Write arrays as a file of this format."""
+    entries: dict[str, Any] = {"format": np.array(form), "version": np.array(VERSION), **arrays}
+    np.savez(file, **entries)
+
+
+class PictureFactors(NamedTuple):
+    """A picture as the terms of its patches; the fields are those of the file."""
+
+    size: NDArray[np.int64]
+    rank: NDArray[np.int32]
+    U: NDArray[np.float32]
+    S: NDArray[np.float32]
+    Vh: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, size: tuple[int, ...], terms: TruncatedSVD) -> "PictureFactors":
+        """Return the terms that each patch of a picture of this size keeps, packed."""
+        kept = np.arange(terms.S.shape[-1]) < terms.rank[..., np.newaxis]
+        return cls(
+            np.array(size), terms.rank.astype(np.int32), terms.U.mT[kept], terms.S[kept], terms.Vh[kept]
+        )
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the terms are."""
+        return self.U.size + self.S.size + self.Vh.size
+
+    def pixels(self) -> pictures.Pixels:
+        """Return the picture.
+
+        The terms are added one by one, the largest first. No BLAS, which adds in another order on another
+        machine: the picture is the same everywhere, bit for bit.
+        """
+        rank = self.rank.ravel()
+        start = np.cumsum(rank) - rank
+        patches = np.zeros((rank.size, self.U.shape[1], self.Vh.shape[1]), np.float32)
+        for k in range(rank.max(initial=0)):
+            (which,) = np.nonzero(rank > k)
+            term = start[which] + k
+            rows = self.S[term, np.newaxis] * self.Vh[term]
+            patches[which] += self.U[term, :, np.newaxis] * rows[:, np.newaxis]
+        height, width, _ = self.size.tolist()
+        picture = pictures.assemble(patches.reshape(*self.rank.shape, *patches.shape[1:]), height, width)
+        return pictures.to_pixels(picture)
+
+
+def read_picture(path: Path) -> PictureFactors:
+    """Return the factors in a file; raise CommandError if they are not there or do not fit together."""
+    arrays = _read(path, PICTURE, PictureFactors._fields)
+    factors = PictureFactors(**arrays)
+    if not _fits(factors):
+        raise CommandError(f"cannot expand {path}: it is damaged, its arrays do not belong together")
+    return factors
+
+
+def _read(path: Path, form: str, names: tuple[str, ...]) -> dict[str, Array]:
+    """Return the arrays of these names in a file of this format and version."""
+    try:
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is not a whole .npz file")
+        with np.load(path, allow_pickle=False) as entries:
+            found = str(entries["format"]) if "format" in entries else "a file of something else"
+            if found != form:
+                raise ValueError(f"it is {found}, expected {form}, as gpusvd compress --save writes it")
+            version = int(entries["version"])
+            if version > VERSION:
+                raise ValueError(
+                    f"it has version {version} of its format, and this gpusvd reads {VERSION}: "
+                    "pip install --upgrade gpusvd"
+                )
+            return {name: entries[name] for name in names}
+    except KeyError as error:
+        raise CommandError(f"cannot read {path}: it is damaged, {error.args[0]}") from error
+    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise CommandError(f"cannot read {path}: {reason(error)}") from error
+
+
+def _fits(factors: PictureFactors) -> bool:
+    """Return whether the arrays have the dtypes and shapes of the layout, and finite entries."""
+    size, rank, U, S, Vh = factors
+    dtypes = [array.dtype for array in factors]
+    if dtypes != [np.int64, np.int32, np.float32, np.float32, np.float32]:
+        return False
+    if [array.ndim for array in factors] != [1, 2, 2, 1, 2] or len(size) != 3:
+        return False
+    height, width, colours = size.tolist()
+    terms, patch = U.shape
+    return (
+        height > 0
+        and width > 0
+        and colours in pictures.COLOURS
+        and 0 < patch <= min(height, width)
+        and rank.shape == (math.ceil(height / patch), math.ceil(width / patch))
+        and bool((rank >= 0).all() and (rank <= patch).all())
+        and int(rank.sum()) == terms
+        and S.shape == (terms,)
+        and Vh.shape == (terms, colours * patch)
+        and all(bool(np.isfinite(array).all()) for array in (U, S, Vh))
+    )

@@ -1,0 +1,48 @@
+"""Where the commands write: a file is whole or it is not there."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from gpusvd._commands.errors import CommandError, reason
+
+
+@contextmanager
+def replacing(output: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `output` once it is whole, and otherwise leaves nothing behind."""
+    target = Path(os.path.realpath(output))  # a link stays one
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        if target.exists() and not target.is_file():
+            raise OSError("it is a folder" if target.is_dir() else "it is not a regular file")
+        file = beside.open("xb")
+        try:
+            with file:
+                yield file
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise CommandError(f"cannot write {output}: {reason(error)}") from error
+
+
+def check_apart(**paths: Path | None) -> None:
+    """Raise CommandError if two of a command's files, by the names of its arguments, are the same file."""
+    seen: dict[str, str] = {}
+    for name, path in paths.items():
+        if path is not None:
+            other = seen.setdefault(os.path.normcase(os.path.realpath(path)), name)
+            if other != name:
+                raise CommandError(f"{other} and {name} are the same file, {path}: choose another for {name}")
+
+
+def size(path: Path) -> str:
+    """Return how large a file is, in words."""
+    count = float(path.stat().st_size)
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}" if unit != "bytes" else f"{count:.0f} bytes"
+        count /= 1000
+    return f"{count:.3g} GB"

@@ -1,0 +1,55 @@
+"""`gpusvd info`: versions, processor, devices, cache folder, and which kernel takes which size."""
+
+import importlib
+import importlib.util
+from typing import Any
+
+import gpusvd
+from gpusvd._commands.errors import reason
+from gpusvd._commands.report import print_machine
+
+SIZES = (2, 3, 4, 8, 16, 32, 48, 64, 96, 128, 256, 512)
+DTYPES = ("float32", "float64", "complex64", "complex128")
+BATCH = 10_000
+
+
+def run() -> None:
+    """Print what gpusvd runs on, and what it would take for square matrices."""
+    from gpusvd._compile import cache_folder  # brings numba along, which takes long to import
+
+    print_machine()
+    first, *rest = devices()
+    print(f"GPU      {first}", *(f"         {line}" for line in rest), sep="\n")
+    print(
+        f"cache    {cache_folder() or 'none: no folder is writable, so kernels are compiled in each process'}"
+    )
+    print_kernels()
+
+
+def devices() -> list[str]:
+    """The CUDA devices that CuPy finds, or why there are none."""
+    if importlib.util.find_spec("cupy") is None:
+        return ["none: CuPy is not installed"]
+    try:
+        cupy: Any = importlib.import_module("cupy")
+        runtime = cupy.cuda.runtime
+        found = [runtime.getDeviceProperties(i) for i in range(runtime.getDeviceCount())]
+    except Exception as error:  # CuPy's own, and what the loader says of missing libraries
+        return [f"none that CuPy can use: {reason(error)}"]
+    named = [
+        f"{device['name'].decode()}, {device['totalGlobalMem'] / 2**30:.0f} GiB, compute capability "
+        f"{device['major']}.{device['minor']}"
+        for device in found
+    ]
+    return [*named, f"CuPy {cupy.__version__}; this version of gpusvd computes on the CPU"]
+
+
+def print_kernels() -> None:
+    """The kernel for square matrices of each size and dtype, by `gpusvd.explain`."""
+    print(f"\nThin SVD of {BATCH} matrices of n x n: the kernel that takes them")
+    table = [["n", *DTYPES]]
+    for n in SIZES:
+        taken = [gpusvd.explain((BATCH, n, n), dtype, full_matrices=False).kernel for dtype in DTYPES]
+        table.append([str(n), *taken])
+    for size, *kernels in table:
+        print(f"{size:>3}  {''.join(f'{kernel:14}' for kernel in kernels)}".rstrip())

@@ -1,0 +1,112 @@
+"""Pictures: read and written by Pillow, cut into patches and put together again."""
+
+import math
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpusvd._commands.errors import CommandError, reason
+from gpusvd._results import Array
+
+Pixels = NDArray[np.uint8]  # (height, width, colours): grey or red, green and blue, and perhaps opacity
+
+COLOURS = {1: "grey", 2: "grey and opacity", 3: "3 colours", 4: "3 colours and opacity"}
+
+
+def read(path: Path, mode: str | None = None) -> Pixels:
+    """Return a picture's pixels, upright, converted to a mode of Pillow's or in those of L, LA, RGB and RGBA
+    that hold it."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as opened:
+            if opened.mode.startswith(("I", "F")):
+                raise CommandError(
+                    f"{path} has more than 8 bits a colour: save it as an 8-bit PNG or JPEG first"
+                )
+            pixels = np.asarray(ImageOps.exif_transpose(opened).convert(mode or _mode(opened)))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise CommandError(f"cannot read the image {path}: {reason(error)}") from error
+    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+
+
+def _mode(image: Any) -> str:
+    """Return the simplest of Pillow's modes that holds the colours of an image."""
+    bands = image.getbands()
+    opacity = "A" if "A" in bands or "a" in bands or "transparency" in image.info else ""
+    return ("L" if bands[0] in "1L" else "RGB") + opacity
+
+
+def format_of(output: Path) -> str:
+    """Return Pillow's name of the format that a file name stands for; raise CommandError if it has none."""
+    from PIL import Image
+
+    Image.init()
+    known = Image.EXTENSION.get(output.suffix.lower())
+    if known not in Image.SAVE:
+        raise CommandError(
+            f"cannot write {output}: {output.suffix or 'no ending'} stands for no picture format; "
+            "name it .png, .jpg, .webp or .tif"
+        )
+    return str(known)
+
+
+def write(file: IO[bytes], pixels: Pixels, form: str, output: Path) -> None:
+    """Write pixels to a file in a format of Pillow's."""
+    from PIL import Image
+
+    try:
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(
+            file, format=form, quality=95
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise CommandError(f"cannot write {output}: {reason(error)}") from error
+
+
+# Into patches and back
+
+
+def cut(picture: Array, patch: int) -> Array:
+    """A picture's patches as matrices (rows, columns, patch, colours x patch), the colours side by side.
+
+    Colours share their edges, so one matrix for all needs fewer numbers than a matrix for each: on the demo's
+    photograph 31% of the picture's instead of 50%, at energy 0.99. Where patches do not divide the picture,
+    it is continued by its mirror image.
+    """
+    height, width, colours = picture.shape
+    if patch > min(height, width):
+        raise CommandError(f"--patch {patch} is larger than the picture, which has {width} x {height} pixels")
+    whole = np.pad(picture, ((0, -height % patch), (0, -width % patch), (0, 0)), mode="symmetric")
+    rows, columns = whole.shape[0] // patch, whole.shape[1] // patch
+    split = whole.reshape(rows, patch, columns, patch, colours)
+    return split.transpose(0, 2, 1, 4, 3).reshape(rows, columns, patch, colours * patch)
+
+
+def assemble(patches: Array, height: int, width: int) -> Array:
+    """The picture that `cut` took apart."""
+    rows, columns, patch, wide = patches.shape
+    colours = wide // patch
+    split = patches.reshape(rows, columns, patch, colours, patch)
+    whole = split.transpose(0, 2, 1, 4, 3).reshape(rows * patch, columns * patch, colours)
+    return whole[:height, :width]
+
+
+# Between bytes and numbers from 0 to 1
+
+
+def to_float(pixels: Pixels) -> NDArray[np.float32]:
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+def to_pixels(picture: Array) -> Pixels:
+    pixels: Pixels = np.rint(picture.clip(0, 1) * 255).astype(np.uint8)
+    return pixels
+
+
+def psnr(original: Pixels, changed: Pixels) -> float:
+    """Return the peak signal-to-noise ratio 10 log10(255² / mean squared error), in dB; inf for the same."""
+    rows = zip(original.astype(np.int32), changed, strict=True)
+    squares = sum(int(np.sum((before - after) ** 2)) for before, after in rows)
+    return 10 * math.log10(255**2 * original.size / squares) if squares else math.inf

@@ -1,0 +1,17 @@
+"""Lines that several commands print."""
+
+import gpusvd
+from gpusvd._driver import Explanation
+from gpusvd._measure import machine
+
+
+def print_machine() -> None:
+    """What the command ran on."""
+    ran_on = machine()
+    print(f"gpusvd {gpusvd.__version__} on {ran_on['cpu']}, {ran_on['cores']} cores, {ran_on['system']}")
+    print("Python {python}, NumPy {numpy} ({blas}), numba {numba}".format(**ran_on))
+
+
+def print_driver(how: Explanation) -> None:
+    """Which driver and kernel took the batch."""
+    print(f"driver   {how.driver}: {how.kernel} ({how.size_class}), {how.threads} threads; {how.why}")
