@@ -396,21 +396,17 @@ def spectrum(xp: Namespace, S: Any) -> Array:
 def relative_squares(xp: Namespace, S: Array) -> Array:
     """Return (σᵢ / σ₁)², in float32 for float16, so that neither tiny nor huge values lose their squares.
 
-    Zeros for a zero matrix. Where σ₁ is inf, 1 for every value that overflowed and 0 for the rest.
+    Zeros for a zero matrix. A value that overflowed counts as the largest number.
     """
-    S = widened(xp, S)
-    top = first(S)
-    ratio: Array = S / xp.where((top > 0) & (top < math.inf), top, 1)
-    ratio = xp.where(top == math.inf, astype(xp, top == S, S.dtype), ratio)
+    S = _representable(xp, widened(xp, S))
+    ratio: Array = S / nonzero(xp, first(S))
     return ratio * ratio
 
 
 def significant(xp: Namespace, S: Array, rtol: Any) -> Array:
     """Return where σ > rtol σ₁; a σ₁ that overflowed counts as the largest number."""
     S = widened(xp, S)
-    top = first(S)
-    top = xp.where(top == math.inf, float(xp.finfo(S.dtype).max), top)
-    above: Array = astype(xp, xp.asarray(rtol), S.dtype)[..., None] * top < S
+    above: Array = astype(xp, xp.asarray(rtol), S.dtype)[..., None] * _representable(xp, first(S)) < S
     return above
 
 
@@ -428,6 +424,11 @@ def nonzero(xp: Namespace, x: Array) -> Array:
     """Return x to divide by, 1 instead of 0."""
     divisor: Array = xp.where(x == 0, 1, x)
     return divisor
+
+
+def _representable(xp: Namespace, S: Array) -> Array:
+    values: Array = xp.minimum(S, float(xp.finfo(S.dtype).max))
+    return values
 
 
 def _entropy(xp: Namespace, squares: Array) -> Array:

@@ -20,7 +20,7 @@ from gpusvd._arrays import (
 )
 from gpusvd._results import Array
 from gpusvd._spectrum import default_rtol, nonzero, significant
-from gpusvd._truncate import common_width, count
+from gpusvd._truncate import common_width, count, failed, product
 
 
 class Subspace(NamedTuple):
@@ -223,11 +223,10 @@ def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
     """
     xp = array_namespace(a, rtol)
     a = matrices(xp, a)
-    wide = widened(xp, a)
-    rtol = default_rtol(xp, a) if rtol is None else rtol
-    q = _range(xp, wide, rtol, min(a.shape[-2:])).basis
+    u, s, _ = decompose(xp, widened(xp, a))
+    above = significant(xp, s, default_rtol(xp, a) if rtol is None else rtol)
     with quiet():
-        return astype(xp, q @ adjoint(xp, q), a.dtype)
+        return astype(xp, product(u, astype(xp, above, s.dtype), adjoint(xp, u)), a.dtype)
 
 
 def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tuple[Array, Array]:
@@ -303,12 +302,12 @@ def _kernel(xp: Namespace, a: Array, rtol: Any, max_dim: int | None) -> Subspace
 
 def _padded(xp: Namespace, vectors: Array, dim: Array, s: Array, max_dim: int | None) -> Subspace:
     """Return the first `dim` columns of each matrix, and zeros up to the width of the widest."""
-    failed = xp.any(xp.isnan(s), axis=-1)
-    dim = xp.where(failed, 0, dim)
-    width = common_width(xp, dim, failed, vectors.shape[-1], max_dim, "max_dim")
+    bad = failed(xp, s)
+    dim = xp.where(bad, 0, dim)
+    width = common_width(xp, dim, bad, vectors.shape[-1], max_dim, "max_dim")
     inside = count_up(xp, width, dim) < dim[..., None]
-    basis = xp.where((inside | failed[..., None])[..., None, :], vectors[..., :width], 0)
-    return Subspace(basis, count(xp, inside))
+    basis = xp.where((inside | bad[..., None])[..., None, :], vectors[..., :width], 0)
+    return Subspace(basis, xp.asarray(xp.minimum(dim, width)))
 
 
 def _leading_phase(xp: Namespace, rows: Array) -> Array:

@@ -80,7 +80,7 @@ def ranks(S, **rule):
         ([0.0, 0.0], {"rtol": 0.0}, 0),
         ([1e-200, 1e-201], {"energy": 0.99}, 1),
         ([1e300, 1e299], {"error": 0.1}, 1),
-        ([np.inf, 1e308, 1.0], {"energy": 0.9}, 1),
+        ([np.inf, 1e307, 1.0], {"energy": 0.9}, 1),  # as if it were the largest number
         ([np.inf, np.inf, 1.0], {"energy": 0.9}, 2),
         ([np.inf, 1e308, 1.0], {"rtol": 1e-3}, 2),
         ([5e-324, 5e-324], {"rtol": 1e-16}, 2),
@@ -327,16 +327,17 @@ def test_a_rank_for_each_matrix(backend):
             assert not terms[i, k:].any()
 
 
-@pytest.mark.parametrize("shape", [(1000, 10), (10, 1000)])
+@pytest.mark.parametrize("shape", [(40, 1000, 10), (5, 8, 10, 1000), (20_000, 8, 8), (20, 100, 500, 2)])
 def test_reconstruct_needs_little_beside_the_result(shape):
-    a = random((40, *shape))
-    U, S, Vh = thin(a)
-    for rank in (None, 4, np.full(40, 4)):
+    U, S, Vh = thin(random(shape))
+    for rank in (None, 2, np.full(shape[:-2], 2)):
+        gpusvd.reconstruct(U[:1], S[:1], Vh[:1])  # NumPy imports on first use
         tracemalloc.start()
         result = gpusvd.reconstruct(U, S, Vh, rank)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert peak - result.nbytes < result.nbytes / 20
+        assert peak - result.nbytes < S.nbytes * 1.2 + 1.2 * 2**20
+        assert peak - result.nbytes < result.nbytes / 2
 
 
 # Optimality
