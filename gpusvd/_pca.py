@@ -78,7 +78,7 @@ class PCAResult:
             scores = centre @ adjoint(xp, widened(xp, components))
             if self.whiten:
                 deviation = self._deviation(xp)
-                scores = scores * xp.where(deviation > 0, 1 / nonzero(xp, deviation), deviation)
+                scores = scores / xp.where(deviation == 0, math.inf, deviation)
             return astype(xp, scores, samples.dtype)
 
     def inverse_transform(self, scores: ArrayLike) -> Array:
@@ -212,7 +212,7 @@ def pca(
         deviation = _per_sample(s, points) * whole.scale[..., 0]
         if whiten:
             varies = _deviation(xp, s, points, features) != 0
-            scores = u * xp.where(varies, math.sqrt(points - 1), 0)[..., None, :]
+            scores = xp.where(varies[..., None, :], u * math.sqrt(points - 1), 0)
         else:
             scores = u * s[..., None, :] * whole.scale
         real = real_dtype(xp, data)
