@@ -1,5 +1,7 @@
 """Singular value decompositions of many small matrices at once."""
 
+from typing import TYPE_CHECKING, Any
+
 from gpusvd._driver import explain
 from gpusvd._pca import AffineSubspace, PCAResult, best_fit_subspace, pca
 from gpusvd._polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
@@ -27,6 +29,9 @@ from gpusvd._truncate import (
     truncate,
     truncation_error,
 )
+
+if TYPE_CHECKING:
+    from gpusvd import plot as plot
 
 __version__ = "0.1.0.dev0"
 
@@ -77,3 +82,11 @@ __all__ = [
     "truncate",
     "truncation_error",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plot":  # brings matplotlib along, which is optional
+        import importlib
+
+        return importlib.import_module("gpusvd.plot")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -180,7 +180,7 @@ def decompose(
     """
     if _shares_dtypes(xp):
         return svd(a, full_matrices, hermitian=hermitian)
-    factors = svd(_to_host(a), full_matrices, hermitian=hermitian)
+    factors = svd(to_host(xp, a), full_matrices, hermitian=hermitian)
     return SVDResult(*(_from_host(xp, factor, a) for factor in factors))
 
 
@@ -188,11 +188,14 @@ def singular_values(xp: Namespace, a: Array, hermitian: bool = False) -> Array:
     """Return S alone, in the same way."""
     if _shares_dtypes(xp):
         return svdvals(a, hermitian=hermitian)
-    return _from_host(xp, svdvals(_to_host(a), hermitian=hermitian), a)
+    return _from_host(xp, svdvals(to_host(xp, a), hermitian=hermitian), a)
 
 
-def _to_host(a: Any) -> Array:
-    host: Array = np.from_dlpack(a, device="cpu")
+def to_host(xp: Namespace, a: Any) -> Array:
+    """Return an array of any library, or what NumPy can convert, as NumPy's: a copy, if in device memory."""
+    if xp is np:
+        return np.asarray(a)
+    host: Array = xp.asnumpy(a) if _shares_dtypes(xp) else np.from_dlpack(a, device="cpu")
     return host
 
 
