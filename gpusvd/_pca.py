@@ -1,7 +1,6 @@
 """Principal components of data, and the lines, planes and other flat spaces that fit points best."""
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +26,7 @@ from gpusvd._subspaces import sign_flip
 from gpusvd._truncate import truncate, truncation_error
 
 
-@dataclass(frozen=True, eq=False)
-class PCAResult:
+class PCAResult(NamedTuple):
     """The principal components of each set of data, and the maps to their coordinates and back.
 
     Where the sets keep different numbers of components, all arrays are as wide as the most need, and zero
@@ -149,9 +147,10 @@ def pca(
     Returns
     -------
     PCAResult
-        An object with the arrays components (..., C, N), singular_values, explained_variance and
-        explained_variance_ratio (..., C), mean (..., N), scores (..., P, C) and n_components (...), in the
-        dtype that `svd` gives U or its real counterpart, and the methods transform and inverse_transform.
+        A named tuple of components (..., C, N), singular_values, explained_variance and
+        explained_variance_ratio (..., C), mean (..., N), scores (..., P, C), n_components (...) and whiten,
+        in the dtype that `svd` gives U or its real counterpart, with the methods transform and
+        inverse_transform.
         float16 is computed in float32. With `energy` each set has its own number of components: C is the
         largest one, or n_components if that is given, and the arrays are zero beyond.
 

@@ -1,7 +1,5 @@
 """Principal components are those of scikit-learn, for every set of a batch; flat spaces fit best."""
 
-from dataclasses import fields
-
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -31,8 +29,7 @@ def random(shape, dtype=np.float64, seed=0):
 
 def host(backend, p):
     """A PCAResult with arrays of NumPy."""
-    values = {field.name: getattr(p, field.name) for field in fields(p)}
-    return type(p)(**{name: x if name == "whiten" else backend.numpy(x) for name, x in values.items()})
+    return p._replace(**{name: backend.numpy(x) for name, x in p._asdict().items() if name != "whiten"})
 
 
 def assert_pca(x, p, bound):
@@ -349,12 +346,6 @@ def test_pca_refuses():
             p.transform(wrong)
     with pytest.raises(ValueError, match=r"scores has shape \(6, 4\), expected \(..., Q, C\) with C = 2"):
         p.inverse_transform(x)
-
-
-def test_result_is_frozen():
-    p = gpusvd.pca(random((6, 4)))
-    with pytest.raises(AttributeError):
-        p.mean = 0
 
 
 # best_fit_subspace
