@@ -66,14 +66,23 @@ def _shares_dtypes(xp: Namespace) -> bool:
 # dtypes
 
 
-def floating(xp: Namespace, a: Any) -> Array:
+def numbers(xp: Namespace, a: Any, beside: Any = None) -> Array:
+    """Return `a` as an array; numbers and lists in the memory where the array `beside` is."""
+    if beside is None or _shares_dtypes(xp) or _library(a) is not None:
+        x: Array = xp.asarray(a)
+    else:
+        x = xp.asarray(a, device=beside.device)
+    return x
+
+
+def floating(xp: Namespace, a: Any, beside: Any = None) -> Array:
     """
     Return `a` as an array of floating-point numbers, converted as `svd` does.
 
-    Integers and bool become float64, any byte order the machine's; the rest is not copied. TypeError for what
-    `svd` does not take.
+    Integers and bool become float64, any byte order the machine's; the rest is not copied. Numbers and lists
+    go where the array `beside` is. TypeError for what `svd` does not take.
     """
-    x: Array = xp.asarray(a)
+    x = numbers(xp, a, beside)
     if _shares_dtypes(xp):
         return astype(xp, x, factor_dtype(x.dtype))
     if xp.isdtype(x.dtype, ("bool", "integral")):
@@ -88,7 +97,8 @@ def floating(xp: Namespace, a: Any) -> Array:
 
 def common_floating(xp: Namespace, *arrays: Any) -> list[Array]:
     """Return the arrays converted to the one floating-point dtype that holds all of them."""
-    converted = [floating(xp, a) for a in arrays]
+    beside = next((a for a in arrays if _library(a) is not None), None)
+    converted = [floating(xp, a, beside) for a in arrays]
     dtype = xp.result_type(*(a.dtype for a in converted))
     return [astype(xp, a, dtype) for a in converted]
 

@@ -34,7 +34,7 @@ def relative_weights(xp: Namespace, weights: Any, x: Array) -> Array | None:
     """Return weights (..., P) in the dtype of `x` that sum to one, None for None; raise unless they can."""
     if weights is None:
         return None
-    w = floating(xp, weights)
+    w = floating(xp, weights, x)
     if is_complex(xp, w):
         raise TypeError(f"weights has dtype {w.dtype}, expected real numbers")
     if w.ndim < 1 or w.shape[-1] != x.shape[-2]:

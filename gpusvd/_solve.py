@@ -223,7 +223,7 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     """
     xp = array_namespace(a, b, alpha)
     a, b, vector = _system(xp, a, b)
-    penalty = floating(xp, alpha)
+    penalty = floating(xp, alpha, a)
     if is_complex(xp, penalty):
         raise TypeError(f"alpha has dtype {penalty.dtype}, expected real numbers")
     if on_host(alpha) and not (np.asarray(alpha) >= 0).all():
@@ -305,7 +305,7 @@ def _lapack_rcond(xp: Namespace, a: Array, rcond: Any) -> Any:
     """Return a tolerance with eps in place of negative numbers."""
     if rcond is None:
         return None
-    limit = floating(xp, rcond)
+    limit = floating(xp, rcond, a)
     return xp.where(limit < 0, eps(xp, a), limit)
 
 

@@ -206,7 +206,7 @@ def matrix_rank(
     if tol is None:
         above = significant(xp, S, default_rtol(xp, a) if rtol is None else rtol)
     else:
-        above = floating(xp, tol)[..., None] < S
+        above = floating(xp, tol, S)[..., None] < S
     rank: Array = xp.count_nonzero(above, axis=-1)
     return rank
 
@@ -376,7 +376,7 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     else:
         # Zeros of the shape of the batch, and NaN where S is.
         batch = xp.where(xp.isnan(wide[..., 0]), wide[..., 0], 0)
-        threshold = batch + astype(xp, floating(xp, noise), wide.dtype) * (factor * math.sqrt(large))
+        threshold = batch + astype(xp, floating(xp, noise, wide), wide.dtype) * (factor * math.sqrt(large))
     return astype(xp, xp.asarray(threshold), values.dtype)
 
 
@@ -406,7 +406,8 @@ def relative_squares(xp: Namespace, S: Array) -> Array:
 def significant(xp: Namespace, S: Array, rtol: Any) -> Array:
     """Return where σ > rtol σ₁; a σ₁ that overflowed counts as the largest number."""
     S = widened(xp, S)
-    above: Array = astype(xp, xp.asarray(rtol), S.dtype)[..., None] * _representable(xp, first(S)) < S
+    share = astype(xp, floating(xp, rtol, S), S.dtype)[..., None]
+    above: Array = share * _representable(xp, first(S)) < S
     return above
 
 

@@ -63,7 +63,7 @@ def svt(a: ArrayLike, tau: ArrayLike) -> Array:
     """
     xp = array_namespace(a, tau)
     a = matrices(xp, a)
-    limit = floating(xp, tau)
+    limit = floating(xp, tau, a)
     if is_complex(xp, limit):
         raise TypeError(f"tau has dtype {limit.dtype}, expected real numbers")
     if on_host(tau) and not (np.asarray(tau) >= 0).all():

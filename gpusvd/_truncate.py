@@ -18,6 +18,7 @@ from gpusvd._arrays import (
     floating,
     is_integer,
     matrices,
+    numbers,
     on_host,
     quiet,
     transpose,
@@ -133,7 +134,7 @@ def truncate(
     rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
     xp = array_namespace(U, S, Vh, value)
     u, s, vh = factors(xp, U, S, Vh)
-    limit = _checked(xp, rule, value)
+    limit = _checked(xp, rule, value, s)
     k = s.shape[-1]
     bad = failed(xp, s)
     if rule == "rank" and isinstance(value, int | np.integer):
@@ -198,8 +199,9 @@ def low_rank(
     """
     rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
     xp = array_namespace(a, value)
-    _checked(xp, rule, value)  # before the work is done
-    u, s, vh = decompose(xp, matrices(xp, a))
+    a = matrices(xp, a)
+    _checked(xp, rule, value, a)  # before the work is done
+    u, s, vh = decompose(xp, a)
     return truncate(u, s, vh, rank=rank, rtol=rtol, atol=atol, energy=energy, error=error, max_rank=max_rank)
 
 
@@ -337,7 +339,7 @@ def truncation_error(
         raise ValueError(f"norm must be 'fro', 'spectral' or 'nuclear', not {norm!r}")
     xp = array_namespace(S, rank)
     values = spectrum(xp, S)
-    k = _checked(xp, "rank", rank)
+    k = _checked(xp, "rank", rank, values)
     rest = widened(xp, values)
     rest = xp.where(_first(xp, rest, k[..., None]) & ~xp.isnan(rest), 0, rest)
     with quiet():  # the sum may overflow
@@ -385,7 +387,7 @@ def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
         if not isinstance(size, int | np.integer) or size < 0:
             raise ValueError(f"{name} must be a non-negative int, not {size!r}")
     xp = array_namespace(rank)
-    k = astype(xp, _checked(xp, "rank", rank), xp.float64)
+    k = astype(xp, _checked(xp, "rank", rank, None), xp.float64)
     return k * ((m + n + 1) / (m * n) if m * n else 0.0)
 
 
@@ -430,17 +432,17 @@ def _one_rule(**rules: Any) -> tuple[str, Any]:
     return next(iter(given.items()))
 
 
-def _checked(xp: Namespace, rule: str, value: Any) -> Array:
+def _checked(xp: Namespace, rule: str, value: Any, beside: Array | None) -> Array:
     """Return the value of a rule as an array of integers or floating-point numbers, or raise."""
-    limit: Array = xp.asarray(value)
+    limit = numbers(xp, value, beside)
     if rule == "rank":
         if not is_integer(xp, limit):
             raise TypeError(f"rank must be integers, not {limit.dtype}")
     else:
         limit = floating(xp, limit)
     if on_host(value):
-        numbers = np.asarray(value)
-        if not ((numbers >= 0) & ((numbers <= 1) | (rule != "energy"))).all():
+        host = np.asarray(value)
+        if not ((host >= 0) & ((host <= 1) | (rule != "energy"))).all():
             bounds = "from 0 to 1" if rule == "energy" else "at least 0"
             raise ValueError(f"{rule} must be {bounds}, not {value!r}")
     return limit
@@ -534,7 +536,7 @@ def _leading(xp: Namespace, u: Array, s: Array, vh: Array, rank: Any) -> tuple[A
     """Return the factors cut to an int rank, or with S zero beyond the rank of each matrix."""
     if rank is None:
         return u, s, vh
-    k = _checked(xp, "rank", rank)
+    k = _checked(xp, "rank", rank, s)
     if isinstance(rank, int | np.integer):
         width = min(int(rank), s.shape[-1])
         return u[..., :width], s[..., :width], vh[..., :width, :]

@@ -20,8 +20,9 @@ class Backend:
     xp: ModuleType
 
     def array(self, a: Any) -> Any:
-        """A copy of `a` in this library."""
-        copy = self.xp.asarray(np.array(a))
+        """A copy of `a` in this library; in a memory that is not the default one, where there are several."""
+        device = {"device": self.xp.Device("device1")} if self.name == "array-api-strict" else {}
+        copy = self.xp.asarray(np.array(a), **device)
         if self.name == "read-only":
             copy.flags.writeable = False
         return copy
@@ -34,7 +35,7 @@ class Backend:
             assert isinstance(x, np.ndarray | np.generic), type(x)
             return np.asarray(x)
         assert isinstance(x, type(self.xp.zeros(1))), type(x)
-        return self.xp.asnumpy(x) if self.name == "cupy" else np.from_dlpack(x)
+        return self.xp.asnumpy(x) if self.name == "cupy" else np.from_dlpack(x, device="cpu")
 
     def has(self, dtype: Any) -> bool:
         """Whether this library has a dtype of NumPy's."""
@@ -44,7 +45,7 @@ class Backend:
 def make(name: str) -> Backend:
     """The backend of this name; skips the test if it is not there."""
     if name == "cupy":
-        cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+        cupy = pytest.importorskip("cupy", reason="CuPy is not installed", exc_type=ImportError)
         try:
             cupy.cuda.runtime.getDeviceCount()
         except cupy.cuda.runtime.CUDARuntimeError as error:

@@ -112,3 +112,35 @@ def test_decompose(backend, shape, full_matrices):
         measures.assert_svd(a, U, S, Vh)
         values = backend.numpy(_arrays.singular_values(backend.xp, backend.array(a)))
         np.testing.assert_allclose(values, S, rtol=1e-5)
+
+
+LAYOUTS = {
+    "Fortran order": np.asfortranarray,
+    "batch last": lambda a: np.moveaxis(np.moveaxis(a, 0, -1).copy(), -1, 0),
+    "every second column": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "reversed": lambda a: a[..., ::-1, ::-1].copy()[..., ::-1, ::-1],
+    "other byte order": lambda a: a.astype(a.dtype.newbyteorder()),
+    "masked": np.ma.masked_array,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("char", "befdFD")
+def test_layouts_change_nothing(layout, char):
+    a = np.random.default_rng(0).integers(-9, 10, (6, 4, 3)).astype(char).reshape(2, 3, 4, 3)
+    x = LAYOUTS[layout](a)
+    a = np.array(x, char)
+    for function in (
+        gpusvd.pinv,
+        gpusvd.projector,
+        gpusvd.norm,
+        gpusvd.matrix_rank,
+        lambda a: gpusvd.lstsq(a, a[..., :2]).x,
+        lambda a: gpusvd.reconstruct(*gpusvd.low_rank(a, energy=0.9)),
+        lambda a: gpusvd.reconstruct(*map(LAYOUTS[layout], gpusvd.low_rank(a, rank=2)[:3])),
+    ):
+        y, z = function(x), function(a)
+        assert type(y) is type(z)
+        assert y.dtype == z.dtype
+        assert y.dtype.isnative
+        np.testing.assert_allclose(y, z, atol=20 * np.finfo(z.dtype).eps if z.dtype.kind in "fc" else 0)
