@@ -145,7 +145,7 @@ def energy(
     if len(values) > 1:
         ax.fill_between(count, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
     for level in levels:
-        reached = count[middle >= level - 8 * np.finfo(middle.dtype).eps]
+        reached = count[middle >= level - 8 * np.finfo(values.dtype).eps]
         if len(reached):
             _mark_level(ax, level, int(reached[0]))
     _label_index(ax, "number of singular values k", "energy" + _of_batch(values))
