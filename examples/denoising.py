@@ -50,7 +50,7 @@ results = {"noisy": noisy}
 for name, noise in {"noise known": NOISE, "noise unknown": None}.items():
     threshold = gpusvd.optimal_threshold(S, m, n, noise)
     terms = gpusvd.truncate(U, S, Vh, atol=threshold)
-    results[name] = mean_picture(gpusvd.reconstruct(*terms[:3]), clean.shape)
+    results[name] = mean_picture(gpusvd.reconstruct(*terms), clean.shape)
     print(
         f"{name:14} threshold {np.median(threshold):.3f}   PSNR {psnr(clean, results[name]):.2f} dB   "
         f"mean rank {terms.rank.mean():.2f}"

@@ -40,7 +40,7 @@ for name, rule in rules.items():
     terms = gpusvd.truncate(U, S, Vh, **rule)
     storage = gpusvd.storage_ratio(PATCH, 3 * PATCH, terms.rank).mean()
     lost = np.linalg.norm(gpusvd.truncation_error(S, terms.rank))  # from the singular values alone
-    compressed = gpusvd.reconstruct(*terms[:3]).reshape(rows, columns, PATCH, 3, PATCH)
+    compressed = gpusvd.reconstruct(*terms).reshape(rows, columns, PATCH, 3, PATCH)
     pictures[name] = compressed.transpose(0, 2, 1, 4, 3).reshape(photo.shape)
     ranks[name] = terms.rank
     print(

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 import gpusvd
@@ -208,6 +209,15 @@ def test_compress_in_a_process_of_its_own(folder):
     assert (refused.returncode, out) == (2, "")
     assert err == "gpusvd: cannot read the image absent.png: No such file or directory\n"
     assert not Path("other.png").exists()
+
+
+def test_readme_shows_what_compress_prints(folder, capsys):
+    photo = get_sample_data("grace_hopper.jpg", asfileobj=False)
+    assert main(["compress", photo, "-o", "out.png", "--patch=16", "--energy=0.99"]) == 0
+    pattern = r"rank +([\d.]+) in .*\n *ratio +([\d.]+) : 1, ([\d.]+)% .*\n *PSNR +([\d.]+) dB"
+    texts = capsys.readouterr().out, (ROOT / "README.md").read_text(encoding="utf-8")
+    printed, shown = (np.array(re.search(pattern, text).groups(), float) for text in texts)
+    np.testing.assert_allclose(printed, shown, rtol=0.003)  # decoders of JPEG differ
 
 
 def spoil(kind):
