@@ -377,8 +377,9 @@ def test_factors_are_not_overwritten_by_their_picture(folder, capsys):
 
 
 @pytest.mark.parametrize("command", ["compress", "expand"])
-def test_without_pillow(command, folder, monkeypatch, capsys):
+def test_without_pillow_and_matplotlib(command, folder, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     rule = ["--rank=1"] if command == "compress" else []
     assert_refused(
         [command, "photo.png", "-o", "out.png", *rule],
@@ -608,7 +609,8 @@ def test_no_command(capsys):
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(0, "0 bytes"), (999, "999 bytes"), (123_456, "123 kB"), (7_890_000, "7.89 MB")]
+    ("count", "said"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (123_456, "123 kB"), (999_600, "1 MB")],
 )
 def test_size_in_words(count, said, tmp_path):
     path = tmp_path / "x"

@@ -190,7 +190,12 @@ def test_unreadable_image(kind, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("output", "patch", "said"),
-    [("absent/out.png", "8", "absent"), (".", "8", "cannot write"), ("out.png", "44", "--patch 44")],
+    [
+        ("absent/out.png", "8", "absent"),
+        (".", "8", "cannot write"),
+        ("out.png", "44", "--patch 44"),
+        ("photo.png", "8", "the same file"),
+    ],
 )
 def test_bad_output_or_patch(output, patch, said, photo, capsys):
     before = set(photo.parent.iterdir())

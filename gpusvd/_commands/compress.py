@@ -26,7 +26,7 @@ def run(
     """Truncate a picture's patches by one rule of `gpusvd.truncate`; write it, and its factors if wanted."""
     begin = time.perf_counter()
     need("compress", "pillow", "PIL")
-    check_apart(**{"the image": image, "--output": output, "--save": save})
+    check_apart({"the image": image, "--output": output, "--save": save})
     form = pictures.format_of(output)
     with replacing(output) as file, replacing(save) if save else nullcontext() as kept:
         pixels = pictures.read(image)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import gpusvd
 from gpusvd._commands import pictures
 from gpusvd._commands.errors import CommandError, need
-from gpusvd._commands.files import replacing
+from gpusvd._commands.files import check_apart, replacing
 from gpusvd._commands.report import print_driver, print_machine
 from gpusvd._measure import by_turns
 from gpusvd._results import Array
@@ -42,6 +42,7 @@ def run(image: Path | None, output: Path, patch: int, threads: int | None) -> No
     """
     need("the demo", "matplotlib", "matplotlib")
     need("the demo", "pillow", "PIL")
+    check_apart({"--image": image, "--output": output})
     from gpusvd._commands.demo_figure import draw
 
     with replacing(output) as file:

@@ -10,7 +10,7 @@ from gpusvd._commands.files import check_apart, replacing, size
 def run(source: Path, output: Path) -> None:
     """Add up the terms of every patch, and write the picture."""
     need("expand", "pillow", "PIL")
-    check_apart(**{"the factors": source, "--output": output})
+    check_apart({"the factors": source, "--output": output})
     form = pictures.format_of(output)
     with replacing(output) as file:
         packed = factors.read_picture(source)

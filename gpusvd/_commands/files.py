@@ -1,7 +1,7 @@
 """Where the commands write: a file is whole or it is not there."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -28,8 +28,8 @@ def replacing(output: Path) -> Iterator[IO[bytes]]:
         raise CommandError(f"cannot write {output}: {reason(error)}") from error
 
 
-def check_apart(**paths: Path | None) -> None:
-    """Raise CommandError if two of a command's files, by the names of its arguments, are the same file."""
+def check_apart(paths: Mapping[str, Path | None]) -> None:
+    """Raise CommandError if two of a command's files, by what it calls them, are the same file."""
     seen: dict[str, str] = {}
     for name, path in paths.items():
         if path is not None:
@@ -42,7 +42,7 @@ def size(path: Path) -> str:
     """Return how large a file is, in words."""
     count = float(path.stat().st_size)
     for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}" if unit != "bytes" else f"{count:.0f} bytes"
+        if count < 999.5:  # which three digits round to 1000
+            return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} GB"

@@ -29,7 +29,7 @@ def run(
 
     Raises CommandError, with status 1 and the file written, if some matrices have no factors.
     """
-    check_apart(**{"the matrices": source, "--output": output})
+    check_apart({"the matrices": source, "--output": output})
     with replacing(output) as file:
         a = read(source)
         start = time.perf_counter()
