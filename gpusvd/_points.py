@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._arrays import Namespace, astype, floating, is_complex, on_host, quiet
+from gpusvd._arrays import Namespace, astype, count_up, floating, is_complex, on_host, quiet
 from gpusvd._results import Array
 
 
@@ -79,7 +79,12 @@ def power_of_two(xp: Namespace, x: Array) -> Array:
 
 def mean(xp: Namespace, x: Array, weights: Array | None) -> Array:
     """Return the means (..., 1, N) of sets of points, with weights that sum to one if given."""
-    middle: Array = xp.mean(x, axis=-2, keepdims=True) if weights is None else weights[..., None, :] @ x
+    # A product sums ten times as fast as NumPy's mean along an axis that is not the last.
+    points = x.shape[-2]
+    if weights is None:
+        middle: Array = astype(xp, xp.ones_like(count_up(xp, points, x)), x.dtype)[None, :] @ x / points
+    else:
+        middle = weights[..., None, :] @ x
     return middle
 
 
@@ -93,4 +98,5 @@ def centred(xp: Namespace, x: Array, weights: Array | None = None) -> tuple[Arra
     middle = mean(xp, x, weights)
     rest = x - middle
     left = mean(xp, rest, weights)
-    return rest - left, middle + left
+    rest -= left
+    return rest, middle + left

@@ -271,7 +271,7 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
         turned = _proper(xp, u, vh)  # acts on rows
         translation = y_scale * y_mean - x_scale * (x_mean @ turned)
         scale = xp.maximum(x_scale, y_scale)
-        left = x_scale / scale * (x @ turned) - y_scale / scale * y
+        left = x @ (x_scale / scale * turned) - y_scale / scale * y
         rmsd = scale[..., 0, 0] * xp.sqrt(xp.sum(mean(xp, left**2, w), axis=(-2, -1)))
         return KabschResult(
             astype(xp, transpose(turned), dtype),
