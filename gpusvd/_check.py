@@ -38,6 +38,14 @@ def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
         raise LinAlgError("Last 2 dimensions of the array must be square")
 
 
+def check_batch(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> None:
+    """Raise ValueError unless an argument of this shape can be spread over a batch."""
+    try:
+        np.broadcast_shapes(shape, batch)
+    except ValueError:
+        raise ValueError(f"{name} of shape {shape} does not broadcast against a batch of {batch}") from None
+
+
 def check_driver(driver: Driver) -> None:
     """Raise ValueError unless there is such a driver."""
     if not isinstance(driver, str) or driver not in ("auto", "jacobi", "vendor"):

@@ -19,6 +19,7 @@ from gpusvd._arrays import (
     real_dtype,
     widened,
 )
+from gpusvd._check import check_batch
 from gpusvd._points import centred, check_points, power_of_two
 from gpusvd._results import Array
 from gpusvd._spectrum import nonzero, relative_squares, significant
@@ -71,6 +72,7 @@ class PCAResult(NamedTuple):
         xp = array_namespace(x, self.components)
         samples, components, middle = common_floating(xp, x, self.components, self.mean)
         _check_columns("x", samples, components.shape[-1], "N", "Q samples of N features")
+        check_batch("x", samples.shape[:-2], components.shape[:-2])
         with quiet():
             centre = widened(xp, samples) - widened(xp, middle)[..., None, :]
             scores = centre @ adjoint(xp, widened(xp, components))
@@ -88,6 +90,7 @@ class PCAResult(NamedTuple):
         xp = array_namespace(scores, self.components)
         coordinates, components, middle = common_floating(xp, scores, self.components, self.mean)
         _check_columns("scores", coordinates, components.shape[-2], "C", "Q samples along C components")
+        check_batch("scores", coordinates.shape[:-2], components.shape[:-2])
         with quiet():
             wide = widened(xp, coordinates)
             if self.whiten:

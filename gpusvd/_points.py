@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._arrays import Namespace, astype, count_up, floating, is_complex, on_host, quiet
+from gpusvd._check import check_batch
 from gpusvd._results import Array
 
 
@@ -18,19 +19,14 @@ def check_points(name: str, x: Array) -> None:
 
 def check_pairs(x: Array, y: Array) -> None:
     """Raise ValueError unless the points of two sets pair."""
-    fit = min(x.ndim, y.ndim) >= 2 and x.shape[-2:] == y.shape[-2:]
-    try:
-        np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-    except ValueError:
-        fit = False
-    if not fit:
+    if min(x.ndim, y.ndim) < 2 or x.shape[-2:] != y.shape[-2:]:
         raise ValueError(
-            f"x {x.shape} and y {y.shape} do not pair: expected (..., P, N) for both, with the same P and N "
-            "and leading dimensions that broadcast"
+            f"x {x.shape} and y {y.shape} do not pair: expected (..., P, N) for both, with the same P and N"
         )
+    check_batch("y", y.shape[:-2], x.shape[:-2])
 
 
-def relative_weights(xp: Namespace, weights: Any, x: Array) -> Array | None:
+def relative_weights(xp: Namespace, weights: Any, x: Array, y: Array) -> Array | None:
     """Return weights (..., P) in the dtype of `x` that sum to one, None for None; raise unless they can."""
     if weights is None:
         return None
@@ -39,6 +35,7 @@ def relative_weights(xp: Namespace, weights: Any, x: Array) -> Array | None:
         raise TypeError(f"weights has dtype {w.dtype}, expected real numbers")
     if w.ndim < 1 or w.shape[-1] != x.shape[-2]:
         raise ValueError(f"weights has shape {w.shape}, expected (..., {x.shape[-2]}): one for each point")
+    check_batch("weights", w.shape[:-1], np.broadcast_shapes(x.shape[:-2], y.shape[:-2]))
     if on_host(weights):
         _check_weights(np.asarray(weights))
     with quiet():

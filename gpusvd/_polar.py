@@ -262,7 +262,7 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
         raise TypeError(f"points have dtype {x.dtype}, expected real numbers; procrustes takes complex ones")
     dtype = x.dtype
     x, y = widened(xp, x), widened(xp, y)
-    w = relative_weights(xp, weights, x)
+    w = relative_weights(xp, weights, x, y)
     with quiet():
         x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
         x, x_mean = centred(xp, x / x_scale, w)

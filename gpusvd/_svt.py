@@ -14,6 +14,7 @@ from gpusvd._arrays import (
     quiet,
     widened,
 )
+from gpusvd._check import check_batch
 from gpusvd._results import Array
 from gpusvd._truncate import product
 
@@ -43,7 +44,7 @@ def svt(a: ArrayLike, tau: ArrayLike) -> Array:
     Raises
     ------
     ValueError
-        For a negative or NaN `tau` in the host's memory.
+        For a `tau` that does not broadcast; for a negative or NaN one in the host's memory.
     LinAlgError, TypeError
         As `svd`; TypeError for a complex `tau` too.
 
@@ -68,6 +69,7 @@ def svt(a: ArrayLike, tau: ArrayLike) -> Array:
         raise TypeError(f"tau has dtype {limit.dtype}, expected real numbers")
     if on_host(tau) and not (np.asarray(tau) >= 0).all():
         raise ValueError(f"tau must be at least 0, not {tau!r}")
+    check_batch("tau", limit.shape, a.shape[:-2])
     u, s, vh = decompose(xp, widened(xp, a))
     with quiet():  # a float64 limit may overflow in the dtype of S
         limit = astype(xp, limit, s.dtype)[..., None]

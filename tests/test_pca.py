@@ -344,6 +344,10 @@ def test_pca_refuses():
     for wrong in (x[0], x[:, :3]):
         with pytest.raises(ValueError, match=r"x has shape .* with N = 4"):
             p.transform(wrong)
+    several = gpusvd.pca(random((3, 6, 4)))
+    for map_ in (several.transform, several.inverse_transform):
+        with pytest.raises(ValueError, match=r"of shape \(2,\) does not broadcast against a batch of \(3,\)"):
+            map_(random((2, 6, 4)))
     with pytest.raises(ValueError, match=r"scores has shape \(6, 4\), expected \(..., Q, C\) with C = 2"):
         p.inverse_transform(x)
 

@@ -124,6 +124,8 @@ def test_svt_refuses():
     for tau in (-1, [1.0, np.nan]):
         with pytest.raises(ValueError, match="tau must be at least 0, not "):
             gpusvd.svt(np.ones((2, 2, 2)), tau)
+    with pytest.raises(ValueError, match=r"tau of shape \(3,\) does not broadcast against a batch of \(2,\)"):
+        gpusvd.svt(np.ones((2, 2, 2)), [1.0, 2.0, 3.0])
     with pytest.raises(TypeError, match="tau has dtype complex128"):
         gpusvd.svt(np.eye(2), 1j)
     with pytest.raises(LinAlgError, match="1-dimensional"):
