@@ -21,6 +21,7 @@ from gpusvd._svd import svd
 from gpusvd._truncate import reconstruct, storage_ratio, truncation_error
 
 try:
+    from matplotlib import rcParams
     from matplotlib.axes import Axes
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 except ImportError as error:
@@ -252,8 +253,8 @@ def ellipse(a: ArrayLike, *, axes: Sequence[Axes] | None = None) -> NDArray[np.o
     --------
     >>> import gpusvd
     >>> axes = gpusvd.plot.ellipse([[3, 0], [4, 5]])
-    >>> [ax.get_title() for ax in axes]
-    ['x', 'Vᴴ x', 'Σ Vᴴ x', 'U Σ Vᴴ x']
+    >>> [ax.get_title() for ax in axes[1:]]
+    ['Vᴴ x\\nrotated by -45°', 'Σ Vᴴ x\\nσ₁ = 6.71, σ₂ = 2.24', 'U Σ Vᴴ x\\nrotated by 72°']
     """
     matrix = _real(_on_host(a))
     if matrix.shape != (2, 2):
@@ -270,7 +271,7 @@ def ellipse(a: ArrayLike, *, axes: Sequence[Axes] | None = None) -> NDArray[np.o
     length = float(s[0]) or 1.0
     common = max(1.0, length) if 0.2 <= length <= 5 else None
     for panel, step, caption, own in zip(panels, steps, captions, (1.0, 1.0, length, length), strict=True):
-        _draw_ellipse(panel, step, step @ vh.T, caption, 1.4 * (common or own))
+        _draw_ellipse(panel, step, step @ vh.T, caption, 1.55 * (common or own))
     return panels
 
 
@@ -379,7 +380,7 @@ def _mark_level(ax: Axes, level: float, count: int) -> None:
         textcoords="offset points",
         ha="right",
         va="top",
-        color="0.3",
+        color="0.5",
         fontsize="small",
     )
 
@@ -398,8 +399,8 @@ def _draw_ellipse(
     angle = np.linspace(0, 2 * np.pi, 201)
     x, y = step @ np.stack([np.cos(angle), np.sin(angle)])
     title, subtitle, names = caption
-    ax.fill(x, y, color="0.92")
-    ax.plot(x, y, color="0.4", linewidth=1)
+    ax.fill(x, y, color="0.5", alpha=0.15, linewidth=0)
+    ax.plot(x, y, color="0.5", linewidth=1)
     for vector, name, color in zip(vectors.T, names, ("tab:red", "tab:blue"), strict=True):
         arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 1.5, "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", vector, (0, 0), arrowprops=arrow)
@@ -413,9 +414,10 @@ def _draw_ellipse(
             va=("top", "center", "bottom")[up + 1],
             color=color,
         )
-    for point, face, size in zip(step.T, ("black", "white"), (6, 4), strict=True):
-        ax.plot(*point, marker="o", markersize=size, markerfacecolor=face, color="black", zorder=3)
-    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", title=title, xlabel=subtitle)
+    ink = rcParams["text.color"]
+    for point, face, size in zip(step.T, (ink, ax.get_facecolor()), (6, 4), strict=True):
+        ax.plot(*point, marker="o", markersize=size, markerfacecolor=face, color=ink, zorder=3)
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", title=f"{title}\n{subtitle}")
     ax.grid(visible=True, alpha=0.3)
 
 

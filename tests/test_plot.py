@@ -324,9 +324,9 @@ def test_ellipse(backend, a):
 @given(arrays(float, (2, 2), elements=st.floats(-10, 10)))
 def test_the_first_turn_is_a_rotation(a):
     axes = gpusvd.plot.ellipse(a, axes=strip(4))
-    assert axes[1].get_xlabel().startswith("rotated by ")
+    assert axes[1].get_title().startswith("Vᴴ x\nrotated by ")
     np.testing.assert_allclose(np.linalg.det(dots(axes[1])), 1, atol=1e-12)
-    mirrored = axes[3].get_xlabel() == "mirrored"
+    mirrored = axes[3].get_title() == "U Σ Vᴴ x\nmirrored"
     if abs(np.linalg.det(a)) > 1e-9:
         assert mirrored == (np.linalg.det(a) < 0)
 
