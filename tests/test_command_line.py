@@ -260,10 +260,11 @@ def test_bad_outputs(arguments, parts, folder, capsys):
     assert_refused(["compress", "photo.png", "--energy=.9", *arguments], capsys, *parts)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no such devices")
+@pytest.mark.skipif(os.name == "nt", reason="makes a pipe")
 def test_a_device_is_not_replaced(folder, capsys):
-    assert_refused(["svd", "batch.npy", "-o", "/dev/null"], capsys, "it is not a regular file")
-    assert not Path("/dev/null").is_file()
+    os.mkfifo("pipe")
+    assert_refused(["svd", "batch.npy", "-o", "pipe"], capsys, "it is not a regular file")
+    assert Path("pipe").is_fifo()
 
 
 def test_picture_that_its_format_cannot_hold(folder, capsys):
@@ -313,9 +314,11 @@ def change(arrays, kind):
     elif kind == "rank":
         arrays["rank"][0, 0] += 1
     elif kind == "negative rank":
-        arrays["rank"][0, :2] += [-99, 99]
+        arrays["rank"][0, 1] += arrays["rank"][2, 4] + 1
+        arrays["rank"][2, 4] = -1
     elif kind == "colours":
         arrays["size"][2] = 5
+        arrays["Vh"] = np.ones((len(arrays["S"]), 5 * 16), np.float32)
     elif kind == "no size":
         arrays["size"][0] = 0
     elif kind == "larger":
@@ -503,6 +506,14 @@ def test_svd_does_not_overwrite_its_input(folder, capsys):
     Path("link.npy").symlink_to("batch.npy")
     for output in ("batch.npy", "./batch.npy", "link.npy"):
         assert_refused(["svd", "batch.npy", "-o", output], capsys, "the same file")
+
+
+def test_output_is_replaced_as_a_whole(folder):
+    Path("out.npz").write_bytes(b"old")
+    os.link("out.npz", "open elsewhere")
+    assert main(["svd", "batch.npy", "-o", "out.npz"]) == 0
+    assert Path("open elsewhere").read_bytes() == b"old"
+    np.load("out.npz").close()
 
 
 def test_full_disk(folder, monkeypatch, capsys):
