@@ -7,7 +7,8 @@ constants lies in registers. `Specialiser` rewrites the syntax tree of a functio
 - operations on lanes are replaced by those of scalars, by name;
 - parameters known to be whole numbers become constants, loops over constant ranges and tuples of values are
   unrolled, and branches on constants decided;
-- floating-point literals get the precision of the matrix, which for lanes they have by themselves.
+- floating-point literals and globals get the precision of the matrix, which for lanes they have by
+  themselves, and `~` of a mask becomes `not`.
 
 Loops whose bounds hold a name that is not a parameter, `range(MAX_SWEEPS)` say, stay loops. Lines keep their
 numbers and files, so that errors point at the source.
@@ -223,6 +224,10 @@ class _Rewriter:
                 known[name.id] = number
         return [new]
 
+    def value_of(self, name: str) -> Any:
+        """Return what a global name stands for."""
+        return self._namespace.get(name)
+
     def callee(self, name: str, arguments: Sequence[ast.expr]) -> str:
         """Return the name under which a function, specialised for its constant arguments, is called."""
         source = self._specialise.stands_for(name, self._namespace.get(name))
@@ -249,6 +254,8 @@ class _Expressions(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load) and node.id in self._known:
             return ast.copy_location(ast.Constant(self._known[node.id]), node)
+        if isinstance(self._rewriter.value_of(node.id), float):
+            return ast.copy_location(ast.Call(ast.Name("_real", ast.Load()), [node], []), node)
         return node
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
@@ -262,6 +269,8 @@ class _Expressions(ast.NodeTransformer):
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         self.generic_visit(node)
+        if isinstance(node.op, ast.Invert):  # of a mask
+            node.op = ast.Not()
         value = _constant(node.operand)
         if value is None or not isinstance(node.op, ast.USub | ast.Not):
             return node
