@@ -10,7 +10,7 @@ constants lies in registers. `Specialiser` rewrites the syntax tree of a functio
 - floating-point literals and globals get the precision of the matrix, which for lanes they have by
   themselves, and `~` of a mask becomes `not`.
 
-Loops whose bounds hold a name that is not a parameter, `range(MAX_SWEEPS)` say, stay loops. Lines keep their
+A loop to the value of a global name, `range(MAX_SWEEPS)` say, stays a loop. Lines keep their
 numbers and files, so that errors point at the source.
 """
 
@@ -265,7 +265,13 @@ class _Expressions(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
-        return _fold(node, type(node.op), [node.left, node.right])
+        operands = [self._global_constant(operand) for operand in (node.left, node.right)]
+        return _fold(node, type(node.op), operands)
+
+    def _global_constant(self, node: ast.expr) -> ast.expr:
+        if isinstance(node, ast.Name) and type(value := self._rewriter.value_of(node.id)) is int:
+            return ast.copy_location(ast.Constant(value), node)
+        return node
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         self.generic_visit(node)

@@ -59,15 +59,9 @@ def nothing_if_finite_complex(x):
     return 0.0 * x.real + 0.0 * x.imag
 
 
-def scale_real(x, k):
+def scale(x, k):
     first = half_of(k)
     return x * power_of_two(first) * power_of_two(k - first)
-
-
-def scale_complex(x, k):
-    first = half_of(k)
-    p, q = power_of_two(first), power_of_two(k - first)
-    return number(complex(x.real * p * q, x.imag * p * q))
 
 
 def select(mask, a, b):
