@@ -1,0 +1,390 @@
+"""One-sided Jacobi with a matrix in the registers of a part of a warp, of a warp, or of several.
+
+    L = X Σ Wᴴ
+
+A group of g lanes holds a pair of columns x, y of L and of W, row i in lane i mod g; ceil(n / g) rows a lane,
+padded with zeros. ceil(n / 2) groups hold a matrix, one zero column more if n is odd, and a block as many
+matrices as `group_shape` says, one after the other with no regard to where a warp ends.
+
+Order of the pairs: odd-even transposition (Luk and Park 1989). The columns stand in a row of N = 2 ceil(n / 2)
+places; the two of places 2i and 2i + 1, in the next round those of 2i + 1 and 2i + 2, meet and change places, so
+after n rounds every two columns have met once, whatever n is. Seen from the group, which moves along by one place
+a round: x stays, y goes to the group before, the first group's to the last. A pair that is no neighbours, as first
+and last place or a place and the one that odd n leaves empty, sits out and changes x for y. Measured after pivoted
+QR, sweeps are those of the tile's order for Gaussian matrices and clusters, and a half to five fewer than those of
+recursive halving; whichever places the columns start from.
+
+A column moves by a shuffle, and where the next group is in another warp through shared memory, of which two
+rounds use different halves: one barrier a round. What is kept of a column (`cpu_tile`) travels with it, and the
+rotation is computed by all lanes of its group. A column that has lost its digits, or left the range, is renewed before
+its next rotation; all are before a sweep. A matrix that has converged stands still, its columns moving on, until
+all of its block have: nothing about it depends on the others.
+
+Shared memory, in bytes: see `group_shape`. Flops: as `cpu_tile`, a sweep costs n (n - 1) / 2 pairs of each 5 n
+multiply-adds, 3 n without W.
+
+Stopping rule: as `cpu_tile.orthogonalise`.
+
+References: Luk, Park, "A proof of convergence for two parallel Jacobi SVD algorithms", IEEE Trans. Comput. 38
+(1989); Brent, Luk, "The solution of singular-value and symmetric eigenvalue problems on multiprocessor arrays",
+SIAM J. Sci. Stat. Comput. 6 (1985).
+"""
+
+import math
+
+from numba import cuda
+
+from .cpu_tile import (
+    EXPONENT,
+    KEPT,
+    LENGTH2,
+    LONG,
+    MAX_SWEEPS,
+    REST,
+    SCALE,
+    SHORT,
+    needs_another_sweep,
+    strayed,
+    turn,
+)
+from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
+from .lanes import (
+    abs2,
+    dot,
+    exponent,
+    fill,
+    half_of,
+    largest_part,
+    load,
+    maximum,
+    power_of_two,
+    rounding,
+    scale,
+    select,
+    small_square,
+    store,
+)
+from .qr import LOWEST
+from .scalars import number, real
+
+WARP = 32
+EVERYONE = 0xFFFFFFFF
+PLACE = KEPT  # of a column that moves: after what is kept of it, its number
+MOVED = KEPT + 1
+
+
+def complex_of(x, y):
+    return number(complex(x, y))
+
+
+def shuffled(x, lane, parts):
+    """x of another lane of the warp."""
+    if parts == 2:
+        first, second = cuda.shfl_sync(EVERYONE, x.real, lane), cuda.shfl_sync(EVERYONE, x.imag, lane)
+        return complex_of(first, second)
+    else:
+        return cuda.shfl_sync(EVERYONE, x, lane)
+
+
+def sum_real(x, lanes):
+    """The sum over the lanes of a group."""
+    step = 1
+    while step < lanes:
+        x = x + cuda.shfl_xor_sync(EVERYONE, x, step)
+        step = 2 * step
+    return x
+
+
+def largest_real(x, lanes):
+    step = 1
+    while step < lanes:
+        x = maximum(cuda.shfl_xor_sync(EVERYONE, x, step), x)
+        step = 2 * step
+    return x
+
+
+def sum_number(x, lanes, parts):
+    if parts == 2:
+        return complex_of(sum_real(x.real, lanes), sum_real(x.imag, lanes))
+    else:
+        return sum_real(x, lanes)
+
+
+def length2_of(x, lanes):
+    total = abs2(x[0])
+    for i in range(1, x.shape[0]):
+        total = total + abs2(x[i])
+    return sum_real(total, lanes)
+
+
+def scale_rows(x, shift):
+    for i in range(x.shape[0]):
+        x[i] = scale(x[i], shift)
+
+
+def renew(x, w, state, j, lanes, vectors, mask):
+    """`cpu_tile.renew` of the column in places j of `state`; all lanes of the warp call it."""
+    kept = KEPT * j
+    total = length2_of(x, lanes)
+    small = mask and total < small_square(total)
+    far = mask and (total < SHORT or total > LONG)
+    shift = half_of(exponent(total)) if far else real(0.0)
+    if cuda.any_sync(EVERYONE, small):
+        big = largest_part(x[0])
+        for i in range(1, x.shape[0]):
+            big = maximum(largest_part(x[i]), big)
+        big = largest_real(big, lanes)
+        shift = exponent(big) if small else shift
+    if cuda.any_sync(EVERYONE, shift != 0.0):
+        scale_rows(x, -shift)
+        total = length2_of(x, lanes)
+    store(state, kept + LENGTH2, select(mask, total, load(state, kept + LENGTH2)))
+    factor = load(state, kept + SCALE)
+    back = half_of(exponent(factor)) if mask and factor < SHORT else real(0.0)
+    if back != 0.0:
+        if vectors:
+            scale_rows(w, back)
+        unscale = power_of_two(-back) * power_of_two(-back)
+        store(state, kept + SCALE, factor * unscale)
+        store(state, kept + REST, load(state, kept + REST) * unscale)
+    store(state, kept + EXPONENT, load(state, kept + EXPONENT) + shift + back)
+
+
+def apply(x, y, a, b):
+    for i in range(x.shape[0]):
+        xi, yi = x[i], y[i]
+        x[i] = xi - a * yi
+        y[i] = yi + b * xi
+
+
+def swap(x, y):
+    for i in range(x.shape[0]):
+        xi, yi = x[i], y[i]
+        x[i] = yi
+        y[i] = xi
+
+
+def swap_kept(state, place):
+    for k in range(KEPT):
+        first, second = state[k], state[KEPT + k]
+        state[k] = second
+        state[KEPT + k] = first
+    first, second = place[0], place[1]
+    place[0] = second
+    place[1] = first
+
+
+def move_out(moving, base, y, v, state, place, parts, vectors):
+    """Column y and what is kept of it, to shared memory from `base` on."""
+    at = base
+    for k in range(KEPT):
+        moving[at + k] = state[KEPT + k]
+    moving[at + PLACE] = place[1]
+    at = base + MOVED
+    for i in range(y.shape[0]):
+        put_parts(moving, at + i * parts, y[i], parts)
+    if vectors:
+        at = at + y.shape[0] * parts
+        for i in range(v.shape[0]):
+            put_parts(moving, at + i * parts, v[i], parts)
+
+
+def move_in(moving, base, y, v, state, place, parts, vectors):
+    """The inverse of `move_out`."""
+    at = base
+    for k in range(KEPT):
+        state[KEPT + k] = moving[at + k]
+    place[1] = moving[at + PLACE]
+    at = base + MOVED
+    for i in range(y.shape[0]):
+        y[i] = get_parts(moving, at + i * parts, parts)
+    if vectors:
+        at = at + y.shape[0] * parts
+        for i in range(v.shape[0]):
+            v[i] = get_parts(moving, at + i * parts, parts)
+
+
+def put_parts(moving, at, x, parts):
+    if parts == 2:
+        moving[at] = x.real
+        moving[at + 1] = x.imag
+    else:
+        moving[at] = x
+
+
+def get_parts(moving, at, parts):
+    if parts == 2:
+        return complex_of(moving[at], moving[at + 1])
+    else:
+        return moving[at]
+
+
+def move_by_shuffle(y, v, state, place, lane, parts, vectors):
+    for k in range(KEPT):
+        state[KEPT + k] = cuda.shfl_sync(EVERYONE, state[KEPT + k], lane)
+    place[1] = cuda.shfl_sync(EVERYONE, place[1], lane)
+    for i in range(y.shape[0]):
+        y[i] = shuffled(y[i], lane, parts)
+    if vectors:
+        for i in range(v.shape[0]):
+            v[i] = shuffled(v[i], lane, parts)
+
+
+def start(x, w, triangle, reals, state, place, b, j, k, lane, lanes, vectors, own):
+    """Column j of L and of W = I to places k; a zero column where there is none."""
+    size = triangle.shape[1]
+    exists = own and j < size
+    for i in range(x.shape[0]):
+        row = i * lanes + lane
+        if exists and row < size:
+            x[i] = triangle[b, j, row]
+        else:
+            x[i] = number(0.0)
+        if vectors:
+            w[i] = number(1.0) if row == j else number(0.0)
+    state[KEPT * k + LENGTH2], state[KEPT * k + SCALE], state[KEPT * k + REST] = 0.0, 1.0, 0.0
+    state[KEPT * k + EXPONENT] = reals[b, POWERS, j] if exists else real(0.0)
+    place[k] = real(j)
+
+
+def finish(x, w, triangle, basis, reals, state, place, b, k, lane, lanes, vectors, own):
+    """As `cpu_tile.finish_columns` and `unpack_left`: the column in places k to where it was at the start."""
+    size = triangle.shape[1]
+    total = length2_of(x, lanes)
+    nonzero = total > 0.0
+    length = math.sqrt(total)
+    inverse = 1.0 / length if nonzero else real(0.0)
+    value = length * math.sqrt(state[KEPT * k + SCALE] + state[KEPT * k + REST])
+    shift = exponent(value)
+    unit = real(1.0)
+    if vectors:
+        unit = 1.0 / math.sqrt(length2_of(w, lanes))
+    j = int(place[k])
+    if own and j < size:
+        for i in range(x.shape[0]):
+            row = i * lanes + lane
+            if row < size:
+                triangle[b, j, row] = x[i] * inverse
+                if vectors:
+                    basis[b, j, row] = w[i] * unit
+        if lane == 0:
+            reals[b, SIGMA, j] = scale(value, -shift)
+            reals[b, POWERS, j] = state[KEPT * k + EXPONENT] + shift if nonzero else real(LOWEST)
+
+
+def orthogonalise_groups(triangle, basis, reals, header, n, parts, lanes, matrices, threads, vectors):
+    """Orthogonalise the columns of a batch of triangles.
+
+    triangle : (batch, n, n); row j is column j of L, scaled by 2**-reals[b, POWERS, j]. Column j of X on exit,
+        of length one, or zero where the singular value is.
+    basis : (batch, n, n); on exit row j is column j of W. Not touched without `vectors`.
+    reals : (batch, REALS, n); on exit the singular value of column j is reals[b, SIGMA, j], in [1/2, 1) or
+        zero, times 2**reals[b, POWERS, j], the latter LOWEST for zero. In no order.
+    header : (batch, HEADER); matrices with BAD are left as they are. CONVERGED, SWEEPS and OFF on exit.
+    n, parts, lanes, matrices, threads, vectors : constants; parts is 2 for complex numbers and 1 for real ones,
+        vectors 1 or 0, the others as `group_shape` has them.
+
+    Launched with ceil(batch / matrices) blocks.
+    """
+    groups = (n + 1) // 2
+    rows = (n + lanes - 1) // lanes
+    span = groups * lanes
+    crossing = matrices * span > WARP
+    x, y = cuda.local.array(rows, number), cuda.local.array(rows, number)
+    w, v = cuda.local.array(rows, number), cuda.local.array(rows, number)
+    state, place = cuda.local.array(2 * KEPT, real), cuda.local.array(2, real)
+    peaks = cuda.shared.array(2 * groups * matrices, real)
+    size = triangle.shape[1]
+
+    thread = cuda.threadIdx.x
+    matrix = thread // span
+    first = matrix * span
+    group, lane = (thread - first) // lanes, thread % lanes
+    b = cuda.blockIdx.x * matrices + matrix
+    inside = matrix < matrices
+    own = inside and b < triangle.shape[0]
+    if own:
+        own = header[b, BAD] == 0.0
+    giver, taker = thread, thread  # whose y comes here, and where that of this thread goes
+    if inside:
+        giver = first + (group + 1) % groups * lanes + lane
+        taker = first + (group + groups - 1) % groups * lanes + lane
+    if crossing:
+        line = MOVED + rows * parts * (1 + vectors)
+        slots = (threads // WARP + matrices) * lanes
+        moving = cuda.shared.array(2 * slots * line, real)
+        leaves, arrives = taker // WARP != thread // WARP, giver // WARP != thread // WARP
+        here, there = slot(thread, matrix, lanes, threads), slot(giver, matrix, lanes, threads)
+
+    start(x, w, triangle, reals, state, place, b, 2 * group, 0, lane, lanes, vectors, own)
+    start(y, v, triangle, reals, state, place, b, 2 * group + 1, 1, lane, lanes, vectors, own)
+    tol2 = real(n) * rounding(x) * rounding(x)
+    count, off, alive = real(0.0), real(0.0), own
+    step = 0  # by how many places the groups have moved
+    for _ in range(MAX_SWEEPS):
+        cos2, sin2 = real(0.0), real(0.0)
+        for k in range(size):
+            out = group == (size - step) // 2 and (size % 2 == 1 or step % 2 == 1)
+            step = step + 1 if step + 1 < 2 * groups else 0
+            old = alive and (k == 0 or strayed(state, 0, False) or strayed(state, 1, False))
+            if cuda.any_sync(EVERYONE, old):
+                renew(x, w, state, 0, lanes, vectors, old)
+                renew(y, v, state, 1, lanes, vectors, old)
+            gamma = dot(x[0], y[0])
+            for i in range(1, x.shape[0]):
+                gamma = gamma + dot(x[i], y[i])
+            gamma = sum_number(gamma, lanes, parts)
+            a, b_, aw, bw, active, lost, c, s = turn(0, 1, gamma, alive and not out, tol2, state)
+            cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
+            if active:
+                apply(x, y, a, b_)
+                if vectors:
+                    apply(w, v, aw, bw)
+                if lost:  # out of range, so that they are renewed before they turn again
+                    state[LENGTH2] = 2.0 * LONG
+                    state[KEPT + LENGTH2] = 2.0 * LONG
+            if out:
+                swap(x, y)
+                if vectors:
+                    swap(w, v)
+                swap_kept(state, place)
+            if crossing:
+                base = (k % 2) * slots
+                if leaves:
+                    move_out(moving, (base + here) * line, y, v, state, place, parts, vectors)
+                move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
+                cuda.syncthreads()
+                if arrives:
+                    move_in(moving, (base + there) * line, y, v, state, place, parts, vectors)
+            else:
+                move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
+        if inside and lane == 0:
+            peaks[2 * (matrix * groups + group)] = cos2
+            peaks[2 * (matrix * groups + group) + 1] = sin2
+        cuda.syncthreads()
+        if inside:
+            for i in range((size + 1) // 2):
+                cos2 = maximum(peaks[2 * (matrix * groups + i)], cos2)
+                sin2 = maximum(peaks[2 * (matrix * groups + i) + 1], sin2)
+        if alive:
+            count = count + 1.0
+            ahead = (real(n) * cos2) * (real(n) * maximum(cos2, sin2))
+            off = math.sqrt(ahead if ahead < cos2 else cos2)
+            alive = cos2 > tol2 and needs_another_sweep(real(n), cos2, sin2, tol2)
+        if not cuda.syncthreads_or(alive):
+            break
+    finish(x, w, triangle, basis, reals, state, place, b, 0, lane, lanes, vectors, own)
+    finish(y, v, triangle, basis, reals, state, place, b, 1, lane, lanes, vectors, own)
+    if own and group == 0 and lane == 0:
+        header[b, CONVERGED] = real(0.0) if alive else real(1.0)
+        header[b, SWEEPS] = count
+        header[b, OFF] = off
+
+
+def slot(thread, matrix, lanes, threads):
+    """Where a column that leaves its warp is in shared memory: it is the first group of the warp, or else that of
+    the matrix."""
+    if thread % WARP < lanes:
+        return thread // WARP * lanes + thread % lanes
+    else:
+        return (threads // WARP + matrix) * lanes + thread % lanes
