@@ -79,35 +79,41 @@ def place_right(n, stack, rows, permutation, ranks, staged, base, adjoint):
             staged[base + row * n + place] = entry if adjoint else conjugate(entry)
 
 
-def complete_columns(staged, base, known, size):
-    """Make the columns from `known` on of an n x n matrix in shared memory orthonormal to those before.
+def complete_columns(basis, base, known, size):
+    """Make the columns from `known` on of an n x n matrix, at `base` of an array, orthonormal to those before.
 
-    Each starts from the axis that the columns so far leave most of and is orthogonalised twice. `size` is n,
-    in a form that keeps the loops: this is rarely run.
+    Each starts from the axis that the columns so far leave most of and is orthogonalised twice. `size` is n:
+    a constant unrolls the loops, as an array in registers needs.
     """
-    for c in range(known, size):
-        axis, most = 0, real(-1.0)
-        for i in range(size):
-            left = real(1.0)
-            for k in range(c):
-                left -= abs2(staged[base + i * size + k])
-            if left > most:
-                axis, most = i, left
-        for i in range(size):
-            staged[base + i * size + c] = number(1.0 if i == axis else 0.0)
-        for _ in range(2):
-            for k in range(c):
-                component = dot(staged[base + k], staged[base + c])
-                for i in range(1, size):
-                    component += dot(staged[base + i * size + k], staged[base + i * size + c])
-                for i in range(size):
-                    staged[base + i * size + c] -= staged[base + i * size + k] * component
-        total = real(0.0)
-        for i in range(size):
-            total += abs2(staged[base + i * size + c])
-        inverse = 1.0 / math.sqrt(total)
-        for i in range(size):
-            staged[base + i * size + c] = staged[base + i * size + c] * inverse
+    for c in range(size):
+        if c >= known:
+            axis, most = 0, real(-1.0)
+            for i in range(size):
+                left = real(1.0)
+                for k in range(c):
+                    left -= abs2(basis[base + i * size + k])
+                if left > most:
+                    axis, most = i, left
+            for i in range(size):
+                basis[base + i * size + c] = number(1.0 if i == axis else 0.0)
+            for _again in range(2):
+                for k in range(c):
+                    remove_column(basis, base, k, c, size)
+            total = real(0.0)
+            for i in range(size):
+                total += abs2(basis[base + i * size + c])
+            inverse = 1.0 / math.sqrt(total)
+            for i in range(size):
+                basis[base + i * size + c] = basis[base + i * size + c] * inverse
+
+
+def remove_column(basis, base, k, c, size):
+    """Take out of column c its component along the unit column k."""
+    component = number(0.0)
+    for i in range(size):
+        component += dot(basis[base + i * size + k], basis[base + i * size + c])
+    for i in range(size):
+        basis[base + i * size + c] -= basis[base + i * size + k] * component
 
 
 def spoil(staged, base, count):
@@ -134,6 +140,24 @@ def nonzero_columns(powers, n):
     for j in range(n):
         known += 1 if load(powers, j) > LOWEST else 0
     return known
+
+
+def solve(factor, stack, kept, m, n, rows):
+    """Decompose the matrix whose columns are in `factor`: afterwards it holds the reflectors, `stack` X over
+    W, and `kept` what else there is to know.
+
+    Returns whether there is a NaN or Inf, the exponent of the largest column, whether Jacobi converged, in
+    how many sweeps, the largest cosine left, and whether some column is zero.
+    """
+    exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state = kept
+    bad, highest = scale_columns(factor, m, n, exponents)
+    pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
+    adjoint_triangle(factor, m, n, exponents, stack, rows, powers)
+    start(stack, n, rows, powers, state)
+    done, taken, left_over = orthogonalise(stack, n, rows, rows, state)
+    zero = finish_columns(stack, n, rows, rows, state, sigma, powers)
+    rank_columns(sigma, powers, ranks, n)
+    return bad, highest, done, taken, left_over, zero
 
 
 def svd_threads(
@@ -166,13 +190,8 @@ def svd_threads(
         for j in range(n):
             entry = staged[base + i * n + j] if own else number(0.0)
             store(factor, j * m + i, conjugate(entry) if adjoint else entry)
-    bad, highest = scale_columns(factor, m, n, exponents)
-    pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
-    adjoint_triangle(factor, m, n, exponents, stack, rows, powers)
-    start(stack, n, rows, powers, state)
-    done, taken, left_over = orthogonalise(stack, n, rows, rows, state)
-    zero = finish_columns(stack, n, rows, rows, state, sigma, powers)
-    rank_columns(sigma, powers, ranks, n)
+    kept = exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state
+    bad, highest, done, taken, left_over, zero = solve(factor, stack, kept, m, n, rows)
     fine = done and not bad
     for j in range(n):
         value = scale(load(sigma, j), maximum(load(powers, j) + highest, -4000.0))
