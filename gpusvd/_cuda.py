@@ -6,6 +6,7 @@ a GPU, so that the same code runs in an emulator. It waits for nothing and reads
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,7 +116,8 @@ def decompose(
         left, right = (rooms[0], rooms[1].swapaxes(1, 2)) if factors else (nothing, nothing)
         if wide:
             block, left, right = block.swapaxes(1, 2), right, left
-        _solve(xp, launch, problem, Chunk(block, left, rooms[-4], right, *rooms[-3:], wide))
+        sigma, converged, sweeps, off = rooms[-4:]
+        _solve(xp, launch, problem, Chunk(block, left, sigma, right, converged, sweeps, off, wide))
     for (array, _, _), target, direct in zip(wanted, targets, in_place, strict=True):
         if not direct:
             array[...] = target.reshape(array.shape)
@@ -139,9 +141,7 @@ def _has_one_stride(array: Array, core: int) -> bool:
     batch = array.ndim - core
     axes = zip(array.shape[:batch], array.strides[:batch], strict=True)
     long = [(length, stride) for length, stride in axes if length > 1]
-    return all(
-        outer == length * inner for (_, outer), (length, inner) in zip(long, long[1:], strict=False)
-    )
+    return all(outer == length * inner for (_, outer), (length, inner) in pairwise(long))
 
 
 def _bytes_of_one(problem: Problem) -> int:

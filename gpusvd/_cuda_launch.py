@@ -10,7 +10,6 @@ The file's name holds a hash of the kernel's name, sizes, dtype and compute capa
 
 import hashlib
 import inspect
-import math
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,7 +21,6 @@ from typing import Any, NamedTuple
 from gpusvd._compile import cache_folder
 from gpusvd._specialise import Function, Specialiser
 
-INSTALL = "pip install 'gpusvd[cuda13]' (or 'gpusvd[cuda12]' for a driver of CUDA 12)"
 _STATIC_SHARED = 48 * 1024  # more than this a kernel must ask for
 
 _lock = Lock()
@@ -158,5 +156,3 @@ def _link(code: str, capability: str) -> bytes:
     linker = Linker(ObjectCode.from_ptx(code.encode()), options=LinkerOptions(arch=f"sm_{capability}"))
     linked: bytes = linker.link("cubin").code
     return linked
-
-

@@ -213,14 +213,11 @@ class _Rewriter:
         )
         _forget(known, _assigned([statement]))
         (target,) = statement.targets
-        if isinstance(target, ast.Name):
-            pairs = [(target, new.value)]
-        elif isinstance(target, ast.Tuple) and isinstance(new.value, ast.Tuple):
-            pairs = list(zip(target.elts, new.value.elts, strict=True))  # type: ignore[arg-type]
-        else:
-            pairs = []
-        for name, value in pairs:
-            if isinstance(name, ast.Name) and (number := _constant(value)) is not None:
+        pairs: list[tuple[ast.expr, ast.expr]] = [(target, new.value)]
+        if isinstance(target, ast.Tuple) and isinstance(new.value, ast.Tuple):
+            pairs = list(zip(target.elts, new.value.elts, strict=True))
+        for name, new_value in pairs:
+            if isinstance(name, ast.Name) and (number := _constant(new_value)) is not None:
                 known[name.id] = number
         return [new]
 

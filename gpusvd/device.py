@@ -2,12 +2,14 @@
 `numba.njit` loop on the CPU."""
 
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from gpusvd._check import factor_dtype
+from gpusvd._gpu import INSTALL
 from gpusvd._specialise import Function
 
 _LARGEST = 6
@@ -21,7 +23,8 @@ def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"
 
     It is ``svd(a, u, s, vh)``: it reads the matrix `a` and writes its thin SVD, ``a = u @ diag(s) @ vh``, as
     `gpusvd.svd` does with ``full_matrices=False``, by the same one-sided Jacobi and with the same accuracy.
-    All loops are unrolled for the size, so on a GPU arrays made by `numba.cuda.local.array` stay in registers.
+    All loops are unrolled for the size, so on a GPU arrays made by `numba.cuda.local.array` stay in
+    registers.
 
     Parameters
     ----------
@@ -103,24 +106,26 @@ def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"
                         out[b, i, j] = u[i, 0] * vh[0, j] + u[i, 1] * vh[1, j] + u[i, 2] * vh[2, j]
     """
     for name, length in (("m", m), ("n", n)):
-        if isinstance(length, bool) or not isinstance(length, int | np.integer) or not 1 <= length <= _LARGEST:
+        if (
+            isinstance(length, bool)
+            or not isinstance(length, int | np.integer)
+            or not 1 <= length <= _LARGEST
+        ):
             raise ValueError(f"{name} must be an int from 1 to {_LARGEST}, not {length!r}")
     if target not in ("cuda", "cpu"):
         raise ValueError(f"target must be 'cuda' or 'cpu', not {target!r}")
     factors = factor_dtype(np.dtype(dtype))
     if factors != np.dtype(dtype) or factors == np.float16:
         raise TypeError(f"dtype must be float32, float64, complex64 or complex128, not {np.dtype(dtype)}")
-    return _on_cuda(int(m), int(n), factors.name) if target == "cuda" else _on_cpu(int(m), int(n), factors.name)
+    return (
+        _on_cuda(int(m), int(n), factors.name) if target == "cuda" else _on_cpu(int(m), int(n), factors.name)
+    )
 
 
 @cache
 def _on_cuda(m: int, n: int, kind: str) -> Function:
-    try:
-        from numba_cuda import __version__ as _  # numba alone brings an older numba.cuda
-    except ImportError:
-        from gpusvd._cuda_launch import INSTALL
-
-        raise ImportError(f"target='cuda' needs the package numba-cuda: {INSTALL}") from None
+    if find_spec("numba_cuda") is None:  # numba alone brings an older numba.cuda
+        raise ImportError(f"target='cuda' needs the package numba-cuda: {INSTALL}")
     from numba import cuda
 
     from gpusvd._cuda_launch import specialiser

@@ -80,7 +80,8 @@ def place_right(n, stack, rows, permutation, ranks, staged, base, adjoint):
 
 
 def complete_columns(basis, base, known, size):
-    """Make the columns from `known` on of an n x n matrix, at `base` of an array, orthonormal to those before.
+    """Make the columns from `known` on of an n x n matrix, at `base` of an array, orthonormal to those
+    before.
 
     Each starts from the axis that the columns so far leave most of and is orthogonalised twice. `size` is n:
     a constant unrolls the loops, as an array in registers needs.
@@ -160,9 +161,7 @@ def solve(factor, stack, kept, m, n, rows):
     return bad, highest, done, taken, left_over, zero
 
 
-def svd_threads(
-    a, left, s, right, converged, sweeps, off, adjoint, m, n, columns, rows, stride, threads
-):
+def svd_threads(a, left, s, right, converged, sweeps, off, adjoint, m, n, columns, rows, stride, threads):
     """Thin or full SVD of a batch of matrices with m >= n >= 1, one a thread.
 
     a : (batch, m, n), any strides. For wide matrices their transposes, with `adjoint` true: then the
