@@ -5,7 +5,10 @@ from functools import cache
 
 import numpy as np
 
+from gpusvd import _cuda
+from gpusvd._check import expected_results, factor_dtype
 from gpusvd._cuda_launch import _in_order
+from gpusvd._results import Info, SVDExResult
 from gpusvd._specialise import Specialiser
 from gpusvd.kernels.scalars import scalar_operations
 from tests import simt
@@ -34,3 +37,16 @@ def specialiser(kind):
     number = np.dtype(kind).type
     real = np.empty(0, kind).real.dtype.type
     return Specialiser(scalar_operations(kind) | {"number": number, "real": real}, real, lambda f: f)
+
+
+def svd_ex(a, full_matrices=True, compute_uv=True, hermitian=False):
+    """What `gpusvd.svd_ex` returns, or S and info without vectors, from the CUDA kernels in the emulator."""
+    dtype = factor_dtype(a.dtype)
+    results = [
+        np.empty(shape, kind) for _, shape, kind in expected_results(a.shape, dtype, full_matrices, compute_uv)
+    ]
+    u, s, vh = results if compute_uv else (None, results[0], None)
+    batch = a.shape[:-2]
+    info = Info(np.empty(batch, np.bool_), np.empty(batch, np.int32), np.empty(batch, s.dtype))
+    _cuda.decompose(np, launch, a, u, s, vh, info, hermitian=hermitian)
+    return SVDExResult(u, s, vh, info) if compute_uv else (s, info)
