@@ -26,7 +26,7 @@ fast and accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. Appl. 29 (2008).
 
 import math
 
-from numba import cuda
+from numba import cuda, uint64
 
 from .cuda_buffers import BAD, BETAS, HIGHEST, PERMUTATION, POWERS
 from .cuda_group import EVERYONE, largest_real, sum_number, sum_real
@@ -89,6 +89,11 @@ def qr_shape(m, n, kind, vectors=True):
     return constants, matrices * threads, matrices, matrices * bytes_taken
 
 
+def at(index):
+    """An index that is not negative: numba counts others from the end, at five instructions an access."""
+    return uint64(index)
+
+
 def load_columns(a, b, columns, base, rows, adjoint, thread, threads):
     """Matrix b to columns, in the order in which its entries lie in memory."""
     m, n = a.shape[1], a.shape[2]
@@ -99,7 +104,7 @@ def load_columns(a, b, columns, base, rows, adjoint, thread, threads):
     for _ in range(thread, m * n, threads):
         i, j = (slow, fast) if along_row else (fast, slow)
         entry = a[b, i, j]
-        columns[base + j * rows + i] = conjugate(entry) if adjoint else entry
+        columns[at(base + j * rows + i)] = conjugate(entry) if adjoint else entry
         slow, fast = slow + slow_step, fast + fast_step
         if fast >= length:
             slow, fast = slow + 1, fast - length
@@ -112,23 +117,23 @@ def measure_columns(columns, base, rows, m, n, values, kept, group, groups, lane
         q = start + group
         big, nothing = real(0.0), real(0.0)
         for i in range(lane if q < n else m, m, lanes):
-            entry = columns[base + q * rows + i]
+            entry = columns[at(base + q * rows + i)]
             big = maximum(largest_part(entry), big)
             nothing = nothing + nothing_if_finite(entry)
         big, nothing = largest_real(big, lanes), sum_real(nothing, lanes)
         if q < n and lane == 0:
             shift = exponent(big)
-            values[kept + EXPONENT * n + q] = shift
-            values[kept + KEY * n + q] = select(big > 0.0, shift, LOWEST)
-            values[kept + NORM * n + q] = nothing
+            values[at(kept + EXPONENT * n + q)] = shift
+            values[at(kept + KEY * n + q)] = select(big > 0.0, shift, LOWEST)
+            values[at(kept + NORM * n + q)] = nothing
 
 
 def summary(values, kept, n, lane, lanes):
     """Whether the matrix has a NaN or Inf, and its highest exponent."""
     highest, nothing = real(LOWEST), real(0.0)
     for q in range(lane, n, lanes):
-        highest = maximum(values[kept + KEY * n + q], highest)
-        nothing = nothing + values[kept + NORM * n + q]
+        highest = maximum(values[at(kept + KEY * n + q)], highest)
+        nothing = nothing + values[at(kept + NORM * n + q)]
     highest, nothing = largest_real(highest, lanes), sum_real(nothing, lanes)
     return nothing != 0.0, select(highest > LOWEST, highest, 0.0)
 
@@ -141,16 +146,16 @@ def remaining_norm(columns, x, first, m, total, s, values, kept, n, highest, lan
     if cuda.any_sync(EVERYONE, small):
         big, again = real(0.0), real(0.0)
         for i in range(first, m, lanes):
-            big = maximum(largest_part(columns[x + i]), big)
+            big = maximum(largest_part(columns[at(x + i)]), big)
         shift = select(small, exponent(largest_real(big, lanes)), 0.0)
         for i in range(first, m, lanes):
-            again = again + abs2(scale(columns[x + i], 0.0 - shift))
+            again = again + abs2(scale(columns[at(x + i)], 0.0 - shift))
         total = sum_real(again, lanes)
     if exists and lane == 0:
-        key = log2_linear(total) + 2.0 * (shift + (values[kept + EXPONENT * n + s] - highest))
-        values[kept + KEY * n + s] = select(total > 0.0, key, LOWEST)
-        values[kept + NORM * n + s] = total
-        values[kept + SHIFT * n + s] = shift
+        key = log2_linear(total) + 2.0 * (shift + (values[at(kept + EXPONENT * n + s)] - highest))
+        values[at(kept + KEY * n + s)] = select(total > 0.0, key, LOWEST)
+        values[at(kept + NORM * n + s)] = total
+        values[at(kept + SHIFT * n + s)] = shift
 
 
 def scale_columns(
@@ -161,15 +166,15 @@ def scale_columns(
         q = start + group
         exists = q < n
         first, x = lane if exists else m, base + q * rows
-        shift = values[kept + EXPONENT * n + q] if exists else real(0.0)
+        shift = values[at(kept + EXPONENT * n + q)] if exists else real(0.0)
         total = real(0.0)
         for i in range(first, m, lanes):
-            entry = number(0.0) if bad else scale(columns[x + i], 0.0 - shift)
-            columns[x + i] = entry
+            entry = number(0.0) if bad else scale(columns[at(x + i)], 0.0 - shift)
+            columns[at(x + i)] = entry
             total = total + abs2(entry)
         if exists and lane == 0:
-            tops[top + q] = columns[x]
-            values[kept + PLACE * n + q] = real(q)
+            tops[at(top + q)] = columns[at(x)]
+            values[at(kept + PLACE * n + q)] = real(q)
         total = sum_real(total, lanes)
         remaining_norm(columns, x, first, m, total, q, values, kept, n, highest, lane, lanes, exists)
 
@@ -178,7 +183,7 @@ def largest_column(values, kept, n, j, lane, lanes):
     """The place, from j on, of the column with the largest key; the first of equals."""
     best, place = real(-math.inf), n
     for q in range(j + lane, n, lanes):
-        key = values[kept + KEY * n + int(values[kept + PLACE * n + q])]
+        key = values[at(kept + KEY * n + int(values[at(kept + PLACE * n + q)]))]
         if key > best:
             best, place = key, q
     step = 1
@@ -196,19 +201,19 @@ def update_column(columns, v, x, beta, first, m, j, tops, top, s, lane, lanes, p
     squared norm below row j, of which `tops` gets the first entry."""
     w = number(0.0)
     for i in range(first, m, lanes):
-        w = w + dot(columns[v + i], columns[x + i])
+        w = w + dot(columns[at(v + i)], columns[at(x + i)])
     w = sum_number(w, lanes, parts) * beta
     below = first
     if first == j and exists:
-        columns[x + j] = columns[x + j] - w
+        columns[at(x + j)] = columns[at(x + j)] - w
         below = first + lanes
     total = real(0.0)
     for i in range(below, m, lanes):
-        entry = columns[x + i] - columns[v + i] * w
-        columns[x + i] = entry
+        entry = columns[at(x + i)] - columns[at(v + i)] * w
+        columns[at(x + i)] = entry
         total = total + abs2(entry)
     if exists and below == j + 1 and j + 1 < m:
-        tops[top + s] = columns[x + j + 1]
+        tops[at(top + s)] = columns[at(x + j + 1)]
     return sum_real(total, lanes)
 
 
@@ -218,13 +223,13 @@ def reach_of_rows(columns, base, rows, n, tops, top, values, kept, highest, grou
         j = start + group
         reach = real(LOWEST)
         for q in range(j + lane, n, lanes):
-            s = int(values[kept + PLACE * n + q])
-            size = largest_part(tops[top + s] if q == j else columns[base + s * rows + j])
-            power = exponent(size) + (values[kept + EXPONENT * n + s] - highest)
+            s = int(values[at(kept + PLACE * n + q)])
+            size = largest_part(tops[at(top + s)] if q == j else columns[at(base + s * rows + j)])
+            power = exponent(size) + (values[at(kept + EXPONENT * n + s)] - highest)
             reach = maximum(select(size > 0.0, power, LOWEST), reach)
         reach = largest_real(reach, lanes)
         if j < n and lane == 0:
-            values[kept + NORM * n + j] = reach
+            values[at(kept + NORM * n + j)] = reach
 
 
 def store_triangle(
@@ -235,10 +240,10 @@ def store_triangle(
         j = start + group
         highest_yet = real(LOWEST)
         for k in range(lane, min(j + 1, n), lanes):
-            highest_yet = maximum(values[kept + NORM * n + k], highest_yet)
+            highest_yet = maximum(values[at(kept + NORM * n + k)], highest_yet)
         highest_yet = largest_real(highest_yet, lanes)
         if own and j < n:
-            reach = values[kept + NORM * n + j]
+            reach = values[at(kept + NORM * n + j)]
             power = select(reach > LOWEST, reach, 0.0)
             power = select(reach > highest_yet - NEAR, highest_yet, power)
             if lane == 0:
@@ -246,9 +251,9 @@ def store_triangle(
             for q in range(lane, n, lanes):
                 entry = number(0.0)
                 if q >= j:
-                    s = int(values[kept + PLACE * n + q])
-                    gap = maximum(values[kept + EXPONENT * n + s] - highest - power, -4000.0)
-                    entry = scale(conjugate(tops[top + s] if q == j else columns[base + s * rows + j]), gap)
+                    s = int(values[at(kept + PLACE * n + q)])
+                    gap = maximum(values[at(kept + EXPONENT * n + s)] - highest - power, -4000.0)
+                    entry = scale(conjugate(tops[at(top + s)] if q == j else columns[at(base + s * rows + j)]), gap)
                 triangle[b, j, q] = entry
 
 
@@ -300,28 +305,28 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
 
     for j in range(n):
         place = largest_column(values, kept, n, j, lane, lanes)
-        p, displaced = int(values[kept + PLACE * n + place]), int(values[kept + PLACE * n + j])
-        total, shift = values[kept + NORM * n + p], values[kept + SHIFT * n + p]
-        diagonal, inverse = reflector(scale(tops[top + p], 0.0 - shift), total)
+        p, displaced = int(values[at(kept + PLACE * n + place)]), int(values[at(kept + PLACE * n + j)])
+        total, shift = values[at(kept + NORM * n + p)], values[at(kept + SHIFT * n + p)]
+        diagonal, inverse = reflector(scale(tops[at(top + p)], 0.0 - shift), total)
         v = base + p * rows
         for i in range(j + thread, m, threads):
             if i == j:
-                columns[v + i] = number(1.0)
+                columns[at(v + i)] = number(1.0)
             else:
-                columns[v + i] = scale(columns[v + i], 0.0 - shift) * inverse
+                columns[at(v + i)] = scale(columns[at(v + i)], 0.0 - shift) * inverse
         cuda.syncthreads()
 
         first = j + ((lane - j) & (lanes - 1))  # this lane's first row that is not above j
         size2 = real(0.0)
         for i in range(first, m, lanes):
-            size2 = size2 + abs2(columns[v + i])
+            size2 = size2 + abs2(columns[at(v + i)])
         size2 = sum_real(size2, lanes)
         beta = select(total > 0.0, 2.0 / size2, 0.0)
         if thread == 0:
-            tops[top + p] = scale(diagonal, shift)
-            values[kept + PLACE * n + j] = real(p)
+            tops[at(top + p)] = scale(diagonal, shift)
+            values[at(kept + PLACE * n + j)] = real(p)
             if place != j:
-                values[kept + PLACE * n + place] = real(displaced)
+                values[at(kept + PLACE * n + place)] = real(displaced)
             if own:
                 reals[b, BETAS, j] = beta
                 reals[b, PERMUTATION, j] = real(p)
@@ -330,7 +335,7 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
             exists = q < n
             s = displaced
             if exists and q != place:
-                s = int(values[kept + PLACE * n + q])
+                s = int(values[at(kept + PLACE * n + q)])
             x = base + s * rows
             left = update_column(
                 columns, v, x, beta, first if exists else m, m, j, tops, top, s, lane, lanes, parts, exists
@@ -352,4 +357,4 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
         if own:
             for q in range(group, n, groups):
                 for i in range(lane, m, lanes):
-                    factor[b, q * m + i] = columns[base + q * rows + i]
+                    factor[b, q * m + i] = columns[at(base + q * rows + i)]
