@@ -70,6 +70,21 @@ def svd(
 ) -> Array: ...
 
 
+@overload
+def svd(
+    a: ArrayLike,
+    full_matrices: bool,
+    compute_uv: bool,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: Any = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> SVDResult | Array: ...
+
+
 def svd(
     a: ArrayLike,
     full_matrices: bool = True,
