@@ -46,9 +46,7 @@ from .lanes import (
 from .qr import LOWEST, NEAR, reflector
 from .scalars import number, real
 
-# Vectors of n real numbers a matrix in shared memory: sort keys, squared norms scaled by 2**-shift, shifts,
-# exponents of the columns as they came, and the column that is in each place of the pivoted order.
-KEY, NORM, SHIFT, EXPONENT, PLACE, VECTORS = 0, 1, 2, 3, 4, 5
+VECTORS = 5  # of n real numbers a matrix in shared memory
 SHARED_BYTES = 96 * 1024  # what a block may take; two fit a multiprocessor of 227 KB, one that of 99 KB
 BLOCK_THREADS = 128
 SIZES = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
@@ -60,21 +58,36 @@ def spaced_rows(m, lanes):
     return ((m + lanes - 1) // lanes | 1) * lanes
 
 
+def lanes_and_groups(m, columns):
+    """Threads of a column of m rows, and how many columns at once: few lanes waste few instructions on sums
+    over them, and not so many groups that most are idle near the end."""
+    lanes, groups = 1, 1
+    while lanes < 32 and 4 * lanes * lanes <= m:
+        lanes *= 2
+    while groups < 16 and 6 * groups <= columns:
+        groups *= 2
+    return lanes, groups
+
+
+def whole_warps(columns):
+    """The same for a matrix in global memory, which neighbouring threads read at neighbouring addresses, and
+    which may have many rows."""
+    groups = 1
+    while groups < 16 and groups < columns:
+        groups *= 2
+    return 32, groups
+
+
 def qr_shape(m, n, kind, vectors=True):
     """How `factor_batch` is launched on m x n matrices of a dtype: its constants, threads a block, matrices
     a block, and bytes of dynamic shared memory a block."""
     size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
-    lanes = 1
-    while lanes < 32 and lanes * lanes * 4 <= m:
-        lanes *= 2
-    groups = 1
-    while groups < 16 and 2 * groups < n:
-        groups *= 2
+    lanes, groups = lanes_and_groups(m, n)
     bytes_kept = (n * size) + VECTORS * n * (size // parts)
     bytes_whole = n * spaced_rows(m, lanes) * size + bytes_kept
     shares = bytes_whole <= SHARED_BYTES
     if not shares:
-        lanes = 32
+        lanes, groups = whole_warps(n)
     threads = lanes * groups
     at_least = max(1, 32 // threads)
     if shares and at_least * bytes_whole > SHARED_BYTES:  # the rest of the warp helps
@@ -94,7 +107,7 @@ def at(index):
     return uint64(index)
 
 
-def load_columns(a, b, columns, base, rows, adjoint, thread, threads):
+def load_columns(a, b, columns, rows, adjoint, thread, threads):
     """Matrix b to columns, in the order in which its entries lie in memory."""
     m, n = a.shape[1], a.shape[2]
     along_row = abs(a.strides[2]) <= abs(a.strides[1])
@@ -103,44 +116,44 @@ def load_columns(a, b, columns, base, rows, adjoint, thread, threads):
     slow_step, fast_step = threads // length, threads % length
     for _ in range(thread, m * n, threads):
         i, j = (slow, fast) if along_row else (fast, slow)
-        entry = a[b, i, j]
-        columns[at(base + j * rows + i)] = conjugate(entry) if adjoint else entry
+        entry = a[at(b), at(i), at(j)]
+        columns[at(j * rows + i)] = conjugate(entry) if adjoint else entry
         slow, fast = slow + slow_step, fast + fast_step
         if fast >= length:
             slow, fast = slow + 1, fast - length
 
 
-def measure_columns(columns, base, rows, m, n, values, kept, group, groups, lane, lanes):
+def measure_columns(columns, rows, m, n, exponents, keys, norms, group, groups, lane, lanes):
     """Exponents of the columns, the same as sort keys where a column is not zero, and NaN for norms where it
     has a NaN or Inf."""
     for start in range(0, n, groups):
         q = start + group
         big, nothing = real(0.0), real(0.0)
         for i in range(lane if q < n else m, m, lanes):
-            entry = columns[at(base + q * rows + i)]
+            entry = columns[at(q * rows + i)]
             big = maximum(largest_part(entry), big)
             nothing = nothing + nothing_if_finite(entry)
         big, nothing = largest_real(big, lanes), sum_real(nothing, lanes)
         if q < n and lane == 0:
             shift = exponent(big)
-            values[at(kept + EXPONENT * n + q)] = shift
-            values[at(kept + KEY * n + q)] = select(big > 0.0, shift, LOWEST)
-            values[at(kept + NORM * n + q)] = nothing
+            exponents[at(q)] = shift
+            keys[at(q)] = select(big > 0.0, shift, LOWEST)
+            norms[at(q)] = nothing
 
 
-def summary(values, kept, n, lane, lanes):
+def summary(keys, norms, n, lane, lanes):
     """Whether the matrix has a NaN or Inf, and its highest exponent."""
     highest, nothing = real(LOWEST), real(0.0)
     for q in range(lane, n, lanes):
-        highest = maximum(values[at(kept + KEY * n + q)], highest)
-        nothing = nothing + values[at(kept + NORM * n + q)]
+        highest = maximum(keys[at(q)], highest)
+        nothing = nothing + norms[at(q)]
     highest, nothing = largest_real(highest, lanes), sum_real(nothing, lanes)
     return nothing != 0.0, select(highest > LOWEST, highest, 0.0)
 
 
-def remaining_norm(columns, x, first, m, total, s, values, kept, n, highest, lane, lanes, exists):
-    """`qr.remaining_norm` of column s, which begins at x, from row `first` of this lane on; all lanes of the
-    warp call it."""
+def remaining_norm(columns, x, first, m, total, s, power, norms, shifts, keys, lane, lanes, exists):
+    """`qr.remaining_norm` of column s, which begins at x and has exponent `power`, from row `first` of this
+    lane on; all lanes of the warp call it."""
     shift = real(0.0)
     small = exists and total < small_square(total)
     if cuda.any_sync(EVERYONE, small):
@@ -152,38 +165,37 @@ def remaining_norm(columns, x, first, m, total, s, values, kept, n, highest, lan
             again = again + abs2(scale(columns[at(x + i)], 0.0 - shift))
         total = sum_real(again, lanes)
     if exists and lane == 0:
-        key = log2_linear(total) + 2.0 * (shift + (values[at(kept + EXPONENT * n + s)] - highest))
-        values[at(kept + KEY * n + s)] = select(total > 0.0, key, LOWEST)
-        values[at(kept + NORM * n + s)] = total
-        values[at(kept + SHIFT * n + s)] = shift
+        key = log2_linear(total) + 2.0 * (shift + power)
+        keys[at(s)] = select(total > 0.0, key, LOWEST)
+        norms[at(s)] = total
+        shifts[at(s)] = shift
 
 
 def scale_columns(
-    columns, base, rows, m, n, tops, top, values, kept, bad, highest, group, groups, lane, lanes
+    columns, rows, m, n, tops, exponents, norms, shifts, keys, bad, highest, group, groups, lane, lanes
 ):
     """Bring every column to a largest entry in [1/2, 1), a matrix with NaN or Inf to zero; norms and keys."""
     for start in range(0, n, groups):
         q = start + group
         exists = q < n
-        first, x = lane if exists else m, base + q * rows
-        shift = values[at(kept + EXPONENT * n + q)] if exists else real(0.0)
+        first, x = lane if exists else m, q * rows
+        shift = exponents[at(q)] if exists else real(0.0)
         total = real(0.0)
         for i in range(first, m, lanes):
             entry = number(0.0) if bad else scale(columns[at(x + i)], 0.0 - shift)
             columns[at(x + i)] = entry
             total = total + abs2(entry)
         if exists and lane == 0:
-            tops[at(top + q)] = columns[at(x)]
-            values[at(kept + PLACE * n + q)] = real(q)
-        total = sum_real(total, lanes)
-        remaining_norm(columns, x, first, m, total, q, values, kept, n, highest, lane, lanes, exists)
+            tops[at(q)] = columns[at(x)]
+        total, power = sum_real(total, lanes), shift - highest
+        remaining_norm(columns, x, first, m, total, q, power, norms, shifts, keys, lane, lanes, exists)
 
 
-def largest_column(values, kept, n, j, lane, lanes):
+def largest_column(keys, places, n, j, lane, lanes):
     """The place, from j on, of the column with the largest key; the first of equals."""
     best, place = real(-math.inf), n
     for q in range(j + lane, n, lanes):
-        key = values[at(kept + KEY * n + int(values[at(kept + PLACE * n + q)]))]
+        key = keys[at(int(places[at(q)]))]
         if key > best:
             best, place = key, q
     step = 1
@@ -196,7 +208,7 @@ def largest_column(values, kept, n, j, lane, lanes):
     return place
 
 
-def update_column(columns, v, x, beta, first, m, j, tops, top, s, lane, lanes, parts, exists):
+def update_column(columns, v, x, beta, first, m, j, tops, s, lanes, parts, exists):
     """Reflect column s, which begins at x, from row `first` of this lane on; returns what is left of its
     squared norm below row j, of which `tops` gets the first entry."""
     w = number(0.0)
@@ -213,48 +225,42 @@ def update_column(columns, v, x, beta, first, m, j, tops, top, s, lane, lanes, p
         columns[at(x + i)] = entry
         total = total + abs2(entry)
     if exists and below == j + 1 and j + 1 < m:
-        tops[at(top + s)] = columns[at(x + j + 1)]
+        tops[at(s)] = columns[at(x + j + 1)]
     return sum_real(total, lanes)
 
 
-def reach_of_rows(columns, base, rows, n, tops, top, values, kept, highest, group, groups, lane, lanes):
-    """The exponent of each row of R, to where norms were."""
+def reach_of_rows(columns, rows, n, tops, places, exponents, reaches, highest, group, groups, lane, lanes):
+    """The exponent of each row of R."""
     for start in range(0, n, groups):
         j = start + group
         reach = real(LOWEST)
         for q in range(j + lane, n, lanes):
-            s = int(values[at(kept + PLACE * n + q)])
-            size = largest_part(tops[at(top + s)] if q == j else columns[at(base + s * rows + j)])
-            power = exponent(size) + (values[at(kept + EXPONENT * n + s)] - highest)
+            s = int(places[at(q)])
+            size = largest_part(tops[at(s)] if q == j else columns[at(s * rows + j)])
+            power = exponent(size) + (exponents[at(s)] - highest)
             reach = maximum(select(size > 0.0, power, LOWEST), reach)
         reach = largest_real(reach, lanes)
         if j < n and lane == 0:
-            values[at(kept + NORM * n + j)] = reach
+            reaches[at(j)] = reach
 
 
-def store_triangle(
-    columns, base, rows, n, tops, top, values, kept, highest, triangle, reals, b, own, group, groups, lane, lanes
-):
-    """The columns of L, scaled, and their exponents: see `qr.adjoint_triangle`."""
-    for start in range(0, n, groups):
-        j = start + group
-        highest_yet = real(LOWEST)
-        for k in range(lane, min(j + 1, n), lanes):
-            highest_yet = maximum(values[at(kept + NORM * n + k)], highest_yet)
-        highest_yet = largest_real(highest_yet, lanes)
-        if own and j < n:
-            reach = values[at(kept + NORM * n + j)]
-            power = select(reach > LOWEST, reach, 0.0)
-            power = select(reach > highest_yet - NEAR, highest_yet, power)
-            if lane == 0:
-                reals[b, POWERS, j] = power
-            for q in range(lane, n, lanes):
-                entry = number(0.0)
-                if q >= j:
-                    s = int(values[at(kept + PLACE * n + q)])
-                    gap = maximum(values[at(kept + EXPONENT * n + s)] - highest - power, -4000.0)
-                    entry = scale(conjugate(tops[at(top + s)] if q == j else columns[at(base + s * rows + j)]), gap)
-                triangle[b, j, q] = entry
+def reach_up_to(reaches, j, n, lane, lanes):
+    """The largest exponent of the rows of R up to j."""
+    reach = real(LOWEST)
+    for k in range(lane, min(j + 1, n), lanes):
+        reach = maximum(reaches[at(k)], reach)
+    return largest_real(reach, lanes)
+
+
+def store_column(columns, rows, n, tops, places, exponents, power, triangle, b, j, lane, lanes):
+    """Column j of L, to be multiplied by 2**power."""
+    for q in range(lane, n, lanes):
+        entry = number(0.0)
+        if q >= j:
+            s = int(places[at(q)])
+            gap = maximum(exponents[at(s)] - power, -4000.0)
+            entry = scale(conjugate(tops[at(s)] if q == j else columns[at(s * rows + j)]), gap)
+        triangle[at(b), at(j), at(q)] = entry
 
 
 def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, parts, shares, vectors):
@@ -286,29 +292,36 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
     numbers, values = cuda.shared.array(0, number), cuda.shared.array(0, real)
     if shares:
         rows = spaced_rows(m, lanes)
-        columns, base = numbers, slot * n * rows
-        top = matrices * n * rows + slot * n
+        columns = numbers[slot * n * rows : (slot + 1) * n * rows]
+        first = matrices * n * rows + slot * n
+        tops = numbers[first : first + n]
         kept = matrices * (n * rows + n) * parts + slot * VECTORS * n
     else:
         rows = m
-        columns, base, top, kept = factor[b], 0, 0, n * parts
-    tops = numbers
+        columns, tops, kept = factor[b], numbers[:n], n * parts
+    keys, norms = values[kept : kept + n], values[kept + n : kept + 2 * n]
+    shifts, exponents = values[kept + 2 * n : kept + 3 * n], values[kept + 3 * n : kept + 4 * n]
+    places = values[kept + 4 * n : kept + 5 * n]
 
-    load_columns(a, b, columns, base, rows, adjoint, thread, threads)
+    load_columns(a, b, columns, rows, adjoint, thread, threads)
     cuda.syncthreads()
-    measure_columns(columns, base, rows, m, n, values, kept, group, groups, lane, lanes)
+    measure_columns(columns, rows, m, n, exponents, keys, norms, group, groups, lane, lanes)
     cuda.syncthreads()
-    bad, highest = summary(values, kept, n, lane, lanes)
+    bad, highest = summary(keys, norms, n, lane, lanes)
     cuda.syncthreads()
-    scale_columns(columns, base, rows, m, n, tops, top, values, kept, bad, highest, group, groups, lane, lanes)
+    scale_columns(
+        columns, rows, m, n, tops, exponents, norms, shifts, keys, bad, highest, group, groups, lane, lanes
+    )
+    for q in range(thread, n, threads):
+        places[at(q)] = real(q)
     cuda.syncthreads()
 
     for j in range(n):
-        place = largest_column(values, kept, n, j, lane, lanes)
-        p, displaced = int(values[at(kept + PLACE * n + place)]), int(values[at(kept + PLACE * n + j)])
-        total, shift = values[at(kept + NORM * n + p)], values[at(kept + SHIFT * n + p)]
-        diagonal, inverse = reflector(scale(tops[at(top + p)], 0.0 - shift), total)
-        v = base + p * rows
+        place = largest_column(keys, places, n, j, lane, lanes)
+        p, displaced = int(places[at(place)]), int(places[at(j)])
+        total, shift = norms[at(p)], shifts[at(p)]
+        diagonal, inverse = reflector(scale(tops[at(p)], 0.0 - shift), total)
+        v = p * rows
         for i in range(j + thread, m, threads):
             if i == j:
                 columns[at(v + i)] = number(1.0)
@@ -323,10 +336,10 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
         size2 = sum_real(size2, lanes)
         beta = select(total > 0.0, 2.0 / size2, 0.0)
         if thread == 0:
-            tops[at(top + p)] = scale(diagonal, shift)
-            values[at(kept + PLACE * n + j)] = real(p)
+            tops[at(p)] = scale(diagonal, shift)
+            places[at(j)] = real(p)
             if place != j:
-                values[at(kept + PLACE * n + place)] = real(displaced)
+                places[at(place)] = real(displaced)
             if own:
                 reals[b, BETAS, j] = beta
                 reals[b, PERMUTATION, j] = real(p)
@@ -335,26 +348,35 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
             exists = q < n
             s = displaced
             if exists and q != place:
-                s = int(values[at(kept + PLACE * n + q)])
-            x = base + s * rows
+                s = int(places[at(q)])
+            x = s * rows
             left = update_column(
-                columns, v, x, beta, first if exists else m, m, j, tops, top, s, lane, lanes, parts, exists
+                columns, v, x, beta, first if exists else m, m, j, tops, s, lanes, parts, exists
             )
             below = first + lanes if first == j else first
             below = below if exists else m
-            remaining_norm(columns, x, below, m, left, s, values, kept, n, highest, lane, lanes, exists)
+            power = exponents[at(s)] - highest
+            remaining_norm(columns, x, below, m, left, s, power, norms, shifts, keys, lane, lanes, exists)
         cuda.syncthreads()
 
-    reach_of_rows(columns, base, rows, n, tops, top, values, kept, highest, group, groups, lane, lanes)
+    reaches = norms
+    reach_of_rows(columns, rows, n, tops, places, exponents, reaches, highest, group, groups, lane, lanes)
     cuda.syncthreads()
-    store_triangle(
-        columns, base, rows, n, tops, top, values, kept, highest, triangle, reals, b, own, group, groups, lane, lanes
-    )
+    for start in range(0, n, groups):
+        j = start + group
+        highest_yet = reach_up_to(reaches, j, n, lane, lanes)
+        if own and j < n:
+            reach = reaches[at(j)]
+            power = select(reach > LOWEST, reach, 0.0)
+            power = select(reach > highest_yet - NEAR, highest_yet, power)
+            if lane == 0:
+                reals[b, POWERS, j] = power
+            power = power + highest
+            store_column(columns, rows, n, tops, places, exponents, power, triangle, b, j, lane, lanes)
     if own and thread == 0:
         header[b, HIGHEST] = highest
         header[b, BAD] = real(1.0) if bad else real(0.0)
-    if shares and vectors:
-        if own:
-            for q in range(group, n, groups):
-                for i in range(lane, m, lanes):
-                    factor[b, q * m + i] = columns[at(base + q * rows + i)]
+    if shares and vectors and own:
+        for q in range(group, n, groups):
+            for i in range(lane, m, lanes):
+                factor[at(b), at(q * m + i)] = columns[at(q * rows + i)]
