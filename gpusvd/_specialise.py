@@ -10,8 +10,9 @@ constants lies in registers. `Specialiser` rewrites the syntax tree of a functio
 - floating-point literals and globals get the precision of the matrix, which for lanes they have by
   themselves, and `~` of a mask becomes `not`.
 
-A loop to the value of a global name, `range(MAX_SWEEPS)` say, stays a loop. Lines keep their
-numbers and files, so that errors point at the source.
+A loop to the value of a global name, `range(MAX_SWEEPS)` say, stays a loop, and one over a range becomes a
+while loop, which numba compiles better. Lines keep their numbers and files, so that errors point at the
+source.
 """
 
 import ast
@@ -112,6 +113,14 @@ def _constant(node: ast.AST) -> int | None:
     return None
 
 
+def _range_arguments(node: ast.expr) -> list[ast.expr] | None:
+    """Return where a range begins, where it ends, and its step; None for anything else."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range"):
+        return None
+    first, last = ([ast.Constant(0), *node.args] if len(node.args) == 1 else node.args)[:2]
+    return [first, last, node.args[2] if len(node.args) == 3 else ast.Constant(1)]
+
+
 def _assigned(statements: Iterable[ast.stmt]) -> set[str]:
     """Return the names that statements may change."""
     return {
@@ -132,6 +141,7 @@ class _Rewriter:
 
     def __init__(self, specialiser: Specialiser, namespace: dict[str, Any]):
         self._specialise, self._namespace = specialiser, namespace
+        self._loops = 0  # so far, for the names of their counters
 
     def block(self, statements: Sequence[ast.stmt], known: dict[str, int]) -> list[ast.stmt]:
         return [new for statement in statements for new in self._statement(statement, known)]
@@ -155,26 +165,44 @@ class _Rewriter:
         values = self._values(loop.iter, known)
         if values is None or not isinstance(loop.target, ast.Name):
             _forget(known, _assigned([loop]))
-            inside = dict(known)
-            rest = ast.For(loop.target, self.expression(loop.iter, known), [], [])
-            rest.body = self.block(loop.body, inside) or [ast.Pass()]
-            return [ast.copy_location(rest, loop)]
+            iterable, body = self.expression(loop.iter, known), self.block(loop.body, dict(known))
+            counted = self._counted(loop.target, iterable, body)
+            rest = counted or [ast.For(loop.target, iterable, body or [ast.Pass()], [])]
+            return [ast.copy_location(statement, loop) for statement in rest]
         unrolled: list[ast.stmt] = []
         for value in values:
             binding = ast.copy_location(ast.Assign([loop.target], value), loop)
             unrolled += self.block([binding, *loop.body], known)
         return unrolled
 
+    def _counted(self, target: ast.expr, iterable: ast.expr, body: list[ast.stmt]) -> list[ast.stmt] | None:
+        """Return a loop over a range upwards as a while loop, None for any other loop: on CUDA, numba's iterator
+        of a range costs ten instructions a turn."""
+        bounds = _range_arguments(iterable)
+        if bounds is None or not ((_constant(bounds[2]) or 0) > 0):
+            return None
+        self._loops += 1
+        place, end = f"_place{self._loops}", f"_end{self._loops}"
+        (loop,) = ast.parse(f"while {place} < {end}: pass").body
+        assert isinstance(loop, ast.While)
+        first, last, step = bounds
+        advance = ast.AugAssign(ast.Name(place, ast.Store()), ast.Add(), step)
+        loop.body = [ast.Assign([target], ast.Name(place, ast.Load())), advance, *body]
+        return [
+            ast.Assign([ast.Name(place, ast.Store())], first),
+            ast.Assign([ast.Name(end, ast.Store())], last),
+            loop,
+        ]
+
     def _values(self, iterable: ast.expr, known: dict[str, int]) -> list[ast.expr] | None:
         """Return what an unrolled loop goes through, None for a loop that stays."""
         if isinstance(iterable, ast.Tuple):
             return iterable.elts
         new = self.expression(iterable, known)
-        if isinstance(new, ast.Call) and isinstance(new.func, ast.Name) and new.func.id == "range":
-            bounds = [_constant(argument) for argument in new.args]
-            if None not in bounds:
-                return [ast.copy_location(ast.Constant(i), iterable) for i in range(*bounds)]  # type: ignore[arg-type]
-        return None
+        bounds = [_constant(argument) for argument in _range_arguments(new) or [new]]
+        if None in bounds:
+            return None
+        return [ast.copy_location(ast.Constant(i), iterable) for i in range(*bounds)]  # type: ignore[arg-type]
 
     def _while(self, loop: ast.While, known: dict[str, int]) -> list[ast.stmt]:
         unrolled: list[ast.stmt] = []

@@ -49,6 +49,8 @@ from .scalars import number, real
 VECTORS = 5  # of n real numbers a matrix in shared memory
 SHARED_BYTES = 96 * 1024  # what a block may take; two fit a multiprocessor of 227 KB, one that of 99 KB
 BLOCK_THREADS = 128
+# Of a thread: more than these are no faster, with fewer it spills. A block has at most 512 threads.
+REGISTERS = {"float32": 64, "float64": 80, "complex64": 80, "complex128": 96}
 SIZES = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
 
 
