@@ -5,18 +5,17 @@ a GPU, so that the same code runs in an emulator. It waits for nothing and reads
 """
 
 import math
-from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gpusvd._cuda_launch import Kernel
+from gpusvd._cuda_phases import bytes_of_phases, solve_in_phases
+from gpusvd._cuda_problem import Chunk, Launch, Problem
 from gpusvd._hermitian import from_lower_triangles
 from gpusvd._results import Array, Info
 from gpusvd.kernels import cuda_thread
-
-Launch = Callable[[Kernel, str, int, Sequence[Any]], None]
 
 # The largest matrices that a thread's registers hold, with vectors: columns by dtype, and rows.
 _THREAD_COLUMNS = {"float32": 4, "float64": 4, "complex64": 4, "complex128": 3}
@@ -25,29 +24,6 @@ _THREADS = 128  # of a block of the thread kernel
 
 # What a chunk of the batch may take for its workspace and for copies that convert.
 _CHUNK_BYTES = 256 * 1024 * 1024
-
-
-class Problem(NamedTuple):
-    """Matrices of one shape, m >= n after transposing wide ones, and what is wanted of them."""
-
-    m: int
-    n: int
-    kind: str  # the dtype's name
-    columns: int  # of the left factor: n, or m with full_matrices
-    vectors: bool
-
-
-class Chunk(NamedTuple):
-    """A run of a flat batch as the kernels take it, see `cuda_thread.svd_threads`."""
-
-    a: Array
-    left: Array
-    s: Array
-    right: Array
-    converged: Array
-    sweeps: Array
-    off: Array
-    adjoint: bool
 
 
 def thread_kernel(problem: Problem) -> Kernel:
@@ -146,12 +122,14 @@ def _has_one_stride(array: Array, core: int) -> bool:
 
 def _bytes_of_one(problem: Problem) -> int:
     """Return what a matrix takes of a chunk's memory."""
-    return 4 * problem.m * problem.n * np.dtype(problem.kind).itemsize
+    copies = (problem.m * problem.n + problem.m * problem.columns) * np.dtype(problem.kind).itemsize
+    return copies if is_thread_sized(problem) else copies + bytes_of_phases(problem)
 
 
 def _solve(xp: Any, launch: Launch, problem: Problem, chunk: Chunk) -> None:
     """Decompose a chunk by the kernels for its shape."""
-    count = chunk.a.shape[0]
-    kernel = thread_kernel(problem)
-    chunk = chunk._replace(s=chunk.s[:, np.newaxis])
-    launch(kernel, problem.kind, -(-count // _THREADS), chunk)
+    if is_thread_sized(problem):
+        chunk = chunk._replace(s=chunk.s[:, np.newaxis])
+        launch(thread_kernel(problem), problem.kind, -(-chunk.a.shape[0] // _THREADS), chunk)
+    else:
+        solve_in_phases(xp, launch, problem, chunk)

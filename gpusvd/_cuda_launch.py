@@ -36,6 +36,7 @@ class Kernel(NamedTuple):
     layouts : for each array among its parameters "C" where it is contiguous, else "A"
     threads : of a block
     shared : bytes of dynamic shared memory of a block
+    resident : how many blocks are to share a multiprocessor, which bounds a thread's registers
     """
 
     function: Function
@@ -43,6 +44,7 @@ class Kernel(NamedTuple):
     layouts: str
     threads: int
     shared: int = 0
+    resident: int = 1
 
 
 def launch(kernel: Kernel, kind: str, blocks: int, arguments: Sequence[Any]) -> None:
@@ -129,13 +131,15 @@ def _hash(kernel: Kernel, signature: tuple[Any, ...]) -> str:
 
 
 def ptx(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) -> str:
-    """Return PTX of a kernel, whose entry has the name of its source."""
+    """Return PTX of a kernel, whose entry has the name of its source and says how it is launched."""
     from numba import cuda
 
     source = specialiser(kind).plain(kernel.function, **dict(kernel.constants))
     code, _ = cuda.compile_ptx(source, signature, cc=(int(capability[:-1]), int(capability[-1])))
-    entry = re.search(r"\.entry\s+(\w+)", code)
+    entry = re.search(r"\.entry\s+(\w+)\(.*?\)\s*", code, re.DOTALL)
     assert entry is not None
+    bounds = f".maxntid {kernel.threads}, 1, 1\n.minnctapersm {kernel.resident}\n"
+    code = code[: entry.end()] + bounds + code[entry.end() :]
     return str(code.replace(entry[1], kernel.function.__name__))
 
 
