@@ -32,7 +32,7 @@ SIAM J. Sci. Stat. Comput. 6 (1985).
 
 import math
 
-from numba import cuda
+from numba import cuda, uint64
 
 from .cpu_tile import (
     EXPONENT,
@@ -52,7 +52,6 @@ from .lanes import (
     abs2,
     dot,
     exponent,
-    fill,
     half_of,
     largest_part,
     load,
@@ -72,6 +71,58 @@ EVERYONE = 0xFFFFFFFF
 PLACE = KEPT  # of a column that moves: after what is kept of it, its number
 MOVED = KEPT + 1
 
+SCHEDULERS, REGISTERS = 4, 16384  # of a multiprocessor; of a scheduler
+MOST_REGISTERS, MOST_SPILLED = 245, 40  # of a thread, as estimated
+WORDS = {"float32": 1, "float64": 2, "complex64": 2, "complex128": 4}
+# Instructions of a round: for a row, for all that is not rows, and for a column in shared memory.
+ROW = {"float32": 11, "float64": 22, "complex64": 32, "complex128": 64}
+ROUND = {"float32": 230, "float64": 340, "complex64": 260, "complex128": 380}
+CROSSING = 50
+WAITING = 600  # cycles of a round in which a warp waits for its own results
+
+
+def registers_of(rows, kind, vectors, crossing):
+    """What a thread needs so that nothing spills, measured with ptxas 13.3 for sm_90."""
+    data = rows * WORDS[kind] * (4 if vectors else 2)
+    if kind == "float32":
+        return 11 * data // 8 + (52 if crossing else 40)
+    return 5 * data // 4 + (74 if crossing else 66)
+
+
+def group_shape(n, kind, vectors=True):
+    """How `orthogonalise_groups` is launched for n columns of a dtype: its constants but n, threads a block,
+    matrices a block, and how many blocks a multiprocessor is to hold, which bounds the registers.
+
+    Of the lanes and matrices whose registers and threads there are, those that take the fewest cycles a matrix:
+    few lanes, because each computes the rotation, matrices that fill their warps, and enough warps. None
+    where registers do not hold a matrix: n > 128, n > 96 in float64 and complex64, n > 64 in complex128; without
+    vectors n > 96 in complex128. Some of them spill beyond 72.
+    """
+    groups, best, least = (n + 1) // 2, None, (MOST_SPILLED + 1, 0.0)
+    for lanes in (1, 2, 4, 8) if n <= 128 else ():
+        rows = (n + lanes - 1) // lanes
+        for matrices in range(1, WARP // (groups * lanes) + 9):
+            crossing = matrices * groups * lanes > WARP
+            warps = (matrices * groups * lanes + WARP - 1) // WARP
+            registers = registers_of(rows, kind, vectors, crossing)
+            blocks = min(32, REGISTERS // (WARP * registers) * SCHEDULERS // warps)
+            there_are = min(MOST_REGISTERS, REGISTERS // (WARP * ((warps + SCHEDULERS - 1) // SCHEDULERS)))
+            if matrices > 1 and warps > 8:
+                continue
+            row = ROW[kind] if vectors else 0.6 * ROW[kind]
+            work = rows * row + ROUND[kind] + (CROSSING + rows * WORDS[kind] if crossing else 0)
+            at_once = max(1, blocks) * warps / SCHEDULERS
+            cost = warps * max(work, (work + WAITING) / at_once) / matrices
+            if (max(0, registers - there_are), cost) < least:
+                least = max(0, registers - there_are), cost
+                parts, threads = 2 if kind.startswith("complex") else 1, warps * WARP
+                constants = {
+                    "parts": parts, "lanes": lanes, "matrices": matrices, "threads": threads,
+                    "vectors": int(vectors),
+                }  # fmt: skip
+                best = constants, threads, matrices, max(1, blocks)
+    return best
+
 
 def complex_of(x, y):
     return number(complex(x, y))
@@ -82,8 +133,7 @@ def shuffled(x, lane, parts):
     if parts == 2:
         first, second = cuda.shfl_sync(EVERYONE, x.real, lane), cuda.shfl_sync(EVERYONE, x.imag, lane)
         return complex_of(first, second)
-    else:
-        return cuda.shfl_sync(EVERYONE, x, lane)
+    return cuda.shfl_sync(EVERYONE, x, lane)
 
 
 def sum_real(x, lanes):
@@ -106,8 +156,17 @@ def largest_real(x, lanes):
 def sum_number(x, lanes, parts):
     if parts == 2:
         return complex_of(sum_real(x.real, lanes), sum_real(x.imag, lanes))
-    else:
-        return sum_real(x, lanes)
+    return sum_real(x, lanes)
+
+
+def inner_product(x, y):
+    """Of this lane's rows, in two sums: additions wait for each other."""
+    even, odd = dot(x[0], y[0]), number(0.0)
+    for i in range(1, x.shape[0], 2):
+        odd = odd + dot(x[i], y[i])
+    for i in range(2, x.shape[0], 2):
+        even = even + dot(x[i], y[i])
+    return even + odd
 
 
 def length2_of(x, lanes):
@@ -157,11 +216,11 @@ def apply(x, y, a, b):
         y[i] = yi + b * xi
 
 
-def swap(x, y):
+def swap(x, y, out):
     for i in range(x.shape[0]):
         xi, yi = x[i], y[i]
-        x[i] = yi
-        y[i] = xi
+        x[i] = select(out, yi, xi)
+        y[i] = select(out, xi, yi)
 
 
 def swap_kept(state, place):
@@ -174,49 +233,45 @@ def swap_kept(state, place):
     place[1] = first
 
 
-def move_out(moving, base, y, v, state, place, parts, vectors):
-    """Column y and what is kept of it, to shared memory from `base` on."""
-    at = base
-    for k in range(KEPT):
-        moving[at + k] = state[KEPT + k]
-    moving[at + PLACE] = place[1]
-    at = base + MOVED
+def move_out(moving, place_of, y, v, state, place, parts, vectors):
+    """Column y and what is kept of it, to shared memory."""
     for i in range(y.shape[0]):
-        put_parts(moving, at + i * parts, y[i], parts)
+        put_parts(moving, place_of, i, y[i], parts)
     if vectors:
-        at = at + y.shape[0] * parts
         for i in range(v.shape[0]):
-            put_parts(moving, at + i * parts, v[i], parts)
+            put_parts(moving, place_of, y.shape[0] + i, v[i], parts)
+    last = y.shape[0] * parts * (1 + vectors)
+    for k in range(KEPT):
+        moving[place_of, last + k] = state[KEPT + k]
+    moving[place_of, last + PLACE] = place[1]
 
 
-def move_in(moving, base, y, v, state, place, parts, vectors):
+def move_in(moving, place_of, y, v, state, place, parts, vectors):
     """The inverse of `move_out`."""
-    at = base
-    for k in range(KEPT):
-        state[KEPT + k] = moving[at + k]
-    place[1] = moving[at + PLACE]
-    at = base + MOVED
     for i in range(y.shape[0]):
-        y[i] = get_parts(moving, at + i * parts, parts)
+        y[i] = get_parts(moving, place_of, i, parts)
     if vectors:
-        at = at + y.shape[0] * parts
         for i in range(v.shape[0]):
-            v[i] = get_parts(moving, at + i * parts, parts)
+            v[i] = get_parts(moving, place_of, y.shape[0] + i, parts)
+    last = y.shape[0] * parts * (1 + vectors)
+    for k in range(KEPT):
+        state[KEPT + k] = moving[place_of, last + k]
+    place[1] = moving[place_of, last + PLACE]
 
 
-def put_parts(moving, at, x, parts):
+def put_parts(moving, place_of, i, x, parts):
     if parts == 2:
-        moving[at] = x.real
-        moving[at + 1] = x.imag
+        moving[place_of, 2 * i] = x.real
+        moving[place_of, 2 * i + 1] = x.imag
     else:
-        moving[at] = x
+        moving[place_of, i] = x
 
 
-def get_parts(moving, at, parts):
+def get_parts(moving, place_of, i, parts):
     if parts == 2:
-        return complex_of(moving[at], moving[at + 1])
+        return complex_of(moving[place_of, 2 * i], moving[place_of, 2 * i + 1])
     else:
-        return moving[at]
+        return moving[place_of, i]
 
 
 def move_by_shuffle(y, v, state, place, lane, parts, vectors):
@@ -237,7 +292,7 @@ def start(x, w, triangle, reals, state, place, b, j, k, lane, lanes, vectors, ow
     for i in range(x.shape[0]):
         row = i * lanes + lane
         if exists and row < size:
-            x[i] = triangle[b, j, row]
+            x[i] = triangle[uint64(b), uint64(j), uint64(row)]
         else:
             x[i] = number(0.0)
         if vectors:
@@ -264,9 +319,9 @@ def finish(x, w, triangle, basis, reals, state, place, b, k, lane, lanes, vector
         for i in range(x.shape[0]):
             row = i * lanes + lane
             if row < size:
-                triangle[b, j, row] = x[i] * inverse
+                triangle[uint64(b), uint64(j), uint64(row)] = x[i] * inverse
                 if vectors:
-                    basis[b, j, row] = w[i] * unit
+                    basis[uint64(b), uint64(j), uint64(row)] = w[i] * unit
         if lane == 0:
             reals[b, SIGMA, j] = scale(value, -shift)
             reals[b, POWERS, j] = state[KEPT * k + EXPONENT] + shift if nonzero else real(LOWEST)
@@ -310,9 +365,9 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, lanes, matric
         giver = first + (group + 1) % groups * lanes + lane
         taker = first + (group + groups - 1) % groups * lanes + lane
     if crossing:
-        line = MOVED + rows * parts * (1 + vectors)
-        slots = (threads // WARP + matrices) * lanes
-        moving = cuda.shared.array(2 * slots * line, real)
+        line = (rows * parts * (1 + vectors) + MOVED + 1) // 2 * 2  # so that it moves two or four at once
+        slots = (threads // WARP + (0 if span % WARP == 0 else matrices)) * lanes
+        moving = cuda.shared.array((2 * slots, line), real, alignment=16)
         leaves, arrives = taker // WARP != thread // WARP, giver // WARP != thread // WARP
         here, there = slot(thread, matrix, lanes, threads), slot(giver, matrix, lanes, threads)
 
@@ -330,32 +385,29 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, lanes, matric
             if cuda.any_sync(EVERYONE, old):
                 renew(x, w, state, 0, lanes, vectors, old)
                 renew(y, v, state, 1, lanes, vectors, old)
-            gamma = dot(x[0], y[0])
-            for i in range(1, x.shape[0]):
-                gamma = gamma + dot(x[i], y[i])
-            gamma = sum_number(gamma, lanes, parts)
+            gamma = sum_number(inner_product(x, y), lanes, parts)
             a, b_, aw, bw, active, lost, c, s = turn(0, 1, gamma, alive and not out, tol2, state)
             cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
+            apply(x, y, a, b_)
+            if vectors:
+                apply(w, v, aw, bw)
             if active:
-                apply(x, y, a, b_)
-                if vectors:
-                    apply(w, v, aw, bw)
                 if lost:  # out of range, so that they are renewed before they turn again
                     state[LENGTH2] = 2.0 * LONG
                     state[KEPT + LENGTH2] = 2.0 * LONG
+            swap(x, y, out)
+            if vectors:
+                swap(w, v, out)
             if out:
-                swap(x, y)
-                if vectors:
-                    swap(w, v)
                 swap_kept(state, place)
             if crossing:
                 base = (k % 2) * slots
                 if leaves:
-                    move_out(moving, (base + here) * line, y, v, state, place, parts, vectors)
+                    move_out(moving, uint64(base + here), y, v, state, place, parts, vectors)
                 move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
                 cuda.syncthreads()
                 if arrives:
-                    move_in(moving, (base + there) * line, y, v, state, place, parts, vectors)
+                    move_in(moving, uint64(base + there), y, v, state, place, parts, vectors)
             else:
                 move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
         if inside and lane == 0:
@@ -371,7 +423,7 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, lanes, matric
             ahead = (real(n) * cos2) * (real(n) * maximum(cos2, sin2))
             off = math.sqrt(ahead if ahead < cos2 else cos2)
             alive = cos2 > tol2 and needs_another_sweep(real(n), cos2, sin2, tol2)
-        if not cuda.syncthreads_or(alive):
+        if not cuda.any_sync(EVERYONE, cuda.syncthreads_or(1 if alive else 0) != 0):
             break
     finish(x, w, triangle, basis, reals, state, place, b, 0, lane, lanes, vectors, own)
     finish(y, v, triangle, basis, reals, state, place, b, 1, lane, lanes, vectors, own)
@@ -386,5 +438,4 @@ def slot(thread, matrix, lanes, threads):
     the matrix."""
     if thread % WARP < lanes:
         return thread // WARP * lanes + thread % lanes
-    else:
-        return (threads // WARP + matrix) * lanes + thread % lanes
+    return (threads // WARP + matrix) * lanes + thread % lanes
