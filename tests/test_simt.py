@@ -556,7 +556,7 @@ def a_shuffle_for_a_barrier(a):
         a[0] = shared[1]  # here
 
 
-@faulty(simt.RaceError, "write by thread 0 of block 0, and atomic operation by thread 32")
+@faulty(simt.RaceError, "and atomic operation by thread 32 of block 0")
 def an_atomic_operation_and_a_write(a):
     cuda.atomic.add(a, 0, float32(1))
     cuda.syncwarp()
