@@ -49,17 +49,21 @@ def device_of(capability):
         dispatcher.get_current_device = before
 
 
-def compiled(function, signature, arch, max_registers=None, **options):
-    """Resources and the text of the machine code of a kernel, for an architecture such as "sm_90".
+def ptx(function, signature, capability, **options):
+    """PTX of a kernel for a compute capability, "90" say. `options` are those of `cuda.jit`: fastmath,
+    launch_bounds."""
+    major_minor = int(capability[:-1]), int(capability[-1])
+    return cuda.compile_ptx(function, signature, device=False, cc=major_minor, lineinfo=True, **options)[0]
 
-    `options` are those of `cuda.jit`: fastmath, launch_bounds.
-    """
-    capability = int(arch[3:-1]), int(arch[-1])
-    with device_of(capability):
-        ptx, _ = cuda.compile_ptx(function, signature, device=False, cc=capability, lineinfo=True, **options)
+
+def machine_code(make_ptx, capability, max_registers=None):
+    """Resources and the text of the machine code of what `make_ptx(capability)` returns."""
+    arch = f"sm_{capability}"
+    with device_of((int(capability[:-1]), int(capability[-1]))):
+        text = make_ptx(capability)
     with tempfile.TemporaryDirectory() as folder:
         source, binary = Path(folder, "kernel.ptx"), Path(folder, "kernel.cubin")
-        source.write_text(ptx)
+        source.write_text(text)
         limit = [] if max_registers is None else [f"--maxrregcount={max_registers}"]
         log = run("ptxas", f"-arch={arch}", "-lineinfo", "-v", *limit, source, "-o", binary).stderr
         return resources(log), run("nvdisasm", "-c", "-g", binary).stdout

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from . import sass
-from .compiler import compiled
+from .compiler import machine_code
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 
@@ -57,8 +58,7 @@ class Cost:
 
 def cost(kernel, arch):
     """Compile a kernel of the registry for an architecture and count."""
-    function, signature = kernel.build()
-    resources, text = compiled(function, signature, arch, **kernel.options)
+    resources, text = machine_code(kernel.ptx, arch.removeprefix("sm_"), kernel.max_registers)
     instructions, labels = sass.parsed(text)
     blocks = sass.blocks_of(instructions, labels)
     loop = sass.main_loop(blocks, sass.loops_of(blocks))
@@ -68,8 +68,9 @@ def cost(kernel, arch):
     around = [at for number in sass.path(blocks, loop) for at in blocks[number].instructions]
     clocks = clocks_of(around)
     bound = max(clocks, key=clocks.get)
-    file, line = next((at.place for at in around if at.place), ("", 0))
-    place = f"{file.rpartition('/')[2]}:{line}"
+    place = next(
+        (f"{Path(file).name}:{line}" for file, line in filter(None, (at.place for at in around))), ""
+    )
     return Cost(*resources, code, dict(Counter(at.kind for at in around)), clocks[bound], bound, place)
 
 

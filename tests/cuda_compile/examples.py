@@ -4,6 +4,8 @@ import math
 
 from numba import cuda
 
+from . import compiler
+
 EVERYONE = 0xFFFFFFFF
 device = cuda.jit(device=True, inline="always")
 
@@ -40,15 +42,15 @@ def make_rounds(rows, real, literal=None):
 
 
 def make_lookup(real):
-    """A table in local memory: the place in it is known only when it runs."""
+    """A table of 64 in local memory: the places in it are known only when it runs."""
 
     def lookup(a, out):
-        table = cuda.local.array(16, real)
-        total = real(0)
-        for i in range(16):
-            total += a[i]
-            table[i] = total
-        out[cuda.grid(1)] = table[int(a[16 + cuda.threadIdx.x]) % 16]
+        table = cuda.local.array(64, real)
+        for i in range(64):
+            table[i] = a[i]
+        for i in range(a.shape[0]):
+            table[int(a[i]) % 64] += a[i]
+        out[cuda.grid(1)] = table[cuda.threadIdx.x % 64]
 
     return lookup
 
@@ -70,6 +72,8 @@ def make_exchange(real):
     return exchange
 
 
-def signature(kernel, real):
+def ptx(kernel, real, capability):
+    """PTX of one of these kernels."""
     cube, table, line = real[:, :, ::1], real[:, ::1], real[::1]
-    return {"rounds": (cube, cube), "lookup": (line, line), "exchange": (line, table)}[kernel.__name__]
+    signature = {"rounds": (cube, cube), "lookup": (line, line), "exchange": (line, table)}[kernel.__name__]
+    return compiler.ptx(kernel, signature, capability)
