@@ -133,5 +133,5 @@ def test_loops_and_the_way_around_them():
     around = [at for number in sass.path(blocks, inner) for at in blocks[number].instructions]
     assert [at.code for at in around] == ["SHFL.BFLY", "BRA.DIV", "BRA", "FFMA", "LDS.64", "BRA.U"]
     assert [at.kind for at in around] == ["shuffle", "control", "control", "single", "shared", "control"]
-    assert [at.words for at in around] == [1, 1, 1, 1, 2, 1]
+    assert [at.weight for at in around] == [1, 1, 1, 1, 2, 1]
     assert around[0].place == ("/a/kernel.py", 7)

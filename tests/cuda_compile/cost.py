@@ -18,7 +18,7 @@ LANES = {
     "special": 16,
     "memory": 32,
     "integer": 64,
-    "conversion": 16,
+    "conversion": 64,
     "issue": 128,
 }
 PIPES = {
@@ -79,5 +79,5 @@ def clocks_of(instructions):
     lanes = Counter({"issue": len(instructions)})
     for at in instructions:
         if at.kind in PIPES:
-            lanes[PIPES[at.kind]] += at.words if PIPES[at.kind] == "memory" else 1
+            lanes[PIPES[at.kind]] += at.weight
     return {unit: 32 * count / LANES[unit] for unit, count in lanes.items()}

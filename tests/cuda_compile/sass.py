@@ -24,6 +24,7 @@ LABEL = re.compile(r"^(\.L_x_\d+):")
 CONDITION = re.compile(r"\bU?P\d")
 TARGET = re.compile(r"\(\.L_x_\d+\)")
 LINE = re.compile(r'//## File "([^"]*)", line (\d+)')
+MEMORY = {"shared", "local", "global"}
 WIDTH = re.compile(r"\.(64|128)\b")
 
 
@@ -44,10 +45,13 @@ class Instruction(NamedTuple):
         return match.lastgroup if match else "integer"
 
     @property
-    def words(self):
-        """What it moves a thread, in words of 32 bits."""
+    def weight(self):
+        """How much longer it keeps its unit busy than the least of its class: by the words of 32 bits that it
+        moves, and conversions from and to 64 bits four times."""
+        if self.kind == "conversion":
+            return 4 if "64" in self.code else 1
         width = WIDTH.search(self.code)
-        return int(width[1]) // 32 if width else 1
+        return int(width[1]) // 32 if width and self.kind in MEMORY else 1
 
 
 class Block(NamedTuple):

@@ -87,7 +87,7 @@ class Cuda:
         return Array(memory[:whole].view(dtype), space, "dynamic shared array")
 
     def _constant_array(self, values):
-        values = values.values if isinstance(values, Array) else np.array(values)
+        values = (values.values if isinstance(values, Array) else np.asarray(values)).view()
         values.flags.writeable = False
         return Array(values, self._constants, "constant array")
 
