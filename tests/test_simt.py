@@ -421,6 +421,11 @@ def a_shuffle_from_beyond_the_warp(a):
     cuda.shfl_xor_sync(EVERYONE, float32(1), 32)  # here
 
 
+@faulty(simt.LaneError, "is given 33, beyond the lanes of a warp")
+def a_shuffle_from_far_below_the_warp(a):
+    cuda.shfl_up_sync(EVERYONE, float32(1), 33)  # here
+
+
 @faulty(simt.LaneError, "does not take complex64")
 def a_shuffle_of_complex_numbers(a):
     cuda.shfl_xor_sync(EVERYONE, np.complex64(a[0]), 1)  # here

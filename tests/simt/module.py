@@ -147,30 +147,30 @@ class Cuda:
 
     def shfl_xor_sync(self, mask, value, lane_mask):
         meeting = self._machine.meet_warp("shfl_xor_sync", mask & EVERYONE, value)
-        return self._taken(meeting, self._machine.thread.lane ^ lane_mask, lane_mask)
+        return self._taken(meeting, lane_mask, self._machine.thread.lane ^ lane_mask)
 
     def shfl_up_sync(self, mask, value, delta):
         meeting = self._machine.meet_warp("shfl_up_sync", mask & EVERYONE, value)
-        source = self._machine.thread.lane - delta
-        return value if source < 0 else self._taken(meeting, source, delta)
+        lane = self._machine.thread.lane
+        return self._taken(meeting, delta, lane if lane < delta else lane - delta)
 
     def shfl_down_sync(self, mask, value, delta):
         meeting = self._machine.meet_warp("shfl_down_sync", mask & EVERYONE, value)
-        source = self._machine.thread.lane + delta
-        return value if source >= WARP else self._taken(meeting, source, delta)
+        lane = self._machine.thread.lane
+        return self._taken(meeting, delta, lane if lane + delta >= WARP else lane + delta)
 
-    def _taken(self, meeting, source, argument):
-        """What lane `source` brought; `argument` is what the shuffle was given for it."""
-        if 0 <= argument < WARP:
+    def _taken(self, meeting, given, source):
+        """What lane `source` brought; `given` is what the shuffle has it from."""
+        if 0 <= given < WARP:
             value = meeting.values[source]
             if value is not None:
                 return value
             reason = f"reads from lane {source}, which is not in the mask,"
         else:
-            reason = f"is given {argument}, beyond the lanes of a warp,"
-        thread = self._machine.thread
+            reason = f"is given {given}, beyond the lanes of a warp,"
         raise LaneError(
-            f"{meeting.kind} of mask {meeting.mask:#010x} {reason} in {who(thread)} at {where(_getframe())}"
+            f"{meeting.kind} of mask {meeting.mask:#010x} {reason} in {who(self._machine.thread)} "
+            f"at {where(_getframe())}"
         )
 
     # Arithmetic
