@@ -27,7 +27,8 @@ def main():
     )
     print(f"{'kernel':32}", *(f"{name.replace('_', ' ')[:9]:>9}" for name in NUMBERS), "| loop", end="")
     print("", *(f"{kind:>8}" for kind in KINDS), f"{'clocks':>8} {'rotation':>8} bound by")
-    for name, _, row in table.rows(kernels, [given.arch]):
+    for name, of_kernel in table.rows(kernels, [given.arch]):
+        row = of_kernel[given.arch]
         print(f"{name:32}", *(f"{row[number]:9}" for number in NUMBERS), "|     ", end="")
         print("", *(f"{row['loop'].get(kind, 0):8}" for kind in KINDS), end="")
         print(f" {row['clocks']:8.2f} {row.get('clocks_a_rotation', 0):8.3f} {row['bound']}")

@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from itertools import repeat
 from pathlib import Path
 
 from .compiler import version
@@ -31,17 +32,17 @@ def row(kernel, arch):
     return measured
 
 
-def _row_of(name_and_arch):
-    name, arch = name_and_arch
-    return row(next(kernel for kernel in cuda_kernels() if kernel.name == name), arch)
+def rows_of(name, architectures):
+    """The rows of a kernel, one after the other: what numba compiles for one, it has for the others."""
+    kernel = next(kernel for kernel in cuda_kernels() if kernel.name == name)
+    return {arch: row(kernel, arch) for arch in architectures}
 
 
 def rows(kernels, architectures=ARCHITECTURES):
-    """All rows of these kernels, each as (name, arch, row), on all cores."""
-    wanted = [(kernel.name, arch) for kernel in kernels for arch in architectures]
+    """The rows of these kernels by name and architecture, compiled on all cores."""
+    names = [kernel.name for kernel in kernels]
     with ProcessPoolExecutor() as pool:
-        for (name, arch), measured in zip(wanted, pool.map(_row_of, wanted), strict=True):
-            yield name, arch, measured
+        yield from zip(names, pool.map(rows_of, names, repeat(architectures)), strict=True)
 
 
 def write(kernels):
@@ -50,8 +51,7 @@ def write(kernels):
     old = read()["kernels"] if PATH.exists() else {}
     names = [kernel.name for kernel in cuda_kernels()]
     table = {name: old[name] for name in names if name in old}
-    for name, arch, measured in rows(kernels):
-        table.setdefault(name, {})[arch] = measured
+    table |= rows(kernels)
     lines = [
         f"    {json.dumps(name)}: {{\n"
         + ",\n".join(f"      {json.dumps(arch)}: {json.dumps(table[name][arch])}" for arch in table[name])
