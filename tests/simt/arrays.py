@@ -8,7 +8,7 @@ from sys import _getframe
 import numba
 import numpy as np
 
-from .faults import BoundsError, KernelError, where
+from .faults import BoundsError, KernelError, where, who
 from .races import Cell, note_read, note_write, unwritten
 
 
@@ -31,8 +31,8 @@ def check_bounds(name, shape, index, thread, frame):
             raise BoundsError(f"{len(index)} indices for {name} of {len(shape)} dimensions at {where(frame)}")
         if hasattr(i, "__index__") and not 0 <= i < shape[axis]:
             raise BoundsError(
-                f"index {i} is out of bounds for axis {axis} of {name}, of shape {shape}, in thread "
-                f"{thread.number} of block {thread.block.name} at {where(frame)}"
+                f"index {i} is out of bounds for axis {axis} of {name}, of shape {shape}, in "
+                f"{who(thread)} at {where(frame)}"
             )
     return len(index) == len(shape) and all(hasattr(i, "__index__") for i in index)
 

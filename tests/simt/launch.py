@@ -40,8 +40,9 @@ def launch(kernel, grid, block, *arguments, shared_bytes=0):
         raise ValueError(f"shared_bytes is 0 to {MAX_SHARED_BYTES}, not {shared_bytes!r}")
     machine = Machine()
     function = Substitution(Cuda(machine, grid, extent, shared_bytes))(kernel)
-    parameters, space = signature(function).parameters, Space(machine, "global")
-    arguments = [seen(value, space, name) for name, value in zip(parameters, arguments, strict=True)]
+    space = Space(machine, "global")
+    named = signature(function).bind(*arguments).arguments
+    arguments = [seen(value, space, name) for name, value in named.items()]
     with np.errstate(all="ignore"):  # as on a device
         for index in grid.indices():
             machine.run(function, arguments, Block(machine, index, extent))

@@ -49,9 +49,11 @@ def fma(a, b, c):
 
 def exact_fma(a, b, c):
     """a b + c of doubles, by fractions: `math.fma` came with Python 3.13."""
-    if not all(map(math.isfinite, (a, b, c))) or a * b + c == 0:
+    if not all(map(math.isfinite, (a, b, c))):
         return np.float64(a * b + c)
     exact = Fraction(a) * Fraction(b) + Fraction(c)
+    if exact == 0:
+        return np.float64(a * b + c)  # has the right sign
     try:
         return np.float64(float(exact))
     except OverflowError:

@@ -7,9 +7,9 @@ import numpy as np
 
 from .arrays import Array, LocalArray, Space, as_dtype, as_shape
 from .atomics import Atomics
-from .faults import KernelError, LaneError, line, ranges, where
+from .faults import KernelError, LaneError, line, where, who
 from .mathematics import fma
-from .threads import EVERYONE, WARP
+from .threads import EVERYONE, WARP, lanes_with
 
 MAX_STATIC_BYTES = 48 * 1024
 
@@ -87,7 +87,7 @@ class Cuda:
         return Array(memory[:whole].view(dtype), space, "dynamic shared array")
 
     def _constant_array(self, values):
-        values = values.values if isinstance(values, Array) else np.array(values)
+        values = (values.values if isinstance(values, Array) else np.asarray(values)).view()
         values.flags.writeable = False
         return Array(values, self._constants, "constant array")
 
@@ -104,19 +104,16 @@ class Cuda:
         self._machine.meet_block("syncthreads", None)
 
     def syncthreads_or(self, predicate):
-        meeting = self._machine.meet_block("syncthreads_or", bool(predicate))
-        return int(any(meeting.values))
+        return self._machine.meet_block("syncthreads_or", bool(predicate)).result
 
     def syncthreads_and(self, predicate):
-        meeting = self._machine.meet_block("syncthreads_and", bool(predicate))
-        return int(all(meeting.values))
+        return self._machine.meet_block("syncthreads_and", bool(predicate)).result
 
     def syncthreads_count(self, predicate):
-        meeting = self._machine.meet_block("syncthreads_count", bool(predicate))
-        return sum(meeting.values)
+        return self._machine.meet_block("syncthreads_count", bool(predicate)).result
 
     def syncwarp(self, mask=EVERYONE):
-        self._machine.meet_warp("syncwarp", mask, True)
+        self._machine.meet_warp("syncwarp", mask & EVERYONE, True)
 
     def nanosleep(self, _nanoseconds):
         self._machine.give_way()
@@ -124,62 +121,57 @@ class Cuda:
     # Votes
 
     def all_sync(self, mask, predicate):
-        return all(brought(self._machine.meet_warp("all_sync", mask, bool(predicate))))
+        return self._machine.meet_warp("all_sync", mask & EVERYONE, bool(predicate)).result
 
     def any_sync(self, mask, predicate):
-        return any(brought(self._machine.meet_warp("any_sync", mask, bool(predicate))))
+        return self._machine.meet_warp("any_sync", mask & EVERYONE, bool(predicate)).result
 
     def eq_sync(self, mask, predicate):
-        return len(set(brought(self._machine.meet_warp("eq_sync", mask, bool(predicate))))) == 1
+        return self._machine.meet_warp("eq_sync", mask & EVERYONE, bool(predicate)).result
 
     def ballot_sync(self, mask, predicate):
-        meeting = self._machine.meet_warp("ballot_sync", mask, bool(predicate))
-        return lanes_where(value is True for value in meeting.values)
+        return self._machine.meet_warp("ballot_sync", mask & EVERYONE, bool(predicate)).result
 
     def match_any_sync(self, mask, value):
-        meeting = self._machine.meet_warp("match_any_sync", mask, value)
-        return lanes_where(other is not None and other == value for other in meeting.values)
+        return lanes_with(self._machine.meet_warp("match_any_sync", mask & EVERYONE, value).values, value)
 
     def match_all_sync(self, mask, value):
-        same = set(brought(self._machine.meet_warp("match_all_sync", mask, value))) == {value}
+        same = self._machine.meet_warp("match_all_sync", mask & EVERYONE, value).result
         return (mask & EVERYONE, True) if same else (0, False)
 
     # Shuffles
 
     def shfl_sync(self, mask, value, src_lane):
-        meeting = self._machine.meet_warp("shfl_sync", mask, value)
-        return self._taken(meeting, value, int(src_lane), 0 <= src_lane < WARP)
+        meeting = self._machine.meet_warp("shfl_sync", mask & EVERYONE, value)
+        return self._taken(meeting, src_lane, src_lane)
 
     def shfl_xor_sync(self, mask, value, lane_mask):
-        meeting = self._machine.meet_warp("shfl_xor_sync", mask, value)
-        source = self._machine.thread.lane ^ int(lane_mask)
-        return self._taken(meeting, value, source, 0 <= lane_mask < WARP)
+        meeting = self._machine.meet_warp("shfl_xor_sync", mask & EVERYONE, value)
+        return self._taken(meeting, lane_mask, self._machine.thread.lane ^ lane_mask)
 
     def shfl_up_sync(self, mask, value, delta):
-        meeting = self._machine.meet_warp("shfl_up_sync", mask, value)
-        source = self._machine.thread.lane - int(delta)
-        return self._taken(meeting, value, source if source >= 0 else None, 0 <= delta < WARP)
+        meeting = self._machine.meet_warp("shfl_up_sync", mask & EVERYONE, value)
+        lane = self._machine.thread.lane
+        return self._taken(meeting, delta, lane if lane < delta else lane - delta)
 
     def shfl_down_sync(self, mask, value, delta):
-        meeting = self._machine.meet_warp("shfl_down_sync", mask, value)
-        source = self._machine.thread.lane + int(delta)
-        return self._taken(meeting, value, source if source < WARP else None, 0 <= delta < WARP)
+        meeting = self._machine.meet_warp("shfl_down_sync", mask & EVERYONE, value)
+        lane = self._machine.thread.lane
+        return self._taken(meeting, delta, lane if lane + delta >= WARP else lane + delta)
 
-    def _taken(self, meeting, own, source, is_lane):
-        """What lane `source` brought, one's own where that is None."""
-        if meeting.result is None:
-            meeting.result = checked_types(meeting)
-        if source is None:
-            return own
-        value = meeting.values[source] if is_lane else None
-        if value is None:
-            thread = self._machine.thread
-            raise LaneError(
-                f"{meeting.kind} of mask {meeting.mask:#010x} reads from "
-                f"{f'lane {source}, which is not in the mask,' if is_lane else 'beyond the warp'} in thread "
-                f"{thread.number} of block {thread.block.name} at {where(_getframe())}"
-            )
-        return value
+    def _taken(self, meeting, given, source):
+        """What lane `source` brought; `given` is what the shuffle has it from."""
+        if 0 <= given < WARP:
+            value = meeting.values[source]
+            if value is not None:
+                return value
+            reason = f"reads from lane {source}, which is not in the mask,"
+        else:
+            reason = f"is given {given}, beyond the lanes of a warp,"
+        raise LaneError(
+            f"{meeting.kind} of mask {meeting.mask:#010x} {reason} in {who(self._machine.thread)} "
+            f"at {where(_getframe())}"
+        )
 
     # Arithmetic
 
@@ -204,32 +196,7 @@ class Cuda:
         return int(f"{pattern:0{width}b}"[::-1], 2)
 
 
-def brought(meeting):
-    return [value for value in meeting.values if value is not None]
-
-
-def lanes_where(predicates):
-    """A mask as numba returns it: a signed number of 32 bits."""
-    mask = sum(1 << lane for lane, predicate in enumerate(predicates) if predicate)
-    return np.int32(mask - (1 << WARP) if mask >> (WARP - 1) else mask)
-
-
 def bits(x):
     """The bit pattern of an integer and its width; 64 for an integer of Python, as in numba."""
     width = 8 * x.dtype.itemsize if isinstance(x, np.integer) else 64
     return int(x) & ((1 << width) - 1), width
-
-
-def checked_types(meeting):
-    """Refuse what shuffles do not take, and floats of different precision."""
-    types = {type(value) for value in meeting.values if value is not None}
-    for kind in types:
-        if kind not in SHUFFLED:
-            raise LaneError(f"{meeting.kind} does not take {kind.__name__} at {where(meeting.frame)}")
-    if len(types) > 1 and any(issubclass(kind, float | np.floating) for kind in types):
-        names = " and ".join(sorted(kind.__name__ for kind in types))
-        raise LaneError(f"{meeting.kind} is given {names} by different lanes at {where(meeting.frame)}")
-    return True
-
-
-SHUFFLED = {int, float, np.int32, np.int64, np.uint32, np.uint64, np.float32, np.float64}

@@ -34,10 +34,7 @@ class Substitution:
         """A function with the same code and all that it names replaced."""
         if function not in self.made:
             names = named(function.__code__) & function.__globals__.keys()
-            namespace = {
-                "__name__": function.__module__,
-                "__builtins__": function.__globals__["__builtins__"],
-            }
+            namespace = {name: function.__globals__[name] for name in ("__name__", "__builtins__")}
             cells = None if function.__closure__ is None else tuple(CellType() for _ in function.__closure__)
             copy = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, cells)
             copy.__kwdefaults__ = function.__kwdefaults__

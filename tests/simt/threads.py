@@ -1,8 +1,8 @@
 """The threads of a block and their meetings at warp primitives and barriers.
 
 Every thread is a greenlet. At a primitive it leaves its value and hands over to the next thread that can
-run, one switch; the last one to come takes all on. A warp primitive is a meeting of the threads of its mask, and of
-no others.
+run, one switch; the last one to come takes all on. A warp primitive is a meeting of the threads of its mask,
+and of no others.
 """
 
 from collections import deque
@@ -12,6 +12,7 @@ from itertools import product
 from sys import _getframe
 from typing import NamedTuple
 
+import numpy as np
 from greenlet import GreenletExit, greenlet
 
 from .faults import DivergenceError, KernelError, LaneError, ranges, threads, where
@@ -43,10 +44,6 @@ class Dim3(NamedTuple):
 
 
 class Thread:
-    __slots__ = (
-        "block", "clock", "fenced", "fiber", "has_exited", "index", "lane", "meeting", "number", "seen", "warp",
-    )  # fmt: skip
-
     def __init__(self, block, number, index):
         self.block, self.number, self.index = block, number, index
         self.warp, self.lane = block.warps[number // WARP], number % WARP
@@ -83,6 +80,10 @@ class Meeting:
     def __init__(self, kind, mask, members, size, frame):
         self.kind, self.mask, self.members, self.frame = kind, mask, members, frame
         self.values, self.missing, self.result = [None] * size, len(members), None
+
+    def end(self):
+        """All have come: what they all get, or check what they brought."""
+        self.result = AT_END[self.kind](self)
 
 
 class Block:
@@ -140,7 +141,7 @@ class Machine:
 
     def meet_warp(self, kind, mask, value):
         """Wait at a primitive for the threads of a mask; return the meeting with the values of all."""
-        thread, frame, mask = self.thread, _getframe(2), mask & EVERYONE
+        thread, frame = self.thread, _getframe(2)
         meetings = thread.warp.meetings
         meeting = meetings.get(mask)
         if meeting is None:
@@ -151,12 +152,11 @@ class Machine:
         meeting.values[thread.lane] = value
         meeting.missing -= 1
         if meeting.missing:
-            self.pause(meeting)
+            self.pause(thread, meeting)
         else:
             del meetings[mask]
-            if kind == "syncwarp":
-                order_threads(meeting.members)
-            self.go_on(meeting)
+            meeting.end()
+            self.ready += [member for member in meeting.members if member is not thread]
         return meeting
 
     def meet_block(self, kind, value):
@@ -171,10 +171,11 @@ class Machine:
         meeting.values[thread.number] = value
         meeting.missing -= 1
         if meeting.missing:
-            self.pause(meeting)
+            self.pause(thread, meeting)
         else:
             block.barrier, block.era = None, self.next_era()
-            self.go_on(meeting)
+            meeting.end()
+            self.ready += [member for member in meeting.members if member is not thread]
         return meeting
 
     def begin(self, meeting):
@@ -183,18 +184,13 @@ class Machine:
             raise self.missed(meeting, gone)
         return meeting
 
-    def pause(self, meeting):
+    def pause(self, thread, meeting):
         """Let others run until the meeting is complete."""
-        thread = self.thread
         thread.meeting = meeting
         if not self.ready:
             raise DivergenceError(self.deadlock(thread.block))
         self.ready.popleft().fiber.switch()
         self.thread, thread.meeting = thread, None
-
-    def go_on(self, meeting):
-        thread = self.thread
-        self.ready.extend([member for member in meeting.members if member is not thread])
 
     def give_way(self):
         """Let all others run that can: a thread may wait for what another one writes."""
@@ -248,4 +244,44 @@ def same_place(a, b):
     return b.f_code is LIVE
 
 
+def brought(meeting):
+    """The values that the threads of a mask brought."""
+    return [value for value in meeting.values if value is not None]
+
+
+def lanes_with(values, wanted):
+    """The mask of the lanes with a value, as numba returns it: a signed number of 32 bits."""
+    mask = sum(1 << lane for lane, value in enumerate(values) if value == wanted)
+    return np.int32(mask - (1 << WARP) if mask >> (WARP - 1) else mask)
+
+
+def check_shuffled(meeting):
+    """Refuse what shuffles do not take, and floats of different precision."""
+    types = set(map(type, brought(meeting)))
+    for kind in types - SHUFFLED:
+        raise LaneError(f"{meeting.kind} does not take {kind.__name__} at {where(meeting.frame)}")
+    if len(types) > 1 and not types.isdisjoint(FLOATS):
+        names = " and ".join(sorted(kind.__name__ for kind in types))
+        raise LaneError(f"{meeting.kind} is given {names} by different lanes at {where(meeting.frame)}")
+
+
+FLOATS = {float, np.float32, np.float64}
+SHUFFLED = FLOATS | {int, np.int32, np.int64, np.uint32, np.uint64}
+AT_END = {
+    "all_sync": lambda meeting: all(brought(meeting)),
+    "any_sync": lambda meeting: any(brought(meeting)),
+    "ballot_sync": lambda meeting: lanes_with(meeting.values, True),
+    "eq_sync": lambda meeting: len(set(brought(meeting))) == 1,
+    "match_all_sync": lambda meeting: len(set(brought(meeting))) == 1,
+    "match_any_sync": lambda meeting: None,
+    "shfl_down_sync": check_shuffled,
+    "shfl_sync": check_shuffled,
+    "shfl_up_sync": check_shuffled,
+    "shfl_xor_sync": check_shuffled,
+    "syncthreads": lambda meeting: None,
+    "syncthreads_and": lambda meeting: int(all(meeting.values)),
+    "syncthreads_count": lambda meeting: sum(meeting.values),
+    "syncthreads_or": lambda meeting: int(any(meeting.values)),
+    "syncwarp": lambda meeting: order_threads(meeting.members),
+}
 LIVE = Machine.live.__code__
