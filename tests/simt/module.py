@@ -59,7 +59,7 @@ class Cuda:
     def _local_array(self, shape, dtype):
         return LocalArray(self._machine, as_shape(shape), as_dtype(dtype))
 
-    def _shared_array(self, shape, dtype):
+    def _shared_array(self, shape, dtype, alignment=None):
         """One array for each place in the source; all of shape 0 are the block's dynamic memory."""
         shape, dtype, frame = as_shape(shape), as_dtype(dtype), _getframe(1)
         block = self._machine.thread.block
