@@ -9,7 +9,7 @@ from collections import deque
 from contextvars import copy_context
 from functools import partial
 from itertools import product
-from sys import _getframe
+from sys import _getframe, getrecursionlimit, setrecursionlimit
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from .races import order_threads
 
 WARP = 32
 EVERYONE = 0xFFFFFFFF
+DEPTH = 16  # calls of a kernel before its first primitive: each thread is begun from within the one before
 
 
 class Dim3(NamedTuple):
@@ -114,6 +115,8 @@ class Machine:
             thread.fiber = greenlet(partial(self.live, kernel, arguments, thread))
             thread.fiber.gr_context = context
         self.ready = deque(block.threads)
+        depth = getrecursionlimit()
+        setrecursionlimit(depth + DEPTH * len(block.threads))
         try:
             while self.ready:
                 self.ready.popleft().fiber.switch()
@@ -125,6 +128,7 @@ class Machine:
             error.add_note(f"in thread {self.thread.number} of block {block.name}")
             raise
         finally:
+            setrecursionlimit(depth)
             for thread in block.threads:
                 if thread.fiber:
                     thread.fiber.throw(GreenletExit)
