@@ -2,32 +2,38 @@
 
     L = X Σ Wᴴ
 
-A group of g lanes holds a pair of columns x, y of L and of W, row i in lane i mod g; ceil(n / g) rows a lane,
-padded with zeros. ceil(n / 2) groups hold a matrix, one zero column more if n is odd, and a block as many
-matrices as `group_shape` says, one after the other with no regard to where a warp ends.
+Layout: a group of g lanes holds a pair of columns x, y of L and the same columns w, v of W, row i in lane i
+mod g, ceil(n / g) rows a lane, padded with zeros. ceil(n / 2) groups hold a matrix, with one zero column
+more if n is odd. A block holds as many matrices as `group_shape` says, one after the other with no regard
+to where a warp ends.
 
-Order of the pairs: odd-even transposition (Luk and Park 1989). The columns stand in a row of N = 2 ceil(n / 2)
-places; the two of places 2i and 2i + 1, in the next round those of 2i + 1 and 2i + 2, meet and change places, so
-after n rounds every two columns have met once, whatever n is. Seen from the group, which moves along by one place
-a round: x stays, y goes to the group before, the first group's to the last. A pair that is no neighbours, as first
-and last place or a place and the one that odd n leaves empty, sits out and changes x for y. Measured after pivoted
-QR, sweeps are those of the tile's order for Gaussian matrices and clusters, and a half to five fewer than those of
-recursive halving; whichever places the columns start from.
+Order of the pairs: odd-even transposition (Luk and Park 1989). The columns stand on N = 2 ceil(n / 2)
+places; those of places 2i and 2i + 1, in the next round those of 2i + 1 and 2i + 2, meet and change places.
+After n rounds every two columns have met once, whatever n is. Group i moves along by a place a round: for
+it x stays, and y goes to the group before it, from the first to the last. Columns that are no neighbours,
+those of the last place and the first, or of a place and the one that odd n leaves empty, sit out, and x and
+y change roles.
 
-A column moves by a shuffle, and where the next group is in another warp through shared memory, of which two
-rounds use different halves: one barrier a round. What is kept of a column (`cpu_tile`) travels with it, and the
-rotation is computed by all lanes of its group. A column that has lost its digits, or left the range, is renewed before
-its next rotation; all are before a sweep. A matrix that has converged stands still, its columns moving on, until
-all of its block have: nothing about it depends on the others.
+After pivoted QR this takes as many sweeps as the order of `cpu_tile` for Gaussian matrices and clusters,
+one or two more for graded spectra; half a sweep less than recursive halving, on clusters in float64 up to
+five (plain NumPy, n = 8 to 32). From which places the columns start makes no difference.
 
-Shared memory, in bytes: see `group_shape`. Flops: as `cpu_tile`, a sweep costs n (n - 1) / 2 pairs of each 5 n
-multiply-adds, 3 n without W.
+Mapping: a column moves by a shuffle, and where its next group is in another warp through shared memory, of
+which two rounds use different halves: one barrier a round. What `cpu_tile` keeps of a column moves with it,
+and all lanes of a group compute its rotation. A column that has lost its digits, or left the range, is
+renewed before it turns again; all are before a sweep. A matrix that has converged stands still, its columns
+moving on, until all of its block have: nothing about it depends on the others. Loops over rows are unrolled
+by the compiler; no other is.
 
-Stopping rule: as `cpu_tile.orthogonalise`.
+Shared memory, static, in bytes: 2 ceil(n / 2) reals a matrix, and if a block has more than one warp, 2 g
+columns a warp, or a warp and a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds with W
+and 3 n without.
 
-References: Luk, Park, "A proof of convergence for two parallel Jacobi SVD algorithms", IEEE Trans. Comput. 38
-(1989); Brent, Luk, "The solution of singular-value and symmetric eigenvalue problems on multiprocessor arrays",
-SIAM J. Sci. Stat. Comput. 6 (1985).
+Stopping rule: that of `cpu_tile.orthogonalise`.
+
+References: Luk and Park, "A proof of convergence for two parallel Jacobi SVD algorithms", IEEE Trans.
+Comput. 38 (1989); Brent and Luk, "The solution of singular-value and symmetric eigenvalue problems on
+multiprocessor arrays", SIAM J. Sci. Stat. Comput. 6 (1985); for the rotations see `rotation`.
 """
 
 import math
@@ -93,10 +99,10 @@ def group_shape(n, kind, vectors=True):
     """How `orthogonalise_groups` is launched for n columns of a dtype: its constants but n, threads a block,
     matrices a block, and how many blocks a multiprocessor is to hold, which bounds the registers.
 
-    Of the lanes and matrices whose registers and threads there are, those that take the fewest cycles a matrix:
-    few lanes, because each computes the rotation, matrices that fill their warps, and enough warps. None
-    where registers do not hold a matrix: n > 128, n > 96 in float64 and complex64, n > 64 in complex128; without
-    vectors n > 96 in complex128. Some of them spill beyond 72.
+    Of the lanes and matrices that need the fewest registers beyond those there are, none if possible, those
+    that take the fewest cycles a matrix: few lanes, because each computes the rotation, matrices that fill
+    their warps, and enough warps. None where registers do not hold a matrix: n > 128, n > 96 in float64 and
+    complex64, n > 64 in complex128; without vectors n > 128 and in complex128 n > 96.
     """
     groups, best, least = (n + 1) // 2, None, (MOST_SPILLED + 1, 0.0)
     for lanes in (1, 2, 4, 8) if n <= 128 else ():
@@ -217,6 +223,7 @@ def apply(x, y, a, b):
 
 
 def swap(x, y, out):
+    """By choices: a branch costs as many registers again."""
     for i in range(x.shape[0]):
         xi, yi = x[i], y[i]
         x[i] = select(out, yi, xi)
@@ -270,8 +277,7 @@ def put_parts(moving, place_of, i, x, parts):
 def get_parts(moving, place_of, i, parts):
     if parts == 2:
         return complex_of(moving[place_of, 2 * i], moving[place_of, 2 * i + 1])
-    else:
-        return moving[place_of, i]
+    return moving[place_of, i]
 
 
 def move_by_shuffle(y, v, state, place, lane, parts, vectors):
@@ -330,14 +336,14 @@ def finish(x, w, triangle, basis, reals, state, place, b, k, lane, lanes, vector
 def orthogonalise_groups(triangle, basis, reals, header, n, parts, lanes, matrices, threads, vectors):
     """Orthogonalise the columns of a batch of triangles.
 
-    triangle : (batch, n, n); row j is column j of L, scaled by 2**-reals[b, POWERS, j]. Column j of X on exit,
-        of length one, or zero where the singular value is.
+    triangle : (batch, n, n); row j is column j of L, scaled by 2**-reals[b, POWERS, j]. On exit column j of
+        X, of length one, or zero where the singular value is.
     basis : (batch, n, n); on exit row j is column j of W. Not touched without `vectors`.
     reals : (batch, REALS, n); on exit the singular value of column j is reals[b, SIGMA, j], in [1/2, 1) or
         zero, times 2**reals[b, POWERS, j], the latter LOWEST for zero. In no order.
     header : (batch, HEADER); matrices with BAD are left as they are. CONVERGED, SWEEPS and OFF on exit.
-    n, parts, lanes, matrices, threads, vectors : constants; parts is 2 for complex numbers and 1 for real ones,
-        vectors 1 or 0, the others as `group_shape` has them.
+    n, parts, lanes, matrices, threads, vectors : constants; parts is 2 for complex numbers and 1 for real
+        ones, vectors 1 or 0, the others as `group_shape` has them.
 
     Launched with ceil(batch / matrices) blocks.
     """
@@ -388,13 +394,12 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, lanes, matric
             gamma = sum_number(inner_product(x, y), lanes, parts)
             a, b_, aw, bw, active, lost, c, s = turn(0, 1, gamma, alive and not out, tol2, state)
             cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
-            apply(x, y, a, b_)
+            apply(x, y, a, b_)  # by zero where nothing turns: a branch would move what it skips
             if vectors:
                 apply(w, v, aw, bw)
-            if active:
-                if lost:  # out of range, so that they are renewed before they turn again
-                    state[LENGTH2] = 2.0 * LONG
-                    state[KEPT + LENGTH2] = 2.0 * LONG
+            if active and lost:  # out of range, so that they are renewed before they turn again
+                state[LENGTH2] = 2.0 * LONG
+                state[KEPT + LENGTH2] = 2.0 * LONG
             swap(x, y, out)
             if vectors:
                 swap(w, v, out)
@@ -434,8 +439,8 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, lanes, matric
 
 
 def slot(thread, matrix, lanes, threads):
-    """Where a column that leaves its warp is in shared memory: it is the first group of the warp, or else that of
-    the matrix."""
+    """Where a column that leaves its warp is in shared memory: that of the first group of the warp, or
+    else of the matrix."""
     if thread % WARP < lanes:
         return thread // WARP * lanes + thread % lanes
     return (threads // WARP + matrix) * lanes + thread % lanes
