@@ -21,7 +21,8 @@ from benchmarks.device_cases import Case
 from gpusvd._gpu import cupy_with_device
 
 OWN_CALL, ONE_CALL = 0.1, 0.06  # seconds
-GROWTH, START = 8, 1  # in search of the batch that takes so long
+LEAST_GROWTH, MOST_GROWTH = 4, 64  # in search of the batch that takes so long
+FILLED = 0.5  # a matrix of a batch that fills the device costs at least this part of one of a smaller batch
 SAMPLE = 0.002  # seconds
 ROUNDS = 25
 LEAST_ROUNDS = 3
@@ -152,14 +153,20 @@ def call_and_wait(cupy: Any, contender: Contender, prepared: Any) -> None:
 
 
 def affordable(seconds_of: Callable[[int], float], most: int, limit: float) -> int:
-    """Return how many of so many matrices take at most so long, found by growth in factors."""
-    count = min(most, START)
-    while count < most:
+    """Return how many of so many matrices take about as long as the limit.
+
+    A batch that is to be scaled to a larger one must fill the device: as long as more matrices take hardly
+    more time, it grows.
+    """
+    count, before, time_before = 1, 0, 0.0
+    while True:
         seconds = seconds_of(count)
-        if seconds * GROWTH > limit:
-            break
-        count = min(most, count * GROWTH)
-    return count
+        fills = before > 0 and seconds / count > FILLED * time_before / before
+        if count == most or seconds > limit or (fills and LEAST_GROWTH * seconds > limit):
+            return count
+        before, time_before = count, seconds
+        growth = min(MOST_GROWTH, max(LEAST_GROWTH, limit / (2 * seconds)))
+        count = min(most, int(count * growth))
 
 
 def sample_by_turns(

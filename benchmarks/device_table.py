@@ -229,12 +229,16 @@ def small_lines(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
+def said(error: str) -> str:
+    return "not installed" if error.startswith(("ImportError", "ModuleNotFoundError")) else "refused"
+
+
 def other_lines(rows: Sequence[Row]) -> list[str]:
     lines = []
     for row in rows:
         each = [f"{key} {short(row['rate'][key])}" for key in OTHERS if key in row["rate"]]
-        refused = [f"{key} refused" for key in row["refused"]]
-        lines.append(f"  {name(row):24}" + ", ".join(each + refused))
+        missing = [f"{key} {said(error)}" for key, error in row["refused"].items()]
+        lines.append(f"  {name(row):24}" + ", ".join(each + missing))
     return lines
 
 

@@ -136,13 +136,20 @@ def test_budget():
     assert budget.left() == 0
 
 
-@pytest.mark.parametrize(
-    ("most", "limit", "found"), [(1, 1, 1), (100, 1e3, 100), (10_000, 64, 64), (8, 1, 1)]
-)
-def test_affordable(most, limit, found):
-    asked = []
-    assert device_speed.affordable(lambda count: asked.append(count) or float(count), most, limit) == found
-    assert all(count <= limit for count in asked)
+@pytest.mark.parametrize("each", [1e-9, 1e-5, 1e-3, 0.02, 0.5, 3.0])
+def test_a_loop_gets_what_it_can_do_in_the_limit(each):
+    count = device_speed.affordable(lambda count: count * each, 10**7, 1.0)
+    assert count in (1, 4, 10**7) or 0.25 <= count * each <= 1
+
+
+@pytest.mark.parametrize("delay", [1e-4, 0.1, 0.3, 0.9])
+def test_a_batch_grows_until_it_fills_the_device(delay):
+    def seconds_of(count):
+        return max(delay, 1e-5 * count)
+
+    count = device_speed.affordable(seconds_of, 10**7, 1.0)
+    assert seconds_of(count) / count < 1.5e-5
+    assert device_speed.affordable(seconds_of, 100, 1.0) == 100
 
 
 def test_samples_are_taken_by_turns():
@@ -365,7 +372,7 @@ def on_device(cupy, monkeypatch):  # noqa: F811
 @pytest.mark.parametrize("shape", [(3, 3), (2, 4)], ids=str)
 def test_the_large_check(on_device, shape, dtype):
     m, n = shape
-    row = device_check.run({"m": m, "n": n, "dtype": dtype, "matrices": 12, "seconds": 30})
+    row = device_check.run({"m": m, "n": n, "dtype": dtype, "matrices": 12, "seconds": 1e3})
     assert row["passed"]
     assert row["checked"] >= 12
     assert row["same_bits"] == {"again": True, "backwards": True, "in parts": True}
@@ -423,19 +430,6 @@ def test_sanitize(on_device, monkeypatch, capsys):
     lines = capsys.readouterr().out
     assert lines.count("right\n") == 4
     assert device_tests.sanitizer_summary(lines)["shapes"] == 4
-
-
-@pytest.mark.parametrize("task", device_assumptions.tasks(), ids=lambda task: task["what"])
-@pytest.mark.gpu
-def test_assumptions_on_a_device(cupy, task):  # noqa: F811
-    if isinstance(cupy.cuda, types.SimpleNamespace):
-        pytest.skip("there is no CuPy, or no CUDA device")
-    if task["what"] in ("torch", "jax"):
-        pytest.importorskip(task["what"])
-    assert "passed" in device_assumptions.run(task) or task["what"] in (
-        "gesvdj beyond 32",
-        "beyond 2^31 entries",
-    )
 
 
 def test_numpy_there_and_back(on_device, monkeypatch):
@@ -514,7 +508,7 @@ def test_the_table_shows_what_was_found():
     assert "20x" in text
     assert "thin, up to 32" in text
     assert "thin, beyond 32" in text
-    assert "jax refused" in text
+    assert "jax not installed, cuSOLVER gesvdj refused" in text
     assert "1 left out" in text
     assert "FAILED 3x3 float32" in text
     assert len(text) < 12_000
@@ -548,7 +542,12 @@ def made_up_run():
                 row["accuracy"] = {"gpusvd": {"residual": 1.0}, "cupy": {"residual": 2.0}}
                 speed.append(device.with_bound(row, limits))
     others = {"part": "speed", "m": 8, "n": 8, "dtype": "float32", "work": "thin", "batch": None}
-    others |= {"rate": {"torch gesvdj": 1e6}, "refused": {"jax": "ImportError"}, "batches": {}, "asked": 10}
+    others |= {
+        "rate": {"torch gesvdj": 1e6},
+        "refused": {"jax": "ImportError: no", "cuSOLVER gesvdj": "ValueError: 64"},
+        "batches": {},
+        "asked": 10,
+    }
     check = {
         "part": "check",
         "m": 3,
