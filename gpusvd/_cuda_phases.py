@@ -13,7 +13,7 @@ import numpy as np
 
 from gpusvd._cuda_launch import Kernel
 from gpusvd._cuda_problem import Chunk, Launch, Problem
-from gpusvd.kernels import cuda_finish, cuda_group, cuda_qr
+from gpusvd.kernels import cuda_blocked, cuda_finish, cuda_group, cuda_qr
 from gpusvd.kernels.cuda_buffers import HEADER, REALS
 
 Step = tuple[Kernel, int]  # a kernel, and how many matrices a block of it takes

@@ -1,12 +1,27 @@
-"""The kernels that the table of costs is about."""
+"""The kernels that the table of costs is about: all that the library launches for a choice of sizes."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
-from numba import float32, float64
+import numpy as np
 
-from . import examples
+from gpusvd import _cuda, _cuda_launch
+from gpusvd._cuda_problem import Chunk, Problem
+
+DTYPES = ("float32", "float64", "complex64", "complex128")
+# Edges of the classes and sizes inside, with vectors, and some without. Kernels that are the same for several
+# sizes are listed once.
+SIZES = (1, 2, 3, 4, 5, 8, 16, 24, 32, 33, 64, 128, 256)
+VALUES_SIZES = (3, 8, 32)
+REPRESENTATIVE = {
+    "svd_threads 3x3 float32",
+    "svd_threads 2x2 complex128",
+    "factor_batch 8x8 float32",
+    "orthogonalise_groups 8x8 float32",
+    "orthogonalise_groups 32x32 float64",
+    "assemble_batch 8x8 float32",
+}
 
 
 class Kernel(NamedTuple):
@@ -29,16 +44,61 @@ class Kernel(NamedTuple):
     max_registers: int | None = None
 
 
+@cache
 def cuda_kernels() -> list[Kernel]:
     """All kernels, by class, size and type."""
+    named, seen = {}, set()
+    for kind in DTYPES:
+        for n, vectors in [(n, True) for n in SIZES] + [(n, False) for n in VALUES_SIZES]:
+            for kernel, signature in launched(Problem(n, n, kind, n, vectors)):
+                if (kernel, signature) not in seen:
+                    seen.add((kernel, signature))
+                    name = f"{kernel.function.__name__} {n}x{n} {kind}{'' if vectors else ' values'}"
+                    named[name] = kernel, kind, signature
     return [
         Kernel(
-            f"rounds {rows} {real}",
-            partial(examples.ptx, examples.make_rounds(rows, real), real),
-            rotations=1,
-            is_single=real is float32,
-            is_representative=rows == 8,
+            name,
+            partial(_cuda_launch.ptx, kernel, kind, signature),
+            rotations=share_of_rotations(kernel),
+            is_single=kind in ("float32", "complex64"),
+            is_representative=name in REPRESENTATIVE,
         )
-        for real in (float32, float64)
-        for rows in (8, 16)
+        for name, (kernel, kind, signature) in sorted(named.items())
     ]
+
+
+def share_of_rotations(kernel) -> float:
+    """Of a thread, in one way around the main loop: all of a sweep where it has the matrix, in a group one
+    of several lanes' rotation."""
+    constants = dict(kernel.constants)
+    if kernel.function.__name__ == "svd_threads":
+        return constants["n"] * (constants["n"] - 1) / 2
+    return 1 / constants["lanes"] if kernel.function.__name__ == "orthogonalise_groups" else 0.0
+
+
+def launched(problem):
+    """The kernels that decompose a batch of matrices, and the types of their arguments."""
+    kernels = []
+
+    def record(kernel, kind, blocks, arguments):
+        kernels.append((kernel, _cuda_launch._signature(kernel, kind, arguments)))
+
+    m, n, kind, columns, _ = problem
+    number, real = np.dtype(kind), np.empty(0, kind).real.dtype
+    count = 3
+    _cuda._solve(
+        np,
+        record,
+        problem,
+        Chunk(
+            np.empty((count, m, n), number),
+            np.empty((count, m, columns), number),
+            np.empty((count, n), real),
+            np.empty((count, n, n), number),
+            np.empty(count, np.bool_),
+            np.empty(count, np.int32),
+            np.empty(count, real),
+            False,
+        ),
+    )
+    return kernels
