@@ -1,39 +1,42 @@
-"""One-sided Jacobi with a matrix in global memory: pairs of blocks of columns, one block of threads a matrix.
+"""One-sided Jacobi with a matrix in global memory: pairs of blocks of columns, one block of threads a
+matrix.
 
     L = X Σ Wᴴ
 
-The columns form an even number of blocks of w. Two blocks meet at a time (`schedule`), every two once a sweep:
+The columns form an even number of blocks of w. Two blocks meet at a time (`schedule`), every two once a
+sweep:
 
-1. The Gram matrix of the 2 w mantissa columns, in shared memory: cosines, exact to eps, whatever the columns'
-   exponents. If none is above the tolerance, that is all.
-2. Every column of the one block meets every column of the other, w pairs at a time, in the first round of a
-   sweep also those of its own block: each pair of columns once a sweep. The rotations, by `cpu_tile.turn`, are
-   applied to the Gram matrix from both sides and accumulated twice: as they act on mantissas, T, and as they act
-   on W. Neither follows from the other: a transform accumulated unscaled has an absolute error of eps, which
-   adds eps of a large column to a tiny one and loses the relative accuracy of its singular value.
+1. The Gram matrix of the 2 w mantissa columns, in shared memory: cosines, exact to eps, whatever the
+   columns' exponents. If none is above the tolerance, that is all.
+2. Every column of the one block meets every column of the other, w pairs at a time, in the first round of
+   a sweep also those of its own block: each pair of columns once a sweep. The rotations, by
+   `cpu_tile.turn`, are applied to the Gram matrix from both sides and accumulated twice: as they act on
+   mantissas, T, and as they act on W. Neither follows from the other: a transform accumulated unscaled
+   has an absolute error of eps, which adds eps of a large column to a tiny one and loses the relative
+   accuracy of its singular value.
 3. The columns of L are multiplied by T, those of W by the other.
 
-Rotations are those of the other Jacobi kernels: no cosines, but scales with what rounding drops. A column that
-has lost its digits, or whose length or scale has left the range, sits out until its block has been multiplied and
-it is renewed: its cosine or sine has been large, and brings about another sweep. All are renewed before a sweep.
-One sweep of the Gram matrix a meeting, not two: its rounds cost as much as the multiplications, which twice as
-many would save only a sweep or two.
+Rotations are those of the other Jacobi kernels: no cosines, but scales with what rounding drops. A column
+that has lost its digits, or whose length or scale has left the range, sits out until its block has been
+multiplied and it is renewed: its cosine or sine has been large, and brings about another sweep. All are
+renewed before a sweep. One sweep of the Gram matrix a meeting, not two: its rounds cost as much as the
+multiplications, which twice as many would save only a sweep or two.
 
-Mapping: a block of 8 w threads goes through all meetings and sweeps by itself, with no other barrier than its
-own, so nothing is launched in vain and nothing read back. A batch smaller than the device leaves the rest of it
-idle; the meetings of a round would be independent. Products: columns in tiles of some rows in shared memory, 16
-threads along the rows, every thread some rows and `each` columns in registers.
+Mapping: a block of 8 w threads goes through all meetings and sweeps by itself, with no other barrier than
+its own, so nothing is launched in vain and nothing read back. A batch smaller than the device leaves the
+rest of it idle; the meetings of a round would be independent. Products: columns in tiles of some rows in
+shared memory, 16 threads along the rows, every thread some rows and `each` columns in registers.
 
-Shared memory: 2 w (4 w + 2) numbers, 2 w (2 w + 1) less without vectors, 2 w (tile + 1) for the tile, 4 w for a
-round; 4 real numbers a column, and 8 w. Flops: 6 n³ a sweep in multiplications and additions, 4 n³ more with
-vectors, complex ones four times that. Traffic with global memory: 3 n³ / w numbers a sweep, 2 n³ / w more with
-vectors.
+Shared memory: 2 w (4 w + 2) numbers, 2 w (2 w + 1) less without vectors, 2 w (tile + 1) for the tile, 4 w
+for a round; 4 real numbers a column, and 8 w. Flops: 6 n³ a sweep in multiplications and additions, 4 n³
+more with vectors, complex ones four times that. Traffic with global memory: 3 n³ / w numbers a sweep, 2
+n³ / w more with vectors.
 
 Stopping rule: as `cpu_tile.orthogonalise`.
 
-References: Arbenz and Oettli, "Block implementations of the symmetric QR and Jacobi algorithms", 1992; Bečka, Okša
-and Vajteršic, "Dynamic ordering for a parallel block-Jacobi SVD algorithm", Parallel Computing 28 (2002); Hari,
-"Accelerating the SVD block-Jacobi method", Computing 75 (2005).
+References: Arbenz and Oettli, "Block implementations of the symmetric QR and Jacobi algorithms", 1992;
+Bečka, Okša and Vajteršic, "Dynamic ordering for a parallel block-Jacobi SVD algorithm", Parallel
+Computing 28 (2002); Hari, "Accelerating the SVD block-Jacobi method", Computing 75 (2005).
 """
 
 import math
@@ -80,8 +83,9 @@ PAIR = 6  # real numbers a pair of columns of a meeting
 
 
 def blocked_shape(n, kind, vectors=True, width=None):
-    """How `orthogonalise_blocks` is launched: its constants, threads a block, matrices a block (one), and bytes
-    of dynamic shared memory a block. `width` is the largest number of columns of a block, a multiple of four."""
+    """How `orthogonalise_blocks` is launched: its constants, threads a block, matrices a block (one), and
+    bytes of dynamic shared memory a block. `width` is the largest number of columns of a block of columns, a
+    multiple of four."""
     size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
     width = width or (32 if kind == "float32" else 16)
     tile = 64 if size < 16 else 32
@@ -246,7 +250,7 @@ def make_identity(turns, size, line, thread, threads):
 
 def rotate_columns(turns, rotations, w, line, all_pairs, turn_number, first, thread, threads):
     """The rotations of a round on the columns of a matrix in shared memory; `first` says which two of the
-    numbers of a rotation."""
+    numbers of a rotation apply."""
     for i in range(thread % ACROSS, w, ACROSS):
         p, q = pair_of(i, turn_number, w, all_pairs)
         a, b = rotations[at(ROUND * i + first)], rotations[at(ROUND * i + first + 1)]
@@ -393,7 +397,9 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
                     rotate_gram(gram, rotations, w, line, all_pairs, turn_number, thread, threads)
                     rotate_columns(turns, rotations, w, line, all_pairs, turn_number, 0, thread, threads)
                     if vectors:
-                        rotate_columns(turns_w, rotations, w, line, all_pairs, turn_number, 2, thread, threads)
+                        rotate_columns(
+                            turns_w, rotations, w, line, all_pairs, turn_number, 2, thread, threads
+                        )
                     cuda.syncthreads()
                 multiply(x, staged, turns, n, left, right, w, width, tile, each, thread, threads)
                 if vectors:
@@ -418,7 +424,7 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
 
 
 def is_out(state, j, floor):
-    """Whether column j is to sit out: it has lost its digits, or is due to be renewed; a zero column is not."""
+    """Whether column j is to sit out: it has lost its digits or is due to be renewed, and is not zero."""
     length2 = state[at(KEPT * j + LENGTH2)]
     return length2 > 0.0 and (
         length2 <= floor or length2 < SHORT or length2 > LONG or state[at(KEPT * j + SCALE)] < SHORT

@@ -4,19 +4,19 @@
 
 in descending order of the singular values, thin or full.
 
-`complete_batch` replaces columns of X that are exactly zero, so that X is unitary. Each starts from the axis
-that the columns so far leave most of (at least 1/n of its square is left) and is orthogonalised twice, by all
-threads of the matrix together ("twice is enough": Giraud, Langou and Rozložník 2005). Most batches have no such
-column: a launch of its own keeps its registers out of the other's.
+`complete_batch` replaces columns of X that are exactly zero, so that X is unitary. Each starts from the
+axis that the columns so far leave most of (at least 1/n of its square is left) and is orthogonalised
+twice, by all threads of the matrix together ("twice is enough": Giraud, Langou and Rozložník 2005). Most
+batches have no such column: a launch of its own keeps its registers out of the other's.
 
-`assemble_batch` does the rest. Mapping: lanes x groups threads a matrix, as `cuda_qr`. A group of lanes takes a
-column of U through all reflectors, row i in lane i mod lanes, with no barrier; a block of columns, one a group,
-is then stored together, in the order in which U lies in memory. Where such a block does not fit shared memory,
-columns are made in U itself.
+`assemble_batch` does the rest. Mapping: lanes x groups threads a matrix, as `cuda_qr`. A group of lanes
+takes a column of U through all reflectors, row i in lane i mod lanes, with no barrier; a block of
+columns, one a group, is then stored together, in the order in which U lies in memory. Where such a block
+does not fit shared memory, columns are made in U itself.
 
-Shared memory of a block: matrices groups rows numbers, none where columns are made in U, and 2 n real numbers a
-matrix; for completion n numbers and n real numbers a matrix, laid out in this order. The shape functions say how
-many bytes. Flops: 2 n c (2 m - n) for c columns of U, complex ones four times that.
+Shared memory of a block: matrices groups rows numbers, none where columns are made in U, and 2 n real
+numbers a matrix; for completion n numbers and n real numbers a matrix, laid out in this order. The shape
+functions say how many bytes. Flops: 2 n c (2 m - n) for c columns of U, complex ones four times that.
 """
 
 import math
@@ -42,8 +42,8 @@ ROUNDS = 2  # of orthogonalisation of a column that completes X
 
 
 def finish_shape(m, n, columns, kind, vectors=True):
-    """How `assemble_batch` is launched for U of m x columns: its constants, threads a block, matrices a block,
-    and bytes of dynamic shared memory a block."""
+    """How `assemble_batch` is launched for U of m x columns: its constants, threads a block, matrices a
+    block, and bytes of dynamic shared memory a block."""
     size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
     lanes, groups = lanes_and_groups(m, columns)
     bytes_kept = n * (size // parts)
@@ -247,8 +247,8 @@ def assemble_batch(
     factor, triangle, basis, reals, header : as `factor_batch`, the Jacobi kernels and `complete_batch`
         leave them. Without `vectors` only the last two are read.
     left, s, right : (batch, m, columns), (batch, n), (batch, n, n), any strides, n <= columns <= m; `left`
-        holds U and `right` conj(V), or for `adjoint` conj(U) and V, in descending order of s. A matrix with NaN
-        or Inf gets NaN. Without `vectors` only s is touched.
+        holds U and `right` conj(V), or for `adjoint` conj(U) and V, in descending order of s. A matrix with
+        NaN or Inf gets NaN. Without `vectors` only s is touched.
     converged, sweeps, off : (batch,); what happened to each matrix. One whose largest singular value
         overflows has not converged.
     lanes, groups, parts, shares, vectors : constants; parts is 2 for complex numbers and 1 for real ones, the
@@ -287,10 +287,8 @@ def assemble_batch(
             k = place
             if place < n:
                 k = int(order[at(place)])
-            if shares:
-                column = block[group * rows : (group + 1) * rows]
-            else:
-                column = left[b, :, min(place, columns - 1)]
+            inside = min(place, columns - 1)
+            column = block[group * rows : (group + 1) * rows] if shares else left[b, :, inside]
             start = lane if exists else m
             start_column(basis, b, k, column, n, start, m, lanes)
             reflect_column(reflectors, reals, b, column, n, m, exists, lane, lanes, parts)

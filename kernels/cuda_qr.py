@@ -2,26 +2,26 @@
 
     A P = Q R,   Q = H_1 ... H_n,   H_j = I - beta_j v_j v_jᴴ,   L = Rᴴ
 
-The numerics are those of `qr`: every column has a power of two of its own, pivots are the largest remaining
-norms, which are recomputed in the pass that updates, reflectors are made by `qr.reflector` from a scaled
-column, and L gets exponents by the rule of `qr.adjoint_triangle`.
+The numerics are those of `qr`: every column has a power of two of its own, pivots are the largest
+remaining norms, which are recomputed in the pass that updates, reflectors are made by `qr.reflector` from
+a scaled column, and L gets exponents by the rule of `qr.adjoint_triangle`.
 
-Layout: a matrix is columns, `rows` apart, in shared memory where it fits and else in `factor`. Columns stay
-where they are; the order of the pivots is a list, so nothing is exchanged.
+Layout: a matrix is columns, `rows` apart, in shared memory where it fits and else in `factor`. Columns
+stay where they are; the order of the pivots is a list, so nothing is exchanged.
 
 Mapping: lanes x groups threads a matrix. A group of lanes, part of a warp, owns the entries of a column,
-row i in lane i mod lanes, and takes every groups-th of the remaining columns. All threads make the reflector
-together. A step has two barriers: when the reflector is there, and when the columns are updated. Matrices of a
-block go in step; small ones share a warp. A very tall matrix uses no more than its own threads: a batch fills
-the device, a single one does not.
+row i in lane i mod lanes, and takes every groups-th of the remaining columns. All threads make the
+reflector together. A step has two barriers: when the reflector is there, and when the columns are
+updated. Matrices of a block go in step; small ones share a warp. A very tall matrix uses no more than its
+own threads: a batch fills the device, a single one does not.
 
 Shared memory of a block: matrices (n rows + n) numbers, n where the matrix lies in `factor`, and 5 n real
 numbers a matrix, laid out in this order; `qr_shape` says how many bytes. Flops: 2 n² (m - n / 3)
 multiplications and additions, half as many again for the norms; complex ones four times that.
 
-References: Golub and Van Loan, Matrix Computations, section 5.4; Quintana-Ortí, Sun and Bischof, "A BLAS-3
-version of the QR factorization with column pivoting", SIAM J. Sci. Comput. 19 (1998); Drmač and Veselić, "New
-fast and accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. Appl. 29 (2008).
+References: Golub and Van Loan, Matrix Computations, section 5.4; Quintana-Ortí, Sun and Bischof, "A
+BLAS-3 version of the QR factorization with column pivoting", SIAM J. Sci. Comput. 19 (1998); Drmač and
+Veselić, "New fast and accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. Appl. 29 (2008).
 """
 
 import math
@@ -271,8 +271,8 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
     a : (batch, m, n), any strides. For wide matrices their transposes, with `adjoint` true: then the
         conjugates are factored.
     factor : (batch, n m). On exit v_j, below its entry j, which is one, is column p of matrix b: entries p m
-        to p m + m, where p = reals[b, PERMUTATION, j]. The entries above are of no use. Without `vectors` it is
-        touched only where the matrix does not fit shared memory, as workspace.
+        to p m + m, where p = reals[b, PERMUTATION, j]. The entries above are of no use. Without `vectors` it
+        is touched only where the matrix does not fit shared memory, as workspace.
     triangle : (batch, n, n). On exit row j is column j of L, to be multiplied by 2**reals[b, POWERS, j].
     reals : (batch, REALS, n). On exit POWERS, PERMUTATION and BETAS.
     header : (batch, HEADER). On exit HIGHEST, what the powers are relative to, and BAD, one for a matrix with

@@ -223,7 +223,10 @@ def test_whole_decompositions(dtype, m, n):
 def test_shapes_fit_every_gpu(kind, vectors):
     for m, n in [(n, n) for n in range(1, 513)] + [(1000, 3), (10**6, 4), (3000, 512), (256, 16), (700, 100)]:
         for columns in {n, min(m, 1000)}:
-            shapes = cuda_finish.finish_shape(m, n, columns, kind, vectors), cuda_finish.complete_shape(n, kind)
+            shapes = (
+                cuda_finish.finish_shape(m, n, columns, kind, vectors),
+                cuda_finish.complete_shape(n, kind),
+            )
             for constants, threads, matrices, shared in shapes:
                 assert threads == matrices * constants["lanes"] * constants["groups"]
                 assert threads % 32 == 0
