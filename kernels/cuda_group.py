@@ -91,7 +91,7 @@ def registers_of(rows, kind, vectors, crossing):
     """What a thread needs so that nothing spills, measured with ptxas 13.3 for sm_90."""
     data = rows * WORDS[kind] * (4 if vectors else 2)
     if kind == "float32":
-        return 11 * data // 8 + (52 if crossing else 40)
+        return max(5 * data // 4 + 48, 11 * data // 8 + (52 if crossing else 40))
     return 5 * data // 4 + (74 if crossing else 66)
 
 
@@ -122,8 +122,9 @@ def group_shape(n, kind, vectors=True):
             if (max(0, registers - there_are), cost) < least:
                 least = max(0, registers - there_are), cost
                 parts, threads = 2 if kind.startswith("complex") else 1, warps * WARP
+                words = WORDS[kind] // parts
                 constants = {
-                    "parts": parts, "lanes": lanes, "matrices": matrices, "threads": threads,
+                    "parts": parts, "words": words, "lanes": lanes, "matrices": matrices, "threads": threads,
                     "vectors": int(vectors),
                 }  # fmt: skip
                 best = constants, threads, matrices, max(1, blocks)
@@ -165,14 +166,16 @@ def sum_number(x, lanes, parts):
     return sum_real(x, lanes)
 
 
-def inner_product(x, y):
-    """Of this lane's rows, in two sums: additions wait for each other."""
+def inner_product(x, y, parts):
+    """Of this lane's rows. In two sums, which complex numbers are by themselves: additions wait for each
+    other."""
     even, odd = dot(x[0], y[0]), number(0.0)
-    for i in range(1, x.shape[0], 2):
-        odd = odd + dot(x[i], y[i])
-    for i in range(2, x.shape[0], 2):
-        even = even + dot(x[i], y[i])
-    return even + odd
+    for i in range(1, x.shape[0]):
+        if parts == 1 and i % 2 == 1:
+            odd = odd + dot(x[i], y[i])
+        else:
+            even = even + dot(x[i], y[i])
+    return even + odd if parts == 1 else even
 
 
 def length2_of(x, lanes):
@@ -333,7 +336,7 @@ def finish(x, w, triangle, basis, reals, state, place, b, k, lane, lanes, vector
             reals[b, POWERS, j] = state[KEPT * k + EXPONENT] + shift if nonzero else real(LOWEST)
 
 
-def orthogonalise_groups(triangle, basis, reals, header, n, parts, lanes, matrices, threads, vectors):
+def orthogonalise_groups(triangle, basis, reals, header, n, parts, words, lanes, matrices, threads, vectors):
     """Orthogonalise the columns of a batch of triangles.
 
     triangle : (batch, n, n); row j is column j of L, scaled by 2**-reals[b, POWERS, j]. On exit column j of
@@ -342,8 +345,9 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, lanes, matric
     reals : (batch, REALS, n); on exit the singular value of column j is reals[b, SIGMA, j], in [1/2, 1) or
         zero, times 2**reals[b, POWERS, j], the latter LOWEST for zero. In no order.
     header : (batch, HEADER); matrices with BAD are left as they are. CONVERGED, SWEEPS and OFF on exit.
-    n, parts, lanes, matrices, threads, vectors : constants; parts is 2 for complex numbers and 1 for real
-        ones, vectors 1 or 0, the others as `group_shape` has them.
+    n, parts, words, lanes, matrices, threads, vectors : constants; parts is 2 for complex numbers and 1 for
+        real ones, words 1 in single precision and 2 in double, vectors 1 or 0, the others as `group_shape`
+        has them.
 
     Launched with ceil(batch / matrices) blocks.
     """
@@ -371,7 +375,8 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, lanes, matric
         giver = first + (group + 1) % groups * lanes + lane
         taker = first + (group + groups - 1) % groups * lanes + lane
     if crossing:
-        line = (rows * parts * (1 + vectors) + MOVED + 1) // 2 * 2  # so that it moves two or four at once
+        quantum = 4 // words  # 16 bytes move at once
+        line = (rows * parts * (1 + vectors) + MOVED + quantum - 1) // quantum * quantum
         slots = (threads // WARP + (0 if span % WARP == 0 else matrices)) * lanes
         moving = cuda.shared.array((2 * slots, line), real, alignment=16)
         leaves, arrives = taker // WARP != thread // WARP, giver // WARP != thread // WARP
@@ -381,40 +386,46 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, lanes, matric
     start(y, v, triangle, reals, state, place, b, 2 * group + 1, 1, lane, lanes, vectors, own)
     tol2 = real(n) * rounding(x) * rounding(x)
     count, off, alive = real(0.0), real(0.0), own
-    step = 0  # by how many places the groups have moved
+    at_once = 2 // words  # rounds that are unrolled: two save choices, and cost registers
+    turning = groups - 1  # the group of the last place and the first, in odd rounds
     for _ in range(MAX_SWEEPS):
         cos2, sin2 = real(0.0), real(0.0)
-        for k in range(size):
-            out = group == (size - step) // 2 and (size % 2 == 1 or step % 2 == 1)
-            step = step + 1 if step + 1 < 2 * groups else 0
-            old = alive and (k == 0 or strayed(state, 0, False) or strayed(state, 1, False))
-            if cuda.any_sync(EVERYONE, old):
-                renew(x, w, state, 0, lanes, vectors, old)
-                renew(y, v, state, 1, lanes, vectors, old)
-            gamma = sum_number(inner_product(x, y), lanes, parts)
-            a, b_, aw, bw, active, lost, c, s = turn(0, 1, gamma, alive and not out, tol2, state)
-            cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
-            apply(x, y, a, b_)  # by zero where nothing turns: a branch would move what it skips
-            if vectors:
-                apply(w, v, aw, bw)
-            if active and lost:  # out of range, so that they are renewed before they turn again
-                state[LENGTH2] = 2.0 * LONG
-                state[KEPT + LENGTH2] = 2.0 * LONG
-            swap(x, y, out)
-            if vectors:
-                swap(w, v, out)
-            if out:
-                swap_kept(state, place)
-            if crossing:
-                base = (k % 2) * slots
-                if leaves:
-                    move_out(moving, uint64(base + here), y, v, state, place, parts, vectors)
-                move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
-                cuda.syncthreads()
-                if arrives:
-                    move_in(moving, uint64(base + there), y, v, state, place, parts, vectors)
-            else:
-                move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
+        for k in range(0, size + size % 2, at_once):
+            for i in range(at_once):
+                odd = i if at_once == 2 else k % 2
+                out = odd == 1 and group == turning
+                old = (odd == 0 and k == 0) or strayed(state, 0, False) or strayed(state, 1, False)
+                old = alive and old
+                if cuda.any_sync(EVERYONE, old):
+                    renew(x, w, state, 0, lanes, vectors, old)
+                    renew(y, v, state, 1, lanes, vectors, old)
+                gamma = sum_number(inner_product(x, y, parts), lanes, parts)
+                a, b_, aw, bw, active, lost, c, s = turn(0, 1, gamma, alive and not out, tol2, state)
+                cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
+                apply(x, y, a, b_)  # by zero where nothing turns: a branch would move what it skips
+                if vectors:
+                    apply(w, v, aw, bw)
+                if active and lost:  # out of range, so that they are renewed before they turn again
+                    state[LENGTH2] = 2.0 * LONG
+                    state[KEPT + LENGTH2] = 2.0 * LONG
+                if at_once == 1 or odd == 1:
+                    swap(x, y, out)
+                    if vectors:
+                        swap(w, v, out)
+                    if out:
+                        swap_kept(state, place)
+                if crossing:
+                    if leaves:
+                        to = uint64(odd * slots + here)
+                        move_out(moving, to, y, v, state, place, parts, vectors)
+                    move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
+                    cuda.syncthreads()
+                    if arrives:
+                        origin = uint64(odd * slots + there)
+                        move_in(moving, origin, y, v, state, place, parts, vectors)
+                else:
+                    move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
+                turning = turning - odd if turning >= odd else groups - 1
         if inside and lane == 0:
             peaks[2 * (matrix * groups + group)] = cos2
             peaks[2 * (matrix * groups + group) + 1] = sin2
