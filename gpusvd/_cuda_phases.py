@@ -63,7 +63,7 @@ def assemble_step(problem: Problem) -> Step:
 def bytes_of_phases(problem: Problem) -> int:
     """Return what the phases keep of a matrix."""
     numbers = problem.m * problem.n + 2 * problem.n**2
-    reals = REALS * problem.n + HEADER
+    reals: int = REALS * problem.n + HEADER
     return numbers * np.dtype(problem.kind).itemsize + reals * np.empty(0, problem.kind).real.itemsize
 
 

@@ -176,8 +176,8 @@ class _Rewriter:
         return unrolled
 
     def _counted(self, target: ast.expr, iterable: ast.expr, body: list[ast.stmt]) -> list[ast.stmt] | None:
-        """Return a loop over a range upwards as a while loop, None for any other loop: on CUDA, numba's iterator
-        of a range costs ten instructions a turn."""
+        """Return a loop over a range upwards as a while loop, None for any other loop: on CUDA, numba's
+        iterator of a range costs ten instructions a turn."""
         bounds = _range_arguments(iterable)
         if bounds is None or not ((_constant(bounds[2]) or 0) > 0):
             return None
