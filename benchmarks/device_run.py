@@ -140,7 +140,7 @@ def _one_process(
 
 def _whole_lines(reader: Any) -> list[str]:
     """The lines that were written to the end; a part of one is left for the next time."""
-    found = []
+    found: list[str] = []
     while True:
         place = reader.tell()
         line = reader.readline()

@@ -47,7 +47,7 @@ class Contender(NamedTuple):
     prepare: Callable[[Any], Any]
     call: Callable[[Any], Any]
     wait: Callable[[Any], Any] | None = None
-    factors: Callable[[Any], Factors] = tuple  # type: ignore[assignment]
+    factors: Callable[[Any], Factors] = tuple
 
 
 def run(task: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,14 @@
-"""What a run on a GPU found, as one table of text."""
+"""What a run on a GPU found, as one table of text: ``python -m benchmarks.device_table JSON``."""
 
+import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.device_cases import COMPLEX, ONE_CALL, OTHERS, REAL
+from benchmarks.device_goals import times_cupy, verdicts
 
 Row = dict[str, Any]
 
@@ -173,12 +177,20 @@ def speed_lines(rows: Sequence[Row]) -> list[str]:
     if others:
         lines.append("Others, thin, matrices a second; gpusvd's is above")
         lines += other_lines(others)
-    return lines + errors_of(rows, "speed")
+    lines += errors_of(rows, "speed")
+    return lines + goals_lines(rows)
+
+
+def goals_lines(rows: Sequence[Row]) -> list[str]:
+    lines = ["Goals: rows that reach it, and the one that is farthest from it"]
+    for goal, met, count, worst, value in verdicts(rows):
+        lines.append(f"  {goal.what:32}{goal.least:5g}: {met:3} of {count:3}, {value:.3g} at {name(worst)}")
+    return lines
 
 
 def in_one_call(row: Mapping[str, Any]) -> bool:
     """Whether CuPy hands cuSOLVER the whole batch."""
-    return max(row["m"], row["n"]) <= ONE_CALL
+    return bool(max(row["m"], row["n"]) <= ONE_CALL)
 
 
 def shape_lines(rows: Sequence[Row]) -> list[str]:
@@ -192,20 +204,14 @@ def shape_lines(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def cell(row: Mapping[str, Any]) -> str:
+def cell(row: Row) -> str:
     part = f"{100 * row['of_bound']:.0f}%" if row.get("of_bound") is not None else "-"
     return f"{short(row['rate']['gpusvd'])} {ratio(row)} {part}"
 
 
-def ratio(row: Mapping[str, Any]) -> str:
+def ratio(row: Row) -> str:
     times = times_cupy(row)
     return "-" if times is None else f"{times:.3g}x"
-
-
-def times_cupy(row: Mapping[str, Any]) -> float | None:
-    """How many times CuPy's matrices a second; None where one was not measured."""
-    rate = row["rate"]
-    return rate["gpusvd"] / rate["cupy"] if "gpusvd" in rate and "cupy" in rate else None
 
 
 def short(x: float) -> str:
@@ -251,3 +257,7 @@ PARTS = {
     "assumptions": assumptions_lines,
     "speed": speed_lines,
 }
+
+
+if __name__ == "__main__":
+    print(table(json.loads(Path(sys.argv[1]).read_text())))

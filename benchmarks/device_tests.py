@@ -40,7 +40,7 @@ def run(seconds: float, *, quick: bool = False) -> list[Row]:
 
 def pytest_command(report: Path, *, quick: bool) -> list[str]:
     command = [sys.executable, "-m", "pytest", "tests", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
-    command.append(f"--junitxml={report}")
+    command += ["-p", "no:benchmark", f"--junitxml={report}"]
     if quick:
         command.append("--maxfail=3")
     if importlib.util.find_spec("xdist") is not None:

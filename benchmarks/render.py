@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.device_cases import COMPLEX, REAL
-from benchmarks.device_table import in_one_call, short, times_cupy
+from benchmarks.device_goals import times_cupy
+from benchmarks.device_table import in_one_call, short
 from benchmarks.measure import HERE
 
 README = HERE.parent / "README.md"

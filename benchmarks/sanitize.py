@@ -8,6 +8,7 @@ shape, and how many of them were wrong; the exit status is 1 if any was.
 """
 
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,14 @@ def main() -> int:
     except (ImportError, RuntimeError) as error:
         print(f"sanitize: {error}", file=sys.stderr)
         return 2
-    cupy.cuda.set_allocator(None)
+    with cupy.cuda.using_allocator(None):
+        wrong = run(cupy)
+    print(f"{wrong} wrong")
+    return 1 if wrong else 0
+
+
+def run(cupy: Any) -> int:
+    """Return how many shapes were wrong."""
     wrong = 0
     for dtype in DTYPES:
         for shape in SHAPES:
@@ -41,8 +49,7 @@ def main() -> int:
             right = bool((info.converged == good).all()) and max(errors.values()) <= 10 * max(shape)
             wrong += not right
             print(f"{dtype} {shape}: {'right' if right else f'wrong, {errors}'}", flush=True)
-    print(f"{wrong} wrong")
-    return 1 if wrong else 0
+    return wrong
 
 
 if __name__ == "__main__":

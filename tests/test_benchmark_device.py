@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import types
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from benchmarks import (
     device_cases,
     device_check,
     device_compile,
+    device_goals,
     device_machine,
     device_run,
     device_speed,
@@ -361,7 +363,7 @@ def on_device(cupy, monkeypatch):  # noqa: F811
         cupy.cuda.Device = lambda: types.SimpleNamespace(id=0)
         cupy.cuda.Event = Event
         cupy.cuda.get_elapsed_time = lambda start, end: 1000 * (end.at - start.at)
-        cupy.cuda.set_allocator = lambda allocator: None
+        cupy.cuda.using_allocator = nullcontext
         cupy.cuda.runtime.deviceSynchronize = lambda: None
         cupy.cuda.runtime.getDeviceProperties = lambda device: {"l2CacheSize": 500}
         monkeypatch.setattr(device_check, "STEP_BYTES", 0)
@@ -512,6 +514,20 @@ def test_the_table_shows_what_was_found():
     assert "1 left out" in text
     assert "FAILED 3x3 float32" in text
     assert len(text) < 12_000
+
+
+def test_goals():
+    rows = [row for row in made_up_run()["rows"] if row["part"] == "speed"]
+    found = {verdict.goal.what: verdict for verdict in device_goals.verdicts(rows)}
+    up_to_32 = found["times CuPy, n <= 32"]
+    assert (up_to_32.met, up_to_32.rows, up_to_32.value) == (4, 4, pytest.approx(20))
+    assert found["times CuPy, n = 33..128"].met == 0
+    assert "times CuPy, n = 129..512" not in found
+    assert found["of the bound, n = 4..32"].worst["n"] == 8
+    assert found["times CuPy, batch 1..100"].rows == 6
+    assert found["values only, times with vectors"].value == pytest.approx(1)
+    lines = device_table.table(made_up_run()).splitlines()
+    assert any(line.endswith("50:   0 of   2, 20 at 64x64 float32 thin") for line in lines)
 
 
 def made_up_run():
