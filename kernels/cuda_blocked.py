@@ -41,7 +41,7 @@ Computing 28 (2002); Hari, "Accelerating the SVD block-Jacobi method", Computing
 
 import math
 
-from numba import cuda
+from numba import cuda, int32
 
 from .cpu_tile import (
     CANCELLED,
@@ -58,7 +58,7 @@ from .cpu_tile import (
 )
 from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
 from .cuda_group import largest_real, sum_real
-from .cuda_qr import SIZES, at
+from .cuda_qr import SIZES, at, resident_blocks
 from .lanes import (
     abs2,
     conjugate,
@@ -80,12 +80,12 @@ WARP = 32
 ACROSS = 16  # threads along the rows of a product
 ROUND = 4  # numbers that say what a rotation does
 PAIR = 6  # real numbers a pair of columns of a meeting
+REGISTERS = 128  # of a thread; none of the inner loops needs more
 
 
 def blocked_shape(n, kind, vectors=True, width=None):
-    """How `orthogonalise_blocks` is launched: its constants, threads a block, matrices a block (one), and
-    bytes of dynamic shared memory a block. `width` is the largest number of columns of a block of columns, a
-    multiple of four."""
+    """How `orthogonalise_blocks` is launched; as `cuda_qr.qr_shape`, with a block a matrix. `width` is the
+    largest number of columns of a block of columns, a multiple of four."""
     size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
     width = width or (32 if kind == "float32" else 16)
     tile = 64 if size < 16 else 32
@@ -93,7 +93,8 @@ def blocked_shape(n, kind, vectors=True, width=None):
     numbers = 2 * width * line * (3 if vectors else 2) + 2 * width * (tile + 1) + ROUND * width
     reals = KEPT * columns + PAIR * width
     constants = {"parts": parts, "width": width, "tile": tile, "each": 4, "vectors": bool(vectors)}
-    return constants, 8 * width, 1, numbers * size + reals * (size // parts)
+    shared = numbers * size + reals * (size // parts)
+    return constants, 8 * width, 1, shared, resident_blocks(8 * width, shared, REGISTERS)
 
 
 def block_count(n, width):
@@ -248,11 +249,11 @@ def make_identity(turns, size, line, thread, threads):
             turns[at(p * line + q)] = number(1.0) if p == q else number(0.0)
 
 
-def rotate_columns(turns, rotations, w, line, all_pairs, turn_number, first, thread, threads):
+def rotate_columns(turns, rotations, spots, w, line, first, thread, threads):
     """The rotations of a round on the columns of a matrix in shared memory; `first` says which two of the
     numbers of a rotation apply."""
     for i in range(thread % ACROSS, w, ACROSS):
-        p, q = pair_of(i, turn_number, w, all_pairs)
+        p, q = spots[at(2 * i)], spots[at(2 * i + 1)]
         a, b = rotations[at(ROUND * i + first)], rotations[at(ROUND * i + first + 1)]
         for k in range(thread // ACROSS, 2 * w, threads // ACROSS):
             x, y = turns[at(k * line + p)], turns[at(k * line + q)]
@@ -260,13 +261,13 @@ def rotate_columns(turns, rotations, w, line, all_pairs, turn_number, first, thr
             turns[at(k * line + q)] = y + b * x
 
 
-def rotate_gram(gram, rotations, w, line, all_pairs, turn_number, thread, threads):
+def rotate_gram(gram, rotations, spots, w, line, thread, threads):
     """The rotations of a round on the Gram matrix, from both sides: where two pairs cross, four entries."""
     for k in range(thread % ACROSS, w, ACROSS):
-        u, v = pair_of(k, turn_number, w, all_pairs)
+        u, v = spots[at(2 * k)], spots[at(2 * k + 1)]
         a, b = rotations[at(ROUND * k)], rotations[at(ROUND * k + 1)]
         for i in range(thread // ACROSS, w, threads // ACROSS):
-            p, q = pair_of(i, turn_number, w, all_pairs)
+            p, q = spots[at(2 * i)], spots[at(2 * i + 1)]
             pu, pv = at(p * line + u), at(p * line + v)
             qu, qv = at(q * line + u), at(q * line + v)
             if i == k:
@@ -345,6 +346,7 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
     first = (first + ROUND * width) * parts
     state = values[first : first + KEPT * columns]
     first = first + KEPT * columns
+    spots = cuda.shared.array(2 * width, int32)  # the places of the pairs of a round
     going, floors = values[first : first + size], values[first + size : first + 2 * size]
     peaks = values[first + 2 * size : first + 2 * size + 2 * width]
     x, wide = triangle[b], basis[b if vectors else 0]
@@ -380,6 +382,7 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
                     if thread < w:
                         p, q = pair_of(thread, turn_number, w, all_pairs)
                         j, k = column_of(p, w, left, right), column_of(q, w, left, right)
+                        spots[at(2 * thread)], spots[at(2 * thread + 1)] = p, q
                         both = going[at(p)] + going[at(q)] == 2.0
                         a, b_, aw, bw, _active, lost, c, d = turn(
                             j, k, gram[at(p * line + q)], both, tol2, state
@@ -394,12 +397,10 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
                         if lost or is_out(state, k, floors[at(q)]):
                             going[at(q)] = 0.0
                     cuda.syncthreads()
-                    rotate_gram(gram, rotations, w, line, all_pairs, turn_number, thread, threads)
-                    rotate_columns(turns, rotations, w, line, all_pairs, turn_number, 0, thread, threads)
+                    rotate_gram(gram, rotations, spots, w, line, thread, threads)
+                    rotate_columns(turns, rotations, spots, w, line, 0, thread, threads)
                     if vectors:
-                        rotate_columns(
-                            turns_w, rotations, w, line, all_pairs, turn_number, 2, thread, threads
-                        )
+                        rotate_columns(turns_w, rotations, spots, w, line, 2, thread, threads)
                     cuda.syncthreads()
                 multiply(x, staged, turns, n, left, right, w, width, tile, each, thread, threads)
                 if vectors:

@@ -27,10 +27,12 @@ from .cuda_buffers import BAD, BETAS, CONVERGED, HIGHEST, OFF, PERMUTATION, POWE
 from .cuda_group import sum_number, sum_real
 from .cuda_qr import (
     BLOCK_THREADS,
+    REGISTERS,
     SHARED_BYTES,
     SIZES,
     at,
     lanes_and_groups,
+    resident_blocks,
     spaced_rows,
     whole_warps,
 )
@@ -42,8 +44,7 @@ ROUNDS = 2  # of orthogonalisation of a column that completes X
 
 
 def finish_shape(m, n, columns, kind, vectors=True):
-    """How `assemble_batch` is launched for U of m x columns: its constants, threads a block, matrices a
-    block, and bytes of dynamic shared memory a block."""
+    """How `assemble_batch` is launched for U of m x columns; as `cuda_qr.qr_shape`."""
     size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
     lanes, groups = lanes_and_groups(m, columns)
     bytes_kept = n * (size // parts)
@@ -57,18 +58,20 @@ def finish_shape(m, n, columns, kind, vectors=True):
     while matrices * threads > 32 and matrices > 1 and matrices * bytes_taken > SHARED_BYTES // 2:
         matrices //= 2
     constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}
-    return constants, matrices * threads, matrices, matrices * bytes_taken
+    threads, shared = matrices * threads, matrices * bytes_taken
+    return constants, threads, matrices, shared, resident_blocks(threads, shared, REGISTERS[kind])
 
 
 def complete_shape(n, kind):
-    """How `complete_batch` is launched; as `finish_shape`."""
+    """How `complete_batch` is launched; as `cuda_qr.qr_shape`."""
     size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
     lanes, groups = lanes_and_groups(n, n)
     threads = lanes * groups
     bytes_taken = n * size + n * (size // parts)
     matrices = max(1, BLOCK_THREADS // threads)
     constants = {"lanes": lanes, "groups": groups, "parts": parts}
-    return constants, matrices * threads, matrices, matrices * bytes_taken
+    threads, shared = matrices * threads, matrices * bytes_taken
+    return constants, threads, matrices, shared, resident_blocks(threads, shared, REGISTERS[kind])
 
 
 def is_known(reals, b, k, j):

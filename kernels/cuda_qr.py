@@ -49,7 +49,7 @@ from .scalars import number, real
 VECTORS = 5  # of n real numbers a matrix in shared memory
 SHARED_BYTES = 96 * 1024  # what a block may take; two fit a multiprocessor of 227 KB, one that of 99 KB
 BLOCK_THREADS = 128
-# Of a thread: more than these are no faster, with fewer it spills. A block has at most 512 threads.
+# Of a thread: with fewer than these it spills.
 REGISTERS = {"float32": 64, "float64": 80, "complex64": 80, "complex128": 96}
 SIZES = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
 
@@ -58,6 +58,11 @@ def spaced_rows(m, lanes):
     """How far columns are apart in shared memory: an odd multiple of the lanes, so that the groups of a warp
     use different banks."""
     return ((m + lanes - 1) // lanes | 1) * lanes
+
+
+def resident_blocks(threads, shared, registers):
+    """How many blocks of so many threads, bytes, and registers a thread, a multiprocessor holds, or one."""
+    return max(1, min(2**16 // (threads * registers), 227 * 1024 // (shared + 1024)))
 
 
 def lanes_and_groups(m, columns):
@@ -82,7 +87,7 @@ def whole_warps(columns):
 
 def qr_shape(m, n, kind, vectors=True):
     """How `factor_batch` is launched on m x n matrices of a dtype: its constants, threads a block, matrices
-    a block, and bytes of dynamic shared memory a block."""
+    a block, bytes of dynamic shared memory a block, and how many blocks are to share a multiprocessor."""
     size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
     lanes, groups = lanes_and_groups(m, n)
     bytes_kept = (n * size) + VECTORS * n * (size // parts)
@@ -101,7 +106,8 @@ def qr_shape(m, n, kind, vectors=True):
         matrices //= 2
     matrices = max(matrices, at_least)
     constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}
-    return constants, matrices * threads, matrices, matrices * bytes_taken
+    threads, shared = matrices * threads, matrices * bytes_taken
+    return constants, threads, matrices, shared, resident_blocks(threads, shared, REGISTERS[kind])
 
 
 def at(index):

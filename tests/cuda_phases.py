@@ -36,7 +36,7 @@ class Factored(NamedTuple):
 
 def run(function, shape, kind, layouts, arguments, batch):
     """Launch a kernel as its shape function says."""
-    constants, threads, matrices, shared = shape
+    constants, threads, matrices, shared, _ = shape
     kernel = Kernel(function, tuple(constants.items()), layouts, threads, shared)
     launch(kernel, kind, -(-batch // matrices), arguments)
 
@@ -57,11 +57,11 @@ def factor(a, adjoint=False, vectors=True, shape=None):
 
 def in_global_memory(shape, m, n, kind):
     """A shape function's result with columns in global memory instead of shared memory."""
-    constants, _, _, _ = shape
+    constants = shape[0]
     size = np.dtype(kind).itemsize
     threads = max(32, constants["lanes"] * constants["groups"])
     groups = threads // constants["lanes"]
-    return constants | {"shares": False, "groups": groups}, threads, 1, n * size + 5 * n * size
+    return constants | {"shares": False, "groups": groups}, threads, 1, n * size + 5 * n * size, 1
 
 
 def orthogonalise(factored):

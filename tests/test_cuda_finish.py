@@ -109,9 +109,9 @@ def test_columns_in_global_memory(dtype):
     buffers, basis, _, _ = exact(dtype, m, n, values)
     left, right = np.empty((2, m, m), dtype), np.empty((2, n, n), dtype)
     assemble(buffers, basis, left, right)
-    constants, _, _, _ = cuda_finish.finish_shape(m, n, m, dtype.name)
+    constants = cuda_finish.finish_shape(m, n, m, dtype.name)[0]
     lanes = constants["lanes"]
-    shape = constants | {"shares": False, "groups": 32 // lanes}, 32, 1, n * 8
+    shape = constants | {"shares": False, "groups": 32 // lanes}, 32, 1, n * 8, 1
     apart = np.empty((4, 2 * m, m), dtype)[::2, ::2]
     assemble(buffers, basis, apart, right, shape=shape)
     assert np.array_equal(apart, left)
@@ -227,8 +227,9 @@ def test_shapes_fit_every_gpu(kind, vectors):
                 cuda_finish.finish_shape(m, n, columns, kind, vectors),
                 cuda_finish.complete_shape(n, kind),
             )
-            for constants, threads, matrices, shared in shapes:
+            for constants, threads, matrices, shared, resident in shapes:
                 assert threads == matrices * constants["lanes"] * constants["groups"]
                 assert threads % 32 == 0
                 assert threads <= 512
                 assert shared <= 99 * 1024
+                assert 1 <= resident <= 2048 // threads

@@ -125,11 +125,11 @@ def test_matrix_in_global_memory(dtype):
     """The same threads do the same with a matrix that does not fit shared memory, to the last bit."""
     rng = np.random.default_rng(17)
     a = gaussian(rng, 2, 13, 9, dtype)
-    constants, threads, _, shared = cuda_qr.qr_shape(13, 9, dtype.name)
+    constants, threads, _, shared, _ = cuda_qr.qr_shape(13, 9, dtype.name)
     lanes = constants["lanes"]
     wide = constants | {"groups": 32 // lanes}
-    factored = factor(a, shape=(wide, 32, 1, shared))
-    apart = factor(a, shape=in_global_memory((wide, threads, 1, shared), 13, 9, dtype))
+    factored = factor(a, shape=(wide, 32, 1, shared, 1))
+    apart = factor(a, shape=in_global_memory((wide, threads, 1, shared, 1), 13, 9, dtype))
     assert_factored(a, apart)
     for name in ("triangle", "reals", "header"):
         assert np.array_equal(getattr(factored, name), getattr(apart, name), equal_nan=True)
@@ -175,8 +175,9 @@ def test_values_only(dtype):
 @pytest.mark.parametrize("kind", cuda_qr.SIZES)
 def test_shapes_fit_every_gpu(kind):
     for m, n in [(n, n) for n in range(1, 513)] + [(1000, 3), (10**6, 4), (3000, 512), (256, 16), (700, 100)]:
-        constants, threads, matrices, shared = cuda_qr.qr_shape(m, n, kind)
+        constants, threads, matrices, shared, resident = cuda_qr.qr_shape(m, n, kind)
         assert threads == matrices * constants["lanes"] * constants["groups"]
         assert threads % 32 == 0
         assert threads <= 512
         assert shared <= 99 * 1024
+        assert 1 <= resident <= 2048 // threads
