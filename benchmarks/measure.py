@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -86,6 +87,9 @@ def provenance() -> dict[str, object]:
 
 
 def git(*arguments: str) -> str:
+    """What Git prints; nothing where there is no Git, or no history."""
+    if shutil.which("git") is None:
+        return ""
     done = subprocess.run(["git", "-C", str(HERE), *arguments], capture_output=True, text=True)
     return done.stdout.strip()
 

@@ -29,8 +29,10 @@ from gpusvd._truncate import (
     truncate,
     truncation_error,
 )
+from gpusvd._warmup import warmup
 
 if TYPE_CHECKING:
+    from gpusvd import device as device
     from gpusvd import plot as plot
 
 __version__ = "0.1.0.dev0"
@@ -81,12 +83,13 @@ __all__ = [
     "svt",
     "truncate",
     "truncation_error",
+    "warmup",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plot":  # brings matplotlib along, which is optional
+    if name in ("device", "plot"):  # they bring along what is optional, or long to import
         import importlib
 
-        return importlib.import_module("gpusvd.plot")
+        return importlib.import_module(f"gpusvd.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

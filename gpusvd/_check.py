@@ -11,6 +11,7 @@ from gpusvd._results import Array
 
 Driver = Literal["auto", "jacobi", "vendor"]
 Errors = Literal["nan", "raise"]
+Device = Literal["cuda"]
 Expected = tuple[str, tuple[int, ...], np.dtype[Any]]  # name, shape and dtype of a result
 
 _FACTOR_DTYPES = {
@@ -58,6 +59,12 @@ def check_errors(errors: Errors) -> None:
         raise ValueError(f"errors must be 'nan' or 'raise', not {errors!r}")
 
 
+def check_device(device: Device | None) -> None:
+    """Raise ValueError unless there is such a device to choose."""
+    if device is not None and not (isinstance(device, str) and device == "cuda"):
+        raise ValueError(f"device must be None (where the array is) or 'cuda', not {device!r}")
+
+
 def check_threads(threads: int | None) -> None:
     """Raise ValueError unless this is a number of threads, or None."""
     if threads is None:
@@ -66,6 +73,19 @@ def check_threads(threads: int | None) -> None:
         raise ValueError(
             f"threads must be None (the cores this process may use) or a positive int, not {threads!r}"
         )
+
+
+def expected_results(
+    shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
+) -> list[Expected]:
+    """Return name, shape and dtype of each result."""
+    *batch, m, n = shape
+    k = min(m, n)
+    values = "S", (*batch, k), np.dtype(dtype.char.lower())
+    if not compute_uv:
+        return [values]
+    rows, columns = (m, n) if full_matrices else (k, k)
+    return [("U", (*batch, m, rows), dtype), values, ("Vh", (*batch, columns, n), dtype)]
 
 
 def check_out(out: Any, expected: Sequence[Expected]) -> list[Array]:

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+_NAMED_INDICES = 5  # how many bad matrices an error names
+
 
 class SVDResult(NamedTuple):
     """The factors of ``a = U @ diag(S) @ Vh``, as `numpy.linalg.svd` returns them."""
@@ -42,3 +44,17 @@ class SVDExResult(NamedTuple):
     S: Array
     Vh: Array
     info: Info
+
+
+def failures(converged: NDArray[np.bool_]) -> str:
+    """Say which matrices of a batch have no factors."""
+    if converged.ndim == 0:
+        return "The matrix has a NaN or Inf, or its SVD did not converge"
+    bad = np.argwhere(~converged)
+    first = ", ".join(
+        str(tuple(index.tolist()) if len(index) > 1 else index.item()) for index in bad[:_NAMED_INDICES]
+    )
+    return (
+        f"{len(bad)} of {converged.size} matrices have a NaN or Inf, or their SVD did not converge; "
+        f"batch indices: {first}{', ...' if len(bad) > _NAMED_INDICES else ''}"
+    )

@@ -4,25 +4,25 @@ from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.linalg import LinAlgError
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from gpusvd import _vendor
+from gpusvd import _gpu, _vendor
 from gpusvd._check import (
+    Device,
     Driver,
     Errors,
-    Expected,
+    check_device,
     check_dimensions,
     check_driver,
     check_errors,
     check_out,
     check_threads,
+    expected_results,
     factor_dtype,
 )
 from gpusvd._driver import choose
-from gpusvd._results import Array, Info, SVDExResult, SVDResult
+from gpusvd._results import Array, Info, SVDExResult, SVDResult, failures
 from gpusvd._threads import usable_cores
-
-_NAMED_INDICES = 5  # how many bad matrices an error names
 
 
 @overload
@@ -36,6 +36,7 @@ def svd(
     out: tuple[Array, Array, Array] | None = None,
     errors: Errors = "nan",
     threads: int | None = None,
+    device: Device | None = None,
 ) -> SVDResult: ...
 
 
@@ -50,6 +51,7 @@ def svd(
     out: Array | None = None,
     errors: Errors = "nan",
     threads: int | None = None,
+    device: Device | None = None,
 ) -> Array: ...
 
 
@@ -64,7 +66,23 @@ def svd(
     out: Array | None = None,
     errors: Errors = "nan",
     threads: int | None = None,
+    device: Device | None = None,
 ) -> Array: ...
+
+
+@overload
+def svd(
+    a: ArrayLike,
+    full_matrices: bool,
+    compute_uv: bool,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: Any = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> SVDResult | Array: ...
 
 
 def svd(
@@ -77,6 +95,7 @@ def svd(
     out: Any = None,
     errors: Errors = "nan",
     threads: int | None = None,
+    device: Device | None = None,
 ) -> SVDResult | Array:
     """
     Decompose every matrix of a batch into its singular values and vectors.
@@ -89,7 +108,8 @@ def svd(
     a : (..., M, N) array_like
         A matrix, or a batch of them in any leading dimensions: float16, float32, float64, complex64,
         complex128, any integer type or bool, of any strides and byte order. It is never written to. Of a
-        masked array the data count, not the mask.
+        masked array the data count, not the mask. An array in GPU memory, CuPy's or any with ``__dlpack__``
+        or ``__cuda_array_interface__`` (torch, JAX), is taken without a copy.
     full_matrices : bool, optional
         If True (default), U is (..., M, M) and Vh (..., N, N). Otherwise they are (..., M, K) and (..., K,
         N), with K = min(M, N).
@@ -110,8 +130,11 @@ def svd(
         A matrix with NaN or Inf, or one that does not converge, gets NaN factors (default), for itself
         alone; or LinAlgError is raised after the batch is done, with nothing written to `out`.
     threads : int, optional
-        The most threads to use. Default: as many as this process may use cores. LAPACK may use its own
-        beside.
+        The most threads of the CPU to use. Default: as many as this process may use cores. LAPACK may use its
+        own beside.
+    device : {None, "cuda"}, optional
+        Where to compute: where the array is (default), or on the current CUDA device, from which the results
+        of a NumPy array are copied back.
 
     Returns
     -------
@@ -126,7 +149,7 @@ def svd(
         Vh : (..., N, N) or (..., K, N) ndarray
             Conjugate transposes of the right singular vectors, in the dtype of U.
 
-        With ``compute_uv=False``, S alone.
+        With ``compute_uv=False``, S alone. For an array in GPU memory they are CuPy arrays on its device.
 
     Raises
     ------
@@ -135,10 +158,12 @@ def svd(
         ``errors="raise"``, for matrices with NaN or Inf or without convergence: it names the first ones by
         their indices in the batch.
     TypeError
-        For dtypes not listed above, for CuPy arrays, and for an `out` of the wrong dtype or no array.
+        For dtypes not listed above, and for an `out` of the wrong dtype or no array.
     ValueError
-        For an unknown `driver`, `errors` or `threads`, and for an `out` of the wrong shape, that is
+        For an unknown `driver`, `errors`, `threads` or `device`, and for an `out` of the wrong shape, that is
         read-only or shares memory.
+    ImportError, RuntimeError
+        For arrays in GPU memory and ``device="cuda"``, if CuPy or a CUDA device is missing.
 
     See Also
     --------
@@ -151,6 +176,12 @@ def svd(
     Beyond its input and results a call takes a few MiB a thread, whatever the batch: its workspace, 4 MiB up
     to 128 x 128 and 13 MiB for complex128 of 512 x 512, and copies of the matrices at work where these must
     be converted.
+
+    On a GPU a call is queued on CuPy's current stream, takes its memory from CuPy's pool and reads nothing
+    back, so that it can be captured in a CUDA graph; only ``errors="raise"`` waits for the result, and the
+    copies of a NumPy array do. ``driver="vendor"`` is `cupy.linalg.svd` there, and "auto" takes Jacobi up to
+    512 columns. **The CUDA kernels have run in an emulator and have been compiled for GPUs; they have not run
+    on one yet.**
 
     References
     ----------
@@ -168,7 +199,7 @@ def svd(
     >>> np.allclose(U * S[:, np.newaxis, :] @ Vh, a)
     True
     """
-    u, s, vh, _ = _decompose(a, full_matrices, compute_uv, hermitian, driver, out, errors, threads)
+    u, s, vh, _ = _decompose(a, full_matrices, compute_uv, hermitian, driver, out, errors, threads, device)
     return s if u is None or vh is None else SVDResult(u, s, vh)
 
 
@@ -180,6 +211,7 @@ def svdvals(
     out: Array | None = None,
     errors: Errors = "nan",
     threads: int | None = None,
+    device: Device | None = None,
 ) -> Array:
     """
     Compute the singular values of every matrix of a batch.
@@ -190,7 +222,7 @@ def svdvals(
     ----------
     a : (..., M, N) array_like
         A matrix or a batch of them, as in `svd`.
-    hermitian, driver, errors, threads : optional
+    hermitian, driver, errors, threads, device : optional
         As in `svd`.
     out : (..., K) ndarray, optional
         Array to write the singular values into, as in `svd`.
@@ -212,7 +244,7 @@ def svdvals(
     array([[4., 3.],
            [2., 0.]])
     """
-    return _decompose(a, False, False, hermitian, driver, out, errors, threads)[1]
+    return _decompose(a, False, False, hermitian, driver, out, errors, threads, device)[1]
 
 
 def svd_ex(
@@ -224,13 +256,14 @@ def svd_ex(
     out: tuple[Array, Array, Array] | None = None,
     errors: Errors = "nan",
     threads: int | None = None,
+    device: Device | None = None,
 ) -> SVDExResult:
     """
     Decompose every matrix of a batch, and say what happened to each.
 
     Parameters
     ----------
-    a, full_matrices, hermitian, driver, out, errors, threads
+    a, full_matrices, hermitian, driver, out, errors, threads, device
         As in `svd`.
 
     Returns
@@ -263,7 +296,7 @@ def svd_ex(
     array([ True, False])
     """
     u, s, vh, info = _decompose(
-        a, full_matrices, True, hermitian, driver, out, errors, threads, informed=True
+        a, full_matrices, True, hermitian, driver, out, errors, threads, device, informed=True
     )
     assert u is not None
     assert vh is not None
@@ -280,16 +313,20 @@ def _decompose(
     out: Any,
     errors: Errors,
     threads: int | None,
+    device: Device | None,
     informed: bool = False,
 ) -> tuple[Array | None, Array, Array | None, Info | None]:
     """Return the factors and, for who is to be `informed`, what happened."""
     check_driver(driver)
     check_errors(errors)
     check_threads(threads)
-    matrices = _as_array(a)
+    check_device(device)
+    if device == "cuda" or _gpu.is_on_gpu(a):
+        return _gpu.decompose(a, full_matrices, compute_uv, hermitian, driver, out, errors, informed)
+    matrices = np.asarray(a)
     check_dimensions(matrices.shape, hermitian)
     dtype = factor_dtype(matrices.dtype)
-    expected = _expected(matrices.shape, dtype, full_matrices, compute_uv)
+    expected = expected_results(matrices.shape, dtype, full_matrices, compute_uv)
     given = None if out is None else check_out(out, expected)
 
     straight = (
@@ -312,34 +349,13 @@ def _decompose(
         _DRIVERS[driver](matrices, u, s, vh, info, hermitian=bool(hermitian), threads=threads)
 
     if errors == "raise" and info is not None and not info.converged.all():
-        raise LinAlgError(_failures(info.converged))
+        raise LinAlgError(failures(info.converged))
     if given is not None:
         if not straight:
             for array, target in zip(given, targets, strict=True):
                 array[...] = target
         u, s, vh = out if compute_uv else (None, out, None)
     return u, s, vh, info
-
-
-def _as_array(a: ArrayLike) -> Array:
-    if isinstance(a, np.ndarray):
-        return np.asarray(a)
-    if hasattr(a, "__cuda_array_interface__"):
-        raise TypeError(f"{type(a).__name__} is in GPU memory, which is unsupported: pass cupy.asnumpy(a)")
-    return np.asarray(a)
-
-
-def _expected(
-    shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
-) -> list[Expected]:
-    """Return name, shape and dtype of each result."""
-    *batch, m, n = shape
-    k = min(m, n)
-    values = "S", (*batch, k), np.dtype(dtype.char.lower())
-    if not compute_uv:
-        return [values]
-    rows, columns = (m, n) if full_matrices else (k, k)
-    return [("U", (*batch, m, rows), dtype), values, ("Vh", (*batch, columns, n), dtype)]
 
 
 def _fill_empty(u: Array | None, vh: Array | None, info: Info | None) -> None:
@@ -370,17 +386,3 @@ def _jacobi(
 
 
 _DRIVERS = {"jacobi": _jacobi, "vendor": _vendor.decompose}
-
-
-def _failures(converged: NDArray[np.bool_]) -> str:
-    """Say which matrices of a batch have no factors."""
-    if converged.ndim == 0:
-        return "The matrix has a NaN or Inf, or its SVD did not converge"
-    bad = np.argwhere(~converged)
-    first = ", ".join(
-        str(tuple(index.tolist()) if len(index) > 1 else index.item()) for index in bad[:_NAMED_INDICES]
-    )
-    return (
-        f"{len(bad)} of {converged.size} matrices have a NaN or Inf, or their SVD did not converge; "
-        f"batch indices: {first}{', ...' if len(bad) > _NAMED_INDICES else ''}"
-    )

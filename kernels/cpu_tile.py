@@ -274,15 +274,16 @@ def sweep(stack, n, rows, stride, alive, tol2, state):
 def orthogonalise(stack, n, rows, stride, state):
     """Sweep until every lane has converged; returns those that have, the number of sweeps and the largest
     remaining cosine."""
-    tol2 = n * rounding(stack) * rounding(stack)
+    size = fill(stack, n)
+    tol2 = size * rounding(stack) * rounding(stack)
     count, left = fill(stack, 0.0), fill(stack, 0.0)
     alive = count == 0.0
     for _ in range(MAX_SWEEPS):
         cos2, sin2 = sweep(stack, n, rows, stride, alive, tol2, state)
-        ahead = (n * cos2) * (n * maximum(cos2, sin2))
+        ahead = (size * cos2) * (size * maximum(cos2, sin2))
         count = select(alive, count + 1.0, count)
         left = select(alive, math.sqrt(select(ahead < cos2, ahead, cos2)), left)
-        alive = alive & (cos2 > tol2) & needs_another_sweep(n, cos2, sin2, tol2)
+        alive = alive & (cos2 > tol2) & needs_another_sweep(size, cos2, sin2, tol2)
         if not any_lane(alive):
             break
     return ~alive, count, left

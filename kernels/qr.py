@@ -102,7 +102,7 @@ def pivot_column(factor, m, n, j, exponents, permutation, norms, shifts, keys):
     best, chosen = load(keys, j), fill(factor, j)
     for q in range(j + 1, n):
         key = load(keys, q)
-        chosen = select(key > best, q, chosen)
+        chosen = select(key > best, fill(factor, q), chosen)
         best = maximum(key, best)
     for q in range(j + 1, n):
         mask = chosen == q

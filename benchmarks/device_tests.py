@@ -1,0 +1,110 @@
+"""The tests that need a GPU, and compute-sanitizer's memcheck and racecheck, each a command of its own, at
+the same time."""
+
+import importlib.util
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from benchmarks.device_run import Finished, run_commands
+
+TOOLS = ("memcheck", "racecheck")
+PROCESSES = 4  # of pytest, where pytest-xdist is installed
+NAMED = 20  # failed tests whose names are kept
+
+Row = dict[str, Any]
+
+
+def run(seconds: float, *, quick: bool = False) -> list[Row]:
+    sanitizer = find_sanitizer()
+    with tempfile.TemporaryDirectory(prefix="gpusvd-tests-") as folder:
+        report = Path(folder) / "junit.xml"
+        commands = {"pytest": pytest_command(report, quick=quick)}
+        if sanitizer is not None:
+            commands |= {tool: sanitizer_command(sanitizer, tool) for tool in TOOLS}
+        finished = run_commands(commands, seconds)
+        rows = [{"what": "pytest", **ended(finished["pytest"]), **junit_counts(report)}]
+    for tool in TOOLS:
+        if sanitizer is None:
+            rows.append({"what": tool, "error": "compute-sanitizer is not found"})
+        else:
+            rows.append({"what": tool, **ended(finished[tool]), **sanitizer_summary(finished[tool].output)})
+    return rows
+
+
+def pytest_command(report: Path, *, quick: bool) -> list[str]:
+    command = [sys.executable, "-m", "pytest", "tests", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
+    command += ["-p", "no:benchmark", f"--junitxml={report}"]
+    if quick:
+        command.append("--maxfail=3")
+    if importlib.util.find_spec("xdist") is not None:
+        command += ["-n", str(PROCESSES)]
+    return command
+
+
+def sanitizer_command(sanitizer: str, tool: str) -> list[str]:
+    options = ["--tool", tool, "--error-exitcode", "9", "--print-limit", "20"]
+    return [sanitizer, *options, sys.executable, "-m", "benchmarks.sanitize"]
+
+
+def find_sanitizer() -> str | None:
+    """Return compute-sanitizer's path: from PATH, or where the CUDA toolkit installs it."""
+    name = "compute-sanitizer"
+    found = shutil.which(name)
+    if found is not None:
+        return found
+    return next((str(path) for path in _places(name) if path.is_file() and os.access(path, os.X_OK)), None)
+
+
+def _places(name: str) -> Iterator[Path]:
+    roots = [Path(os.environ[key]) for key in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(key)]
+    roots += [Path("/usr/local/cuda"), *sorted(Path("/usr/local").glob("cuda-*"), reverse=True)]
+    for root in roots:
+        yield root / "bin" / name
+        yield root / "compute-sanitizer" / name
+
+
+def ended(finished: Finished) -> Row:
+    """How a command ended; what it printed last, where that was not well."""
+    row: Row = {"status": finished.status, "seconds": round(finished.seconds, 1), "in_time": finished.in_time}
+    if finished.status != 0:
+        row["output"] = finished.output[-3000:]
+    return row
+
+
+def junit_counts(report: Path) -> Row:
+    """Return how many tests passed, failed and were skipped, and which failed, from pytest's report."""
+    try:
+        suites = list(ElementTree.parse(report).iter("testsuite"))
+    except (OSError, ElementTree.ParseError) as error:
+        return {"error": f"pytest wrote no report: {error}"}
+    counts = {
+        name: sum(int(suite.get(name, 0)) for suite in suites)
+        for name in ("tests", "failures", "errors", "skipped")
+    }
+    failed = [
+        f"{case.get('classname')}::{case.get('name')}: {problem.get('message', '')}"[:300]
+        for suite in suites
+        for case in suite.iter("testcase")
+        for problem in (*case.iter("failure"), *case.iter("error"))
+    ]
+    passed = counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
+    return {"passed": passed, **counts, "failed": failed[:NAMED]}
+
+
+def sanitizer_summary(output: str) -> Row:
+    """Return compute-sanitizer's own summary, and how many of the script's shapes were run and right."""
+    summaries = re.findall(r"SUMMARY: (.*)", output)
+    shapes = re.findall(r"^\w+ \([\d, ]+\): (right|wrong)", output, re.MULTILINE)
+    return {
+        "summary": summaries[-1].strip() if summaries else "",
+        "clean": bool(summaries) and re.match(r"0 (errors|hazards)", summaries[-1]) is not None,
+        "shapes": len(shapes),
+        "shapes_right": shapes.count("right"),
+    }

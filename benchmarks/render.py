@@ -1,0 +1,144 @@
+"""Write the GPU table of the README from the runs of `benchmarks.device` under results/: of each GPU the
+newest.
+
+The table stands between two comments, and nobody types into it: a test holds that it is what this module
+writes.
+"""
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.device_cases import COMPLEX, REAL
+from benchmarks.device_goals import times_cupy
+from benchmarks.device_table import in_one_call, short
+from benchmarks.measure import HERE
+
+README = HERE.parent / "README.md"
+BEGIN = "<!-- written by python -m benchmarks.render: -->"
+END = "<!-- :written by python -m benchmarks.render -->"
+NOTHING = "Nothing has been measured on a GPU."
+WIDTH = 118  # of the README's lines
+
+Row = dict[str, Any]
+Document = Mapping[str, Any]
+
+
+def main() -> int:
+    text = README.read_text()
+    new = replaced(text, rendered(newest(documents(HERE / "results"))))
+    if new != text:
+        README.write_text(new)
+    print(f"{README} {'is written' if new != text else 'is as it should be'}")
+    return 0
+
+
+def documents(folder: Path) -> list[Document]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("device-*.json"))]
+
+
+def newest(found: Iterable[Document]) -> list[Document]:
+    """Return the newest run of each GPU that has rows for the table, by the name of the GPU."""
+    by_gpu: dict[str, Document] = {}
+    for document in sorted(found, key=lambda document: str(document["provenance"]["date"])):
+        if square_rows(document):
+            by_gpu[document["provenance"]["machine"]["gpu"]] = document
+    return [by_gpu[gpu] for gpu in sorted(by_gpu)]
+
+
+def square_rows(document: Document) -> list[Row]:
+    """Square matrices, thin, in batches that fill the card."""
+    return [
+        row
+        for row in document["rows"]
+        if row["part"] == "speed"
+        and row["m"] == row["n"]
+        and row["work"] == "thin"
+        and not row["batch"]
+        and "gpusvd" in row.get("rate", {})
+    ]
+
+
+def rendered(runs: Sequence[Document]) -> str:
+    return "\n\n".join(part for run in runs for part in of_gpu(run)) if runs else NOTHING
+
+
+def of_gpu(run: Document) -> list[str]:
+    rows = square_rows(run)
+    parts = [f"Thin SVD of random n x n matrices in batches that fill an **{gpu(run)}**:"]
+    for heading, within in (
+        ("Up to 32 x 32, where CuPy hands cuSOLVER the whole batch:", True),
+        ("Beyond 32 x 32, where CuPy goes through the batch one matrix after the other:", False),
+    ):
+        chosen = [row for row in rows if in_one_call(row) == within]
+        if chosen:
+            parts += [heading, table(chosen)]
+    return [*parts, footnote(run, rows)]
+
+
+def gpu(run: Document) -> str:
+    return str(run["provenance"]["machine"]["gpu"])
+
+
+def table(rows: Sequence[Row]) -> str:
+    sizes = sorted({row["n"] for row in rows})
+    lines = [line("n", sizes), line("---", ["---"] * len(sizes))]
+    for dtype in REAL + COMPLEX:
+        by_size = {row["n"]: row for row in rows if row["dtype"] == dtype}
+        if by_size:
+            found = [by_size.get(n) for n in sizes]
+            lines.append(line(f"{dtype}, matrices a second", map(rate, found)))
+            lines.append(line(f"{dtype}, times `cupy.linalg.svd`", map(ratio, found)))
+            lines.append(line(f"{dtype}, of the bound", map(part_of_bound, found)))
+    return "\n".join(lines)
+
+
+def line(heading: str, cells: Iterable[object]) -> str:
+    return f"| {' | '.join([heading, *map(str, cells)])} |"
+
+
+def rate(row: Row | None) -> str:
+    return "" if row is None else short(row["rate"]["gpusvd"])
+
+
+def ratio(row: Row | None) -> str:
+    times = None if row is None else times_cupy(row)
+    return "" if times is None else f"{times:.2g}" if times < 100 else f"{times:.0f}"
+
+
+def part_of_bound(row: Row | None) -> str:
+    part = None if row is None else row.get("of_bound")
+    return "" if part is None else f"{100 * part:.0f}%"
+
+
+def footnote(run: Document, rows: Sequence[Row]) -> str:
+    ran_on = run["provenance"]
+    machine = ran_on["machine"]
+    packages = machine.get("packages", {})
+    cupy = next((f"CuPy {packages[name]}, " for name in sorted(packages) if name.startswith("cupy")), "")
+    scaled = any(row["batches"].get("cupy", row["asked"]) < row["batches"]["gpusvd"] for row in rows)
+    parts = [
+        f"Medians on {str(ran_on['date'])[:10]} by `python -m benchmarks.device`, gpusvd {ran_on['gpusvd']},",
+        f"commit {ran_on['commit'] or 'unknown'}, {cupy}CUDA {machine['cuda_runtime']},",
+        f"driver {machine['driver']}.",
+    ]
+    if scaled:
+        parts.append("CuPy got a part of the larger batches, and its time is scaled.")
+    parts.append("The bound is that of `benchmarks/device_bounds.py`: bandwidth or arithmetic.")
+    return textwrap.fill(" ".join(parts), WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def replaced(text: str, block: str) -> str:
+    """Return the README with another table."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the README lacks the comments {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Compile a CUDA kernel for a size, a dtype and a GPU, keep its machine code on disk, and launch it.
+
+numba-cuda is the compiler alone. CuPy loads the machine code and launches it on its current stream, with the
+addresses and shapes of CuPy's arrays as numba-cuda expects them: nothing looks at `__cuda_array_interface__`,
+nothing synchronises, and a launch can be captured in a CUDA graph.
+
+The file's name holds a hash of the kernel's name, sizes, dtype and compute capability, in the folder that
+`gpusvd._compile` keeps for these sources.
+"""
+
+import hashlib
+import inspect
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+from gpusvd._compile import cache_folder
+from gpusvd._specialise import Function, Specialiser
+
+_STATIC_SHARED = 48 * 1024  # more than this a kernel must ask for
+
+_lock = Lock()
+
+
+class Kernel(NamedTuple):
+    """A kernel's source for known sizes, and how it is launched.
+
+    Attributes
+    ----------
+    function : the source, in `gpusvd.kernels`
+    constants : values of those of its parameters that are known when it is compiled
+    layouts : for each array among its parameters "C" where it is contiguous, else "A"
+    threads : of a block
+    shared : bytes of dynamic shared memory of a block
+    resident : how many blocks are to share a multiprocessor, which bounds a thread's registers
+    """
+
+    function: Function
+    constants: tuple[tuple[str, int], ...]
+    layouts: str
+    threads: int
+    shared: int = 0
+    resident: int = 1
+
+
+def launch(kernel: Kernel, kind: str, blocks: int, arguments: Sequence[Any]) -> None:
+    """Run a kernel on CuPy's current device and stream: for matrices of the dtype `kind`, with CuPy arrays
+    and numbers for its parameters that are not constants."""
+    import cupy
+
+    device = cupy.cuda.Device()
+    loaded = _load(kernel, kind, _signature(kernel, kind, arguments), device.id, device.compute_capability)
+    loaded((blocks,), (kernel.threads,), _flattened(kernel, arguments), shared_mem=kernel.shared)
+
+
+def _in_order(kernel: Kernel, arguments: Sequence[Any]) -> list[Any]:
+    """Return the values of all parameters, the constants among them."""
+    constants, rest = dict(kernel.constants), iter(arguments)
+    return [
+        constants[name] if name in constants else next(rest)
+        for name in inspect.signature(kernel.function).parameters
+    ]
+
+
+def _flattened(kernel: Kernel, arguments: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the arguments as the machine code takes them: an array is two unused pointers, the numbers of
+    its elements and of the bytes of one, its address, shape and strides."""
+    flat: list[Any] = []
+    for value in _in_order(kernel, arguments):
+        if hasattr(value, "strides"):
+            flat += [0, 0, value.size, value.itemsize, value.data.ptr, *value.shape, *value.strides]
+        else:
+            flat.append(value)
+    return tuple(flat)
+
+
+def _signature(kernel: Kernel, kind: str, arguments: Sequence[Any]) -> tuple[Any, ...]:
+    """Return numba's types of all parameters."""
+    import numba
+    from numba import types
+
+    layouts = iter(kernel.layouts)
+    return tuple(
+        types.Array(numba.from_dtype(value.dtype), value.ndim, next(layouts))
+        if hasattr(value, "strides")
+        else types.boolean
+        if isinstance(value, bool)
+        else types.int64
+        for value in _in_order(kernel, arguments)
+    )
+
+
+@cache
+def _load(kernel: Kernel, kind: str, signature: tuple[Any, ...], device: int, capability: str) -> Any:
+    """Return the kernel's function on the current device, of which the number is given."""
+    import cupy
+
+    with _lock:
+        path = cubin(kernel, kind, signature, capability)
+    function = cupy.RawModule(path=str(path)).get_function(kernel.function.__name__)
+    if kernel.shared > _STATIC_SHARED:
+        function.max_dynamic_shared_size_bytes = kernel.shared
+    return function
+
+
+def cubin(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) -> Path:
+    """Return the file with the machine code of a kernel for a compute capability, "90" say: compiled now
+    unless it is there."""
+    name = f"{kernel.function.__name__}-{kind}-sm_{capability}-{_hash(kernel, signature)}.cubin"
+    folder = cache_folder() or Path(tempfile.mkdtemp(prefix="gpusvd-"))
+    path = folder / name
+    if not path.exists():
+        code = _link(ptx(kernel, kind, signature, capability), capability)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(code)
+        Path(file.name).replace(path)  # at once: another process finds all of it or nothing
+    return path
+
+
+def _hash(kernel: Kernel, signature: tuple[Any, ...]) -> str:
+    import numba_cuda
+
+    here = Path(__file__)
+    sources = b"".join(path.read_bytes() for path in (here, here.with_name("_specialise.py")))
+    text = f"{numba_cuda.__version__} {kernel.constants} {signature}"
+    return hashlib.sha256(sources + text.encode()).hexdigest()[:16]
+
+
+def ptx(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) -> str:
+    """Return PTX of a kernel, whose entry has the name of its source and says how it is launched."""
+    from numba import cuda
+
+    source = specialiser(kind).plain(kernel.function, **dict(kernel.constants))
+    code, _ = cuda.compile_ptx(source, signature, cc=(int(capability[:-1]), int(capability[-1])))
+    entry = re.search(r"\.entry\s+(\w+)\(.*?\)\s*", code, re.DOTALL)
+    assert entry is not None
+    bounds = f".maxntid {kernel.threads}, 1, 1\n.minnctapersm {kernel.resident}\n"
+    code = code[: entry.end()] + bounds + code[entry.end() :]
+    return str(code.replace(entry[1], kernel.function.__name__))
+
+
+@cache
+def specialiser(kind: str) -> Specialiser:
+    from numba import cuda
+
+    from gpusvd.kernels.scalars import scalar_operations
+
+    operations = scalar_operations(kind)
+    compiled: Callable[[Function], Function] = cuda.jit(device=True, forceinline=True)
+    return Specialiser(operations, operations["real"], compiled)
+
+
+def _link(code: str, capability: str) -> bytes:
+    from cuda.core import Linker, LinkerOptions, ObjectCode
+
+    linker = Linker(ObjectCode.from_ptx(code.encode()), options=LinkerOptions(arch=f"sm_{capability}"))
+    linked: bytes = linker.link("cubin").code
+    return linked

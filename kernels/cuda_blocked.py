@@ -1,0 +1,444 @@
+"""One-sided Jacobi with a matrix in global memory: pairs of blocks of columns, one block of threads a
+matrix.
+
+    L = X Σ Wᴴ
+
+The columns form an even number of blocks of w. Two blocks meet at a time (`schedule`), every two once a
+sweep:
+
+1. The Gram matrix of the 2 w mantissa columns, in shared memory: cosines, exact to eps, whatever the
+   columns' exponents. If none is above the tolerance, that is all.
+2. Every column of the one block meets every column of the other, w pairs at a time, in the first round of
+   a sweep also those of its own block: each pair of columns once a sweep. The rotations, by
+   `cpu_tile.turn`, are applied to the Gram matrix from both sides and accumulated twice: as they act on
+   mantissas, T, and as they act on W. Neither follows from the other: a transform accumulated unscaled
+   has an absolute error of eps, which adds eps of a large column to a tiny one and loses the relative
+   accuracy of its singular value.
+3. The columns of L are multiplied by T, those of W by the other.
+
+Rotations are those of the other Jacobi kernels: no cosines, but scales with what rounding drops. A column
+that has lost its digits, or whose length or scale has left the range, sits out until its block has been
+multiplied and it is renewed: its cosine or sine has been large, and brings about another sweep. All are
+renewed before a sweep. One sweep of the Gram matrix a meeting, not two: its rounds cost as much as the
+multiplications, which twice as many would save only a sweep or two.
+
+Mapping: a block of 8 w threads goes through all meetings and sweeps by itself, with no other barrier than
+its own, so nothing is launched in vain and nothing read back. A batch smaller than the device leaves the
+rest of it idle; the meetings of a round would be independent. Products: columns in tiles of some rows in
+shared memory, 16 threads along the rows, every thread some rows and `each` columns in registers.
+
+Shared memory: 2 w (4 w + 2) numbers, 2 w (2 w + 1) less without vectors, 2 w (tile + 1) for the tile, 4 w
+for a round; 4 real numbers a column, and 8 w. Flops: 6 n³ a sweep in multiplications and additions, 4 n³
+more with vectors, complex ones four times that. Traffic with global memory: 3 n³ / w numbers a sweep, 2
+n³ / w more with vectors.
+
+Stopping rule: as `cpu_tile.orthogonalise`.
+
+References: Arbenz and Oettli, "Block implementations of the symmetric QR and Jacobi algorithms", 1992;
+Bečka, Okša and Vajteršic, "Dynamic ordering for a parallel block-Jacobi SVD algorithm", Parallel
+Computing 28 (2002); Hari, "Accelerating the SVD block-Jacobi method", Computing 75 (2005).
+"""
+
+import math
+
+from numba import cuda, int32
+
+from .cpu_tile import (
+    CANCELLED,
+    EXPONENT,
+    KEPT,
+    LENGTH2,
+    LONG,
+    MAX_SWEEPS,
+    REST,
+    SCALE,
+    SHORT,
+    needs_another_sweep,
+    turn,
+)
+from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
+from .cuda_group import largest_real, sum_real
+from .cuda_qr import SIZES, at, resident_blocks
+from .lanes import (
+    abs2,
+    conjugate,
+    dot,
+    exponent,
+    half_of,
+    largest_part,
+    maximum,
+    power_of_two,
+    rounding,
+    scale,
+    small_square,
+)
+from .qr import LOWEST
+from .scalars import number, real
+from .schedule import meeting, rounds
+
+WARP = 32
+ACROSS = 16  # threads along the rows of a product
+ROUND = 4  # numbers that say what a rotation does
+PAIR = 6  # real numbers a pair of columns of a meeting
+REGISTERS = 128  # of a thread; none of the inner loops needs more
+
+
+def blocked_shape(n, kind, vectors=True, width=None):
+    """How `orthogonalise_blocks` is launched; as `cuda_qr.qr_shape`, with a block a matrix. `width` is the
+    largest number of columns of a block of columns, a multiple of four."""
+    size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
+    width = width or (32 if kind == "float32" else 16)
+    tile = 64 if size < 16 else 32
+    line, columns = 2 * width + 1, n + block_count(n, width)
+    numbers = 2 * width * line * (3 if vectors else 2) + 2 * width * (tile + 1) + ROUND * width
+    reals = KEPT * columns + PAIR * width
+    constants = {"parts": parts, "width": width, "tile": tile, "each": 4, "vectors": bool(vectors)}
+    shared = numbers * size + reals * (size // parts)
+    return constants, 8 * width, 1, shared, resident_blocks(8 * width, shared, REGISTERS)
+
+
+def block_count(n, width):
+    """The even number of blocks of at most so many columns."""
+    return 2 * ((n + 2 * width - 1) // (2 * width))
+
+
+def column_of(slot, w, left, right):
+    """The number of the column in a place of a meeting of the blocks that begin at these two."""
+    return left + slot if slot < w else right + slot - w
+
+
+def pair_of(i, turn_number, w, all_pairs):
+    """The places of the i-th pair in a round of a meeting."""
+    if all_pairs:
+        return meeting(2 * w, turn_number, i)
+    q = i + turn_number
+    return i, q + w if q < w else q
+
+
+def length2_of(columns, j, n, lane):
+    """|x_j|², by all lanes of a warp."""
+    total = real(0.0)
+    for i in range(lane, n, WARP):
+        total = total + abs2(columns[at(j), at(i)])
+    return sum_real(total, 32)
+
+
+def scale_rows(columns, j, n, lane, shift):
+    for i in range(lane, n, WARP):
+        columns[at(j), at(i)] = scale(columns[at(j), at(i)], shift)
+
+
+def renew(x, w, j, n, state, lane, vectors):
+    """`cpu_tile.renew` of column j, by a warp."""
+    kept = KEPT * j
+    total = length2_of(x, j, n, lane)
+    shift, back = real(0.0), real(0.0)
+    if total < SHORT or total > LONG:
+        shift = half_of(exponent(total))
+        if total < small_square(total):
+            big = real(0.0)
+            for i in range(lane, n, WARP):
+                big = maximum(largest_part(x[at(j), at(i)]), big)
+            shift = exponent(largest_real(big, 32))
+    if shift != 0.0:
+        scale_rows(x, j, n, lane, 0.0 - shift)
+        total = length2_of(x, j, n, lane)
+    factor = state[at(kept + SCALE)]
+    if factor < SHORT:
+        back = half_of(exponent(factor))
+        if vectors:
+            scale_rows(w, j, n, lane, back)
+    cuda.syncwarp()
+    if lane == 0:
+        unscale = power_of_two(0.0 - back) * power_of_two(0.0 - back)
+        state[at(kept + LENGTH2)] = total
+        state[at(kept + SCALE)] = factor * unscale
+        state[at(kept + REST)] = state[at(kept + REST)] * unscale
+        state[at(kept + EXPONENT)] = state[at(kept + EXPONENT)] + shift + back
+
+
+def stage(columns, staged, first, n, left, right, w, tile, thread, threads):
+    """Rows `first` to `first + tile` of the columns that meet, to shared memory, column by column; zero where
+    there are none."""
+    for e in range(thread, 2 * w * tile, threads):
+        slot, row = e // tile, e % tile
+        j, i = column_of(slot, w, left, right), first + row
+        entry = number(0.0)
+        if j < n and i < n:
+            entry = columns[at(j), at(i)]
+        staged[at(slot * (tile + 1) + row)] = entry
+
+
+def make_gram(columns, staged, gram, n, left, right, w, width, tile, each, thread, threads):
+    """Inner products of all columns that meet; entry (p, q) is x_pᴴ x_q."""
+    line, size = 2 * width + 1, 2 * w
+    down = threads // ACROSS
+    row, column = thread % ACROSS, thread // ACROSS
+    high = (2 * width + ACROSS - 1) // ACROSS
+    sums = cuda.local.array(((2 * width + ACROSS - 1) // ACROSS) * each, number)
+    x, y = cuda.local.array((2 * width + ACROSS - 1) // ACROSS, number), cuda.local.array(each, number)
+    for e in range(high * each):
+        sums[e] = number(0.0)
+    for first in range(0, n, tile):
+        stage(columns, staged, first, n, left, right, w, tile, thread, threads)
+        cuda.syncthreads()
+        for r in range(min(tile, n - first)):
+            for k in range(high):
+                x[k] = staged[at(min(row + k * ACROSS, size - 1) * (tile + 1) + r)]
+            for c in range(each):
+                y[c] = staged[at(min(column + c * down, size - 1) * (tile + 1) + r)]
+            for k in range(high):
+                for c in range(each):
+                    sums[k * each + c] = sums[k * each + c] + dot(x[k], y[c])
+        cuda.syncthreads()
+    for k in range(high):
+        for c in range(each):
+            p, q = row + k * ACROSS, column + c * down
+            if p < size and q < size:
+                gram[at(p * line + q)] = sums[k * each + c]
+
+
+def multiply(columns, staged, turns, n, left, right, w, width, tile, each, thread, threads):
+    """The columns that meet, times a matrix in shared memory, in place."""
+    line, size = 2 * width + 1, 2 * w
+    down = threads // ACROSS
+    row, column = thread % ACROSS, thread // ACROSS
+    high = tile // ACROSS
+    sums = cuda.local.array((tile // ACROSS) * each, number)
+    x, t = cuda.local.array(tile // ACROSS, number), cuda.local.array(each, number)
+    for first in range(0, n, tile):
+        stage(columns, staged, first, n, left, right, w, tile, thread, threads)
+        cuda.syncthreads()
+        for e in range(high * each):
+            sums[e] = number(0.0)
+        for k in range(size):
+            for r in range(high):
+                x[r] = staged[at(k * (tile + 1) + row + r * ACROSS)]
+            for c in range(each):
+                t[c] = turns[at(k * line + min(column + c * down, size - 1))]
+            for r in range(high):
+                for c in range(each):
+                    sums[r * each + c] = sums[r * each + c] + x[r] * t[c]
+        for r in range(high):
+            for c in range(each):
+                slot, i = column + c * down, first + row + r * ACROSS
+                if slot < size and i < n:
+                    j = column_of(slot, w, left, right)
+                    if j < n:
+                        columns[at(j), at(i)] = sums[r * each + c]
+        cuda.syncthreads()
+
+
+def largest_cosine(gram, state, left, right, w, line, all_pairs, thread, threads):
+    """The largest cos² of the pairs that are to meet, as far as this thread looks."""
+    cos2 = real(0.0)
+    for p in range(thread // ACROSS, 2 * w, threads // ACROSS):
+        length2 = state[at(KEPT * column_of(p, w, left, right) + LENGTH2)]
+        for q in range(thread % ACROSS, 2 * w, ACROSS):
+            if p < q and (all_pairs or (p < w and q >= w)):
+                product = length2 * state[at(KEPT * column_of(q, w, left, right) + LENGTH2)]
+                size2 = abs2(gram[at(p * line + q)])
+                if size2 > 0.0 and product > 0.0:
+                    cos2 = maximum(size2 / product, cos2)
+    return cos2
+
+
+def make_identity(turns, size, line, thread, threads):
+    for p in range(thread // ACROSS, size, threads // ACROSS):
+        for q in range(thread % ACROSS, size, ACROSS):
+            turns[at(p * line + q)] = number(1.0) if p == q else number(0.0)
+
+
+def rotate_columns(turns, rotations, spots, w, line, first, thread, threads):
+    """The rotations of a round on the columns of a matrix in shared memory; `first` says which two of the
+    numbers of a rotation apply."""
+    for i in range(thread % ACROSS, w, ACROSS):
+        p, q = spots[at(2 * i)], spots[at(2 * i + 1)]
+        a, b = rotations[at(ROUND * i + first)], rotations[at(ROUND * i + first + 1)]
+        for k in range(thread // ACROSS, 2 * w, threads // ACROSS):
+            x, y = turns[at(k * line + p)], turns[at(k * line + q)]
+            turns[at(k * line + p)] = x - a * y
+            turns[at(k * line + q)] = y + b * x
+
+
+def rotate_gram(gram, rotations, spots, w, line, thread, threads):
+    """The rotations of a round on the Gram matrix, from both sides: where two pairs cross, four entries."""
+    for k in range(thread % ACROSS, w, ACROSS):
+        u, v = spots[at(2 * k)], spots[at(2 * k + 1)]
+        a, b = rotations[at(ROUND * k)], rotations[at(ROUND * k + 1)]
+        for i in range(thread // ACROSS, w, threads // ACROSS):
+            p, q = spots[at(2 * i)], spots[at(2 * i + 1)]
+            pu, pv = at(p * line + u), at(p * line + v)
+            qu, qv = at(q * line + u), at(q * line + v)
+            if i == k:
+                gram[pv] = number(0.0)
+                gram[qu] = number(0.0)
+            else:
+                ca, cb = conjugate(rotations[at(ROUND * i)]), conjugate(rotations[at(ROUND * i + 1)])
+                x0, y0, x1, y1 = gram[pu], gram[pv], gram[qu], gram[qv]
+                z0, z1 = x0 - a * y0, x1 - a * y1
+                t0, t1 = y0 + b * x0, y1 + b * x1
+                gram[pu] = z0 - ca * z1
+                gram[qu] = z1 + cb * z0
+                gram[pv] = t0 - ca * t1
+                gram[qv] = t1 + cb * t0
+
+
+def start(triangle, basis, reals, b, n, columns, state, vectors, thread, threads):
+    """Nothing rotated yet."""
+    for j in range(thread, columns, threads):
+        state[at(KEPT * j + LENGTH2)] = 0.0
+        state[at(KEPT * j + SCALE)] = 1.0
+        state[at(KEPT * j + REST)] = 0.0
+        state[at(KEPT * j + EXPONENT)] = reals[at(b), POWERS, at(j)] if j < n else real(0.0)
+    if vectors:
+        for j in range(thread // WARP, n, threads // WARP):
+            for i in range(thread % WARP, n, WARP):
+                basis[at(b), at(j), at(i)] = number(1.0) if i == j else number(0.0)
+
+
+def finish(x, w, reals, b, n, state, vectors, thread, threads):
+    """As `cpu_tile.finish_columns` and `unpack_left`, a column a warp."""
+    lane = thread % WARP
+    for j in range(thread // WARP, n, threads // WARP):
+        total = length2_of(x, j, n, lane)
+        length = math.sqrt(total)
+        inverse = 1.0 / length if total > 0.0 else real(0.0)
+        for i in range(lane, n, WARP):
+            x[at(j), at(i)] = x[at(j), at(i)] * inverse
+        if vectors:
+            unit = 1.0 / math.sqrt(length2_of(w, j, n, lane))
+            for i in range(lane, n, WARP):
+                w[at(j), at(i)] = w[at(j), at(i)] * unit
+        if lane == 0:
+            value = length * math.sqrt(state[at(KEPT * j + SCALE)] + state[at(KEPT * j + REST)])
+            shift = exponent(value)
+            power = state[at(KEPT * j + EXPONENT)] + shift
+            reals[at(b), SIGMA, at(j)] = scale(value, 0.0 - shift)
+            reals[at(b), POWERS, at(j)] = power if total > 0.0 else real(LOWEST)
+
+
+def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, each, vectors):
+    """Orthogonalise the columns of a batch of triangles; the arrays are those of
+    `cuda_group.orthogonalise_groups`.
+
+    parts, width, tile, each, vectors : constants, as `blocked_shape` has them.
+
+    Launched with a block a matrix.
+    """
+    b, n = cuda.blockIdx.x, triangle.shape[1]
+    if header[at(b), BAD] != 0.0:
+        return
+    thread, threads = cuda.threadIdx.x, cuda.blockDim.x
+    warp, lane, warps = thread // WARP, thread % WARP, threads // WARP
+    blocks = block_count(n, width)
+    w = (n + blocks - 1) // blocks
+    line, size, columns = 2 * width + 1, 2 * w, blocks * w
+    matrix = 2 * width * line
+    numbers, values = cuda.shared.array(0, number), cuda.shared.array(0, real)
+    gram, turns = numbers[:matrix], numbers[matrix : 2 * matrix]
+    turns_w, first = numbers[matrix : 2 * matrix], 2 * matrix
+    if vectors:
+        turns_w, first = numbers[2 * matrix : 3 * matrix], 3 * matrix
+    staged = numbers[first : first + 2 * width * (tile + 1)]
+    first = first + 2 * width * (tile + 1)
+    rotations = numbers[first : first + ROUND * width]
+    first = (first + ROUND * width) * parts
+    state = values[first : first + KEPT * columns]
+    first = first + KEPT * columns
+    spots = cuda.shared.array(2 * width, int32)  # the places of the pairs of a round
+    going, floors = values[first : first + size], values[first + size : first + 2 * size]
+    peaks = values[first + 2 * size : first + 2 * size + 2 * width]
+    x, wide = triangle[b], basis[b if vectors else 0]
+
+    start(triangle, basis, reals, b, n, columns, state, vectors, thread, threads)
+    cuda.syncthreads()
+    tol2 = real(n) * rounding(gram) * rounding(gram)
+    count, off, alive = real(0.0), real(0.0), True
+    for _sweep in range(MAX_SWEEPS):
+        for j in range(warp, n, warps):
+            renew(x, wide, j, n, state, lane, vectors)
+        cuda.syncthreads()
+        cos2, sin2 = real(0.0), real(0.0)
+        for met in range(rounds(blocks) * (blocks // 2)):
+            number_of_round = met // (blocks // 2)
+            s, t = meeting(blocks, number_of_round, met % (blocks // 2))
+            left, right, all_pairs = s * w, t * w, number_of_round == 0
+            make_gram(x, staged, gram, n, left, right, w, width, tile, each, thread, threads)
+            cuda.syncthreads()
+            for slot in range(thread, size, threads):
+                length2 = math.sqrt(abs2(gram[at(slot * line + slot)]))
+                state[at(KEPT * column_of(slot, w, left, right) + LENGTH2)] = length2
+                floors[at(slot)] = length2 * CANCELLED
+                going[at(slot)] = real(1.0)
+            cuda.syncthreads()
+            cosine2 = largest_cosine(gram, state, left, right, w, line, all_pairs, thread, threads)
+            cos2 = maximum(cosine2, cos2)
+            if cuda.syncthreads_or(1 if cosine2 > tol2 else 0) != 0:
+                make_identity(turns, size, line, thread, threads)
+                if vectors:
+                    make_identity(turns_w, size, line, thread, threads)
+                for turn_number in range(size - 1 if all_pairs else w):
+                    if thread < w:
+                        p, q = pair_of(thread, turn_number, w, all_pairs)
+                        j, k = column_of(p, w, left, right), column_of(q, w, left, right)
+                        spots[at(2 * thread)], spots[at(2 * thread + 1)] = p, q
+                        both = going[at(p)] + going[at(q)] == 2.0
+                        a, b_, aw, bw, _active, lost, c, d = turn(
+                            j, k, gram[at(p * line + q)], both, tol2, state
+                        )
+                        cos2, sin2 = maximum(c, cos2), maximum(d, sin2)
+                        rotations[at(ROUND * thread)] = a
+                        rotations[at(ROUND * thread + 1)] = b_
+                        rotations[at(ROUND * thread + 2)] = aw
+                        rotations[at(ROUND * thread + 3)] = bw
+                        if lost or is_out(state, j, floors[at(p)]):
+                            going[at(p)] = 0.0
+                        if lost or is_out(state, k, floors[at(q)]):
+                            going[at(q)] = 0.0
+                    cuda.syncthreads()
+                    rotate_gram(gram, rotations, spots, w, line, thread, threads)
+                    rotate_columns(turns, rotations, spots, w, line, 0, thread, threads)
+                    if vectors:
+                        rotate_columns(turns_w, rotations, spots, w, line, 2, thread, threads)
+                    cuda.syncthreads()
+                multiply(x, staged, turns, n, left, right, w, width, tile, each, thread, threads)
+                if vectors:
+                    multiply(wide, staged, turns_w, n, left, right, w, width, tile, each, thread, threads)
+                for slot in range(warp, size, warps):
+                    j = column_of(slot, w, left, right)
+                    if going[at(slot)] == 0.0 and j < n:
+                        renew(x, wide, j, n, state, lane, vectors)
+                cuda.syncthreads()
+        cos2, sin2 = over_block(cos2, peaks, thread, threads), over_block(sin2, peaks, thread, threads)
+        count = count + 1.0
+        ahead = (real(n) * cos2) * (real(n) * maximum(cos2, sin2))
+        off = math.sqrt(ahead if ahead < cos2 else cos2)
+        alive = cos2 > tol2 and needs_another_sweep(real(n), cos2, sin2, tol2)
+        if not alive:
+            break
+    finish(x, wide, reals, b, n, state, vectors, thread, threads)
+    if thread == 0:
+        header[at(b), CONVERGED] = real(0.0) if alive else real(1.0)
+        header[at(b), SWEEPS] = count
+        header[at(b), OFF] = off
+
+
+def is_out(state, j, floor):
+    """Whether column j is to sit out: it has lost its digits or is due to be renewed, and is not zero."""
+    length2 = state[at(KEPT * j + LENGTH2)]
+    return length2 > 0.0 and (
+        length2 <= floor or length2 < SHORT or length2 > LONG or state[at(KEPT * j + SCALE)] < SHORT
+    )
+
+
+def over_block(x, peaks, thread, threads):
+    """The largest over all threads of the block."""
+    x = largest_real(x, 32)
+    if thread % WARP == 0:
+        peaks[at(thread // WARP)] = x
+    cuda.syncthreads()
+    for i in range(threads // WARP):
+        x = maximum(peaks[at(i)], x)
+    cuda.syncthreads()
+    return x

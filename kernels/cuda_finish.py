@@ -1,0 +1,305 @@
+"""From the factors of L to those of A on CUDA: the last launches, see `cuda_buffers`.
+
+    A P = Q R,   L = Rᴴ = X Σ Wᴴ,   U = H_1 ... H_n [W 0; 0 I],   conj(V) = conj(P X)
+
+in descending order of the singular values, thin or full.
+
+`complete_batch` replaces columns of X that are exactly zero, so that X is unitary. Each starts from the
+axis that the columns so far leave most of (at least 1/n of its square is left) and is orthogonalised
+twice, by all threads of the matrix together ("twice is enough": Giraud, Langou and Rozložník 2005). Most
+batches have no such column: a launch of its own keeps its registers out of the other's.
+
+`assemble_batch` does the rest. Mapping: lanes x groups threads a matrix, as `cuda_qr`. A group of lanes
+takes a column of U through all reflectors, row i in lane i mod lanes, with no barrier; a block of
+columns, one a group, is then stored together, in the order in which U lies in memory. Where such a block
+does not fit shared memory, columns are made in U itself.
+
+Shared memory of a block: matrices groups rows numbers, none where columns are made in U, and 2 n real
+numbers a matrix; for completion n numbers and n real numbers a matrix, laid out in this order. The shape
+functions say how many bytes. Flops: 2 n c (2 m - n) for c columns of U, complex ones four times that.
+"""
+
+import math
+
+from numba import cuda
+
+from .cuda_buffers import BAD, BETAS, CONVERGED, HIGHEST, OFF, PERMUTATION, POWERS, SIGMA, SWEEPS
+from .cuda_group import sum_number, sum_real
+from .cuda_qr import (
+    BLOCK_THREADS,
+    REGISTERS,
+    SHARED_BYTES,
+    SIZES,
+    at,
+    lanes_and_groups,
+    resident_blocks,
+    spaced_rows,
+    whole_warps,
+)
+from .lanes import abs2, conjugate, dot, maximum, scale
+from .qr import LOWEST
+from .scalars import number, real
+
+ROUNDS = 2  # of orthogonalisation of a column that completes X
+
+
+def finish_shape(m, n, columns, kind, vectors=True):
+    """How `assemble_batch` is launched for U of m x columns; as `cuda_qr.qr_shape`."""
+    size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
+    lanes, groups = lanes_and_groups(m, columns)
+    bytes_kept = n * (size // parts)
+    bytes_whole = bytes_kept + groups * spaced_rows(m, lanes) * size
+    shares = vectors and bytes_whole <= SHARED_BYTES
+    if vectors and not shares:
+        lanes, groups = whole_warps(columns)
+    threads = lanes * groups
+    bytes_taken = bytes_whole if shares else bytes_kept
+    matrices = max(1, BLOCK_THREADS // threads)
+    while matrices * threads > 32 and matrices > 1 and matrices * bytes_taken > SHARED_BYTES // 2:
+        matrices //= 2
+    constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}
+    threads, shared = matrices * threads, matrices * bytes_taken
+    return constants, threads, matrices, shared, resident_blocks(threads, shared, REGISTERS[kind])
+
+
+def complete_shape(n, kind):
+    """How `complete_batch` is launched; as `cuda_qr.qr_shape`."""
+    size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
+    lanes, groups = lanes_and_groups(n, n)
+    threads = lanes * groups
+    bytes_taken = n * size + n * (size // parts)
+    matrices = max(1, BLOCK_THREADS // threads)
+    constants = {"lanes": lanes, "groups": groups, "parts": parts}
+    threads, shared = matrices * threads, matrices * bytes_taken
+    return constants, threads, matrices, shared, resident_blocks(threads, shared, REGISTERS[kind])
+
+
+def is_known(reals, b, k, j):
+    """Whether column k of X is there when column j is completed."""
+    return k < j or (k > j and reals[at(b), POWERS, at(k)] > LOWEST)
+
+
+def take_components(triangle, reals, b, j, n, components, due, group, groups, lane, lanes, parts):
+    """What column j has of those that are known, zero for the others."""
+    for start in range(0, n, groups):
+        k = start + group
+        exists = due and k < n
+        size = 0
+        if exists:
+            size = n if is_known(reals, b, k, j) else 0
+        component = number(0.0)
+        for i in range(lane, size, lanes):
+            component = component + dot(triangle[at(b), at(k), at(i)], triangle[at(b), at(j), at(i)])
+        component = sum_number(component, lanes, parts)
+        if exists and lane == 0:
+            components[at(k)] = component
+
+
+def complete_batch(triangle, reals, header, lanes, groups, parts):
+    """Unit vectors orthogonal to all others for columns of X that are exactly zero.
+
+    triangle, reals, header : as the Jacobi kernels leave them; row j of triangle[b] is overwritten where
+        reals[b, POWERS, j] is LOWEST, unless matrix b has a NaN or Inf.
+    lanes, groups, parts : constants; parts is 2 for complex numbers and 1 for real ones, the others as
+        `complete_shape` has them.
+
+    Launched with ceil(batch / matrices) blocks.
+    """
+    n = reals.shape[2]
+    threads = lanes * groups
+    matrices = cuda.blockDim.x // threads
+    slot, thread = cuda.threadIdx.x // threads, cuda.threadIdx.x % threads
+    group, lane = thread // lanes, thread % lanes
+    b = cuda.blockIdx.x * matrices + slot
+    own = b < reals.shape[0]
+    b = min(b, reals.shape[0] - 1)
+    own = own and header[at(b), BAD] == 0.0
+    zero = False
+    for j in range(thread, n, threads):
+        zero = zero or reals[at(b), POWERS, at(j)] <= LOWEST
+    if cuda.syncthreads_or(1 if zero and own else 0) == 0:
+        return
+
+    numbers, values = cuda.shared.array(0, number), cuda.shared.array(0, real)
+    components = numbers[slot * n : (slot + 1) * n]
+    first = matrices * n * parts + slot * n
+    missing = values[first : first + n]
+    for i in range(thread, n if own else 0, threads):
+        left = real(1.0)  # of axis i, by the columns so far
+        for k in range(n):
+            left = left - abs2(triangle[at(b), at(k), at(i)])
+        missing[at(i)] = left
+    for j in range(n):
+        due = own and reals[at(b), POWERS, at(j)] <= LOWEST
+        if cuda.syncthreads_or(1 if due else 0) != 0:
+            size = n if due else 0  # the other matrices of the block come along
+            axis = 0
+            for i in range(1, size):
+                if missing[at(i)] > missing[at(axis)]:
+                    axis = i
+            for i in range(thread, size, threads):
+                triangle[at(b), at(j), at(i)] = number(1.0) if i == axis else number(0.0)
+            cuda.syncthreads()
+            for _again in range(ROUNDS):
+                take_components(triangle, reals, b, j, n, components, due, group, groups, lane, lanes, parts)
+                cuda.syncthreads()
+                for i in range(thread, size, threads):
+                    entry = triangle[at(b), at(j), at(i)]
+                    for k in range(n):
+                        if is_known(reals, b, k, j):
+                            entry = entry - triangle[at(b), at(k), at(i)] * components[at(k)]
+                    triangle[at(b), at(j), at(i)] = entry
+                cuda.syncthreads()
+            total = real(0.0)
+            for i in range(lane, size, lanes):
+                total = total + abs2(triangle[at(b), at(j), at(i)])
+            total = sum_real(total, lanes)
+            cuda.syncthreads()
+            for i in range(thread, size, threads):
+                entry = triangle[at(b), at(j), at(i)] * (1.0 / math.sqrt(total))
+                triangle[at(b), at(j), at(i)] = entry
+                missing[at(i)] = missing[at(i)] - abs2(entry)
+
+
+def rank_values(reals, header, s, converged, sweeps, off, order, n, b, own, bad, thread, threads):
+    """Places in descending order, equal values in the order of their columns; the singular values, and what
+    happened to the matrix."""
+    highest = header[b, HIGHEST]
+    for j in range(thread, n, threads):
+        value, power, rank = reals[at(b), SIGMA, at(j)], reals[at(b), POWERS, at(j)], j if bad else 0
+        for k in range(0 if bad else n):
+            other, other_power = reals[at(b), SIGMA, at(k)], reals[at(b), POWERS, at(k)]
+            larger = other >= value if k < j else other > value
+            if other_power > power or (other_power == power and larger):
+                rank += 1
+        order[at(rank)] = real(j)
+        if own:
+            value = real(math.nan) if bad else scale(value, maximum(power + highest, -4000.0))
+            s[b, rank] = value
+            if rank == 0:
+                converged[b] = header[b, CONVERGED] > 0.0 and value < math.inf
+                sweeps[b] = 0 if bad else int(header[b, SWEEPS])
+                off[b] = real(math.nan) if bad else header[b, OFF]
+
+
+def start_column(basis, b, k, x, n, first, m, lanes):
+    """Column k of [W 0; 0 I], from row `first` of this lane on."""
+    for i in range(first, m, lanes):
+        if k < n:
+            x[at(i)] = basis[at(b), at(k), at(i)] if i < n else number(0.0)
+        else:
+            x[at(i)] = number(1.0) if i == k else number(0.0)
+
+
+def reflect_column(reflectors, reals, b, x, n, m, exists, lane, lanes, parts):
+    """x <- H_1 ... H_n x; all lanes of the warp call it, those with no column do nothing."""
+    for step in range(n):
+        j = n - 1 - step
+        v, beta = int(reals[at(b), PERMUTATION, at(j)]) * m, reals[at(b), BETAS, at(j)]
+        first = j + ((lane - j) & (lanes - 1)) if exists else m
+        w = number(0.0)
+        for i in range(first, m, lanes):
+            w = w + dot(reflectors[at(v + i)], x[at(i)])
+        w = sum_number(w, lanes, parts) * beta
+        for i in range(first, m, lanes):
+            x[at(i)] = x[at(i)] - reflectors[at(v + i)] * w
+
+
+def finished(entry, bad, adjoint):
+    """An entry of a factor: NaN in a matrix with NaN or Inf, conjugate for `adjoint`, and 0 for -0."""
+    entry = (conjugate(entry) if adjoint else entry) + 0.0
+    return number(math.nan) if bad else entry
+
+
+def store_block(columns, rows, left, b, first, width, bad, adjoint, thread, threads):
+    """Columns from place `first` on to U, in the order in which its entries lie in memory."""
+    m = left.shape[1]
+    count = min(width, left.shape[2] - first)
+    along_row = abs(left.strides[2]) <= abs(left.strides[1])
+    length = count if along_row else m
+    slow, fast = thread // length, thread % length
+    slow_step, fast_step = threads // length, threads % length
+    for _ in range(thread, m * count, threads):
+        i, c = (slow, fast) if along_row else (fast, slow)
+        left[at(b), at(i), at(first + c)] = finished(columns[at(c * rows + i)], bad, adjoint)
+        slow, fast = slow + slow_step, fast + fast_step
+        if fast >= length:
+            slow, fast = slow + 1, fast - length
+
+
+def store_right(triangle, reals, right, b, order, n, bad, adjoint, thread, threads):
+    """The columns of P X, in order."""
+    along_row = abs(right.strides[2]) <= abs(right.strides[1])
+    slow, fast = thread // n, thread % n
+    slow_step, fast_step = threads // n, threads % n
+    for _ in range(thread, n * n, threads):
+        i, place = (slow, fast) if along_row else (fast, slow)
+        row, k = int(reals[at(b), PERMUTATION, at(i)]), int(order[at(place)])
+        right[at(b), at(row), at(place)] = finished(triangle[at(b), at(k), at(i)], bad, not adjoint)
+        slow, fast = slow + slow_step, fast + fast_step
+        if fast >= n:
+            slow, fast = slow + 1, fast - n
+
+
+def assemble_batch(
+    factor, triangle, basis, reals, header, left, s, right, converged, sweeps, off, adjoint,
+    lanes, groups, parts, shares, vectors,
+):  # fmt: skip
+    """Singular values, vectors and info of a batch of matrices, m x n, m >= n >= 1.
+
+    factor, triangle, basis, reals, header : as `factor_batch`, the Jacobi kernels and `complete_batch`
+        leave them. Without `vectors` only the last two are read.
+    left, s, right : (batch, m, columns), (batch, n), (batch, n, n), any strides, n <= columns <= m; `left`
+        holds U and `right` conj(V), or for `adjoint` conj(U) and V, in descending order of s. A matrix with
+        NaN or Inf gets NaN. Without `vectors` only s is touched.
+    converged, sweeps, off : (batch,); what happened to each matrix. One whose largest singular value
+        overflows has not converged.
+    lanes, groups, parts, shares, vectors : constants; parts is 2 for complex numbers and 1 for real ones, the
+        others as `finish_shape` has them.
+
+    Launched with ceil(batch / matrices) blocks.
+    """
+    n = reals.shape[2]
+    threads = lanes * groups
+    matrices = cuda.blockDim.x // threads
+    slot, thread = cuda.threadIdx.x // threads, cuda.threadIdx.x % threads
+    b = cuda.blockIdx.x * matrices + slot
+    own = b < reals.shape[0]
+    b = min(b, reals.shape[0] - 1)  # spare threads repeat the last matrix and store nothing
+    bad = header[b, BAD] > 0.0
+
+    if vectors:
+        m, columns = left.shape[1], left.shape[2]
+        group, lane = thread // lanes, thread % lanes
+        rows = spaced_rows(m, lanes) if shares else 0
+        numbers = cuda.shared.array(0, number)
+        block = numbers[slot * groups * rows : (slot + 1) * groups * rows]
+        reflectors = factor[b]
+    else:
+        rows = 0
+    first = matrices * groups * rows * parts + slot * n
+    order = cuda.shared.array(0, real)[first : first + n]
+    rank_values(reals, header, s, converged, sweeps, off, order, n, b, own, bad, thread, threads)
+    cuda.syncthreads()
+    if vectors:
+        if own:
+            store_right(triangle, reals, right, b, order, n, bad, adjoint, thread, threads)
+        for first in range(0, columns, groups):
+            place = first + group
+            exists = own and place < columns
+            k = place
+            if place < n:
+                k = int(order[at(place)])
+            inside = min(place, columns - 1)
+            column = block[group * rows : (group + 1) * rows] if shares else left[b, :, inside]
+            start = lane if exists else m
+            start_column(basis, b, k, column, n, start, m, lanes)
+            reflect_column(reflectors, reals, b, column, n, m, exists, lane, lanes, parts)
+            if shares:
+                cuda.syncthreads()
+                if own:
+                    store_block(block, rows, left, b, first, groups, bad, adjoint, thread, threads)
+                cuda.syncthreads()
+            else:
+                for i in range(start, m, lanes):
+                    column[at(i)] = finished(column[at(i)], bad, adjoint)

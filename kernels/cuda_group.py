@@ -1,0 +1,457 @@
+"""One-sided Jacobi with a matrix in the registers of a part of a warp, of a warp, or of several.
+
+    L = X Σ Wᴴ
+
+Layout: a group of g lanes holds a pair of columns x, y of L and the same columns w, v of W, row i in lane i
+mod g, ceil(n / g) rows a lane, padded with zeros. ceil(n / 2) groups hold a matrix, with one zero column
+more if n is odd. A block holds as many matrices as `group_shape` says, one after the other with no regard
+to where a warp ends.
+
+Order of the pairs: odd-even transposition (Luk and Park 1989). The columns stand on N = 2 ceil(n / 2)
+places; those of places 2i and 2i + 1, in the next round those of 2i + 1 and 2i + 2, meet and change places.
+After n rounds every two columns have met once, whatever n is. Group i moves along by a place a round: for
+it x stays, and y goes to the group before it, from the first to the last. Columns that are no neighbours,
+those of the last place and the first, or of a place and the one that odd n leaves empty, sit out, and x and
+y change roles.
+
+After pivoted QR this takes as many sweeps as the order of `cpu_tile` for Gaussian matrices and clusters,
+one or two more for graded spectra; half a sweep less than recursive halving, on clusters in float64 up to
+five (plain NumPy, n = 8 to 32). From which places the columns start makes no difference.
+
+Mapping: a column moves by a shuffle, and where its next group is in another warp through shared memory, of
+which two rounds use different halves: one barrier a round. What `cpu_tile` keeps of a column moves with it,
+and all lanes of a group compute its rotation. A column that has lost its digits, or left the range, is
+renewed before it turns again; all are before a sweep. A matrix that has converged stands still, its columns
+moving on, until all of its block have: nothing about it depends on the others. Loops over rows are unrolled
+by the compiler; no other is.
+
+Shared memory, static, in bytes: 2 ceil(n / 2) reals a matrix, and if a block has more than one warp, 2 g
+columns a warp, or a warp and a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds with W
+and 3 n without.
+
+Stopping rule: that of `cpu_tile.orthogonalise`.
+
+References: Luk and Park, "A proof of convergence for two parallel Jacobi SVD algorithms", IEEE Trans.
+Comput. 38 (1989); Brent and Luk, "The solution of singular-value and symmetric eigenvalue problems on
+multiprocessor arrays", SIAM J. Sci. Stat. Comput. 6 (1985); for the rotations see `rotation`.
+"""
+
+import math
+
+from numba import cuda, uint64
+
+from .cpu_tile import (
+    EXPONENT,
+    KEPT,
+    LENGTH2,
+    LONG,
+    MAX_SWEEPS,
+    REST,
+    SCALE,
+    SHORT,
+    needs_another_sweep,
+    strayed,
+    turn,
+)
+from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
+from .lanes import (
+    abs2,
+    dot,
+    exponent,
+    half_of,
+    largest_part,
+    load,
+    maximum,
+    power_of_two,
+    rounding,
+    scale,
+    select,
+    small_square,
+    store,
+)
+from .qr import LOWEST
+from .scalars import number, real
+
+WARP = 32
+EVERYONE = 0xFFFFFFFF
+PLACE = KEPT  # of a column that moves: after what is kept of it, its number
+MOVED = KEPT + 1
+
+SCHEDULERS, REGISTERS = 4, 16384  # of a multiprocessor; of a scheduler
+MOST_REGISTERS, MOST_SPILLED = 245, 40  # of a thread, as estimated
+WORDS = {"float32": 1, "float64": 2, "complex64": 2, "complex128": 4}
+# Instructions of a round: for a row, for all that is not rows, and for a column in shared memory.
+ROW = {"float32": 11, "float64": 22, "complex64": 32, "complex128": 64}
+ROUND = {"float32": 230, "float64": 340, "complex64": 260, "complex128": 380}
+CROSSING = 50
+WAITING = 600  # cycles of a round in which a warp waits for its own results
+
+
+def registers_of(rows, kind, vectors, crossing):
+    """What a thread needs so that nothing spills, measured with ptxas 13.3 for sm_90."""
+    data = rows * WORDS[kind] * (4 if vectors else 2)
+    if kind == "float32":
+        return max(5 * data // 4 + 48, 11 * data // 8 + (52 if crossing else 40))
+    return 5 * data // 4 + (74 if crossing else 66)
+
+
+def group_shape(n, kind, vectors=True):
+    """How `orthogonalise_groups` is launched for n columns of a dtype: its constants but n, threads a block,
+    matrices a block, and how many blocks a multiprocessor is to hold, which bounds the registers.
+
+    Of the lanes and matrices that need the fewest registers beyond those there are, none if possible, those
+    that take the fewest cycles a matrix: few lanes, because each computes the rotation, matrices that fill
+    their warps, and enough warps. None where registers do not hold a matrix: n > 128, n > 96 in float64 and
+    complex64, n > 64 in complex128; without vectors n > 128 and in complex128 n > 96.
+    """
+    groups, best, least = (n + 1) // 2, None, (MOST_SPILLED + 1, 0.0)
+    for lanes in (1, 2, 4, 8) if n <= 128 else ():
+        rows = (n + lanes - 1) // lanes
+        for matrices in range(1, WARP // (groups * lanes) + 9):
+            crossing = matrices * groups * lanes > WARP
+            warps = (matrices * groups * lanes + WARP - 1) // WARP
+            registers = registers_of(rows, kind, vectors, crossing)
+            blocks = min(32, REGISTERS // (WARP * registers) * SCHEDULERS // warps)
+            there_are = min(MOST_REGISTERS, REGISTERS // (WARP * ((warps + SCHEDULERS - 1) // SCHEDULERS)))
+            if matrices > 1 and warps > 8:
+                continue
+            row = ROW[kind] if vectors else 0.6 * ROW[kind]
+            work = rows * row + ROUND[kind] + (CROSSING + rows * WORDS[kind] if crossing else 0)
+            at_once = max(1, blocks) * warps / SCHEDULERS
+            cost = warps * max(work, (work + WAITING) / at_once) / matrices
+            if (max(0, registers - there_are), cost) < least:
+                least = max(0, registers - there_are), cost
+                parts, threads = 2 if kind.startswith("complex") else 1, warps * WARP
+                words = WORDS[kind] // parts
+                constants = {
+                    "parts": parts, "words": words, "lanes": lanes, "matrices": matrices, "threads": threads,
+                    "vectors": int(vectors),
+                }  # fmt: skip
+                best = constants, threads, matrices, max(1, blocks)
+    return best
+
+
+def complex_of(x, y):
+    return number(complex(x, y))
+
+
+def shuffled(x, lane, parts):
+    """x of another lane of the warp."""
+    if parts == 2:
+        first, second = cuda.shfl_sync(EVERYONE, x.real, lane), cuda.shfl_sync(EVERYONE, x.imag, lane)
+        return complex_of(first, second)
+    return cuda.shfl_sync(EVERYONE, x, lane)
+
+
+def sum_real(x, lanes):
+    """The sum over the lanes of a group."""
+    step = 1
+    while step < lanes:
+        x = x + cuda.shfl_xor_sync(EVERYONE, x, step)
+        step = 2 * step
+    return x
+
+
+def largest_real(x, lanes):
+    step = 1
+    while step < lanes:
+        x = maximum(cuda.shfl_xor_sync(EVERYONE, x, step), x)
+        step = 2 * step
+    return x
+
+
+def sum_number(x, lanes, parts):
+    if parts == 2:
+        return complex_of(sum_real(x.real, lanes), sum_real(x.imag, lanes))
+    return sum_real(x, lanes)
+
+
+def inner_product(x, y, parts):
+    """Of this lane's rows. In two sums, which complex numbers are by themselves: additions wait for each
+    other."""
+    even, odd = dot(x[0], y[0]), number(0.0)
+    for i in range(1, x.shape[0]):
+        if parts == 1 and i % 2 == 1:
+            odd = odd + dot(x[i], y[i])
+        else:
+            even = even + dot(x[i], y[i])
+    return even + odd if parts == 1 else even
+
+
+def length2_of(x, lanes):
+    total = abs2(x[0])
+    for i in range(1, x.shape[0]):
+        total = total + abs2(x[i])
+    return sum_real(total, lanes)
+
+
+def scale_rows(x, shift):
+    for i in range(x.shape[0]):
+        x[i] = scale(x[i], shift)
+
+
+def renew(x, w, state, j, lanes, vectors, mask):
+    """`cpu_tile.renew` of the column in places j of `state`; all lanes of the warp call it."""
+    kept = KEPT * j
+    total = length2_of(x, lanes)
+    small = mask and total < small_square(total)
+    far = mask and (total < SHORT or total > LONG)
+    shift = half_of(exponent(total)) if far else real(0.0)
+    if cuda.any_sync(EVERYONE, small):
+        big = largest_part(x[0])
+        for i in range(1, x.shape[0]):
+            big = maximum(largest_part(x[i]), big)
+        big = largest_real(big, lanes)
+        shift = exponent(big) if small else shift
+    if cuda.any_sync(EVERYONE, shift != 0.0):
+        scale_rows(x, -shift)
+        total = length2_of(x, lanes)
+    store(state, kept + LENGTH2, select(mask, total, load(state, kept + LENGTH2)))
+    factor = load(state, kept + SCALE)
+    back = half_of(exponent(factor)) if mask and factor < SHORT else real(0.0)
+    if back != 0.0:
+        if vectors:
+            scale_rows(w, back)
+        unscale = power_of_two(-back) * power_of_two(-back)
+        store(state, kept + SCALE, factor * unscale)
+        store(state, kept + REST, load(state, kept + REST) * unscale)
+    store(state, kept + EXPONENT, load(state, kept + EXPONENT) + shift + back)
+
+
+def apply(x, y, a, b):
+    for i in range(x.shape[0]):
+        xi, yi = x[i], y[i]
+        x[i] = xi - a * yi
+        y[i] = yi + b * xi
+
+
+def swap(x, y, out):
+    """By choices: a branch costs as many registers again."""
+    for i in range(x.shape[0]):
+        xi, yi = x[i], y[i]
+        x[i] = select(out, yi, xi)
+        y[i] = select(out, xi, yi)
+
+
+def swap_kept(state, place):
+    for k in range(KEPT):
+        first, second = state[k], state[KEPT + k]
+        state[k] = second
+        state[KEPT + k] = first
+    first, second = place[0], place[1]
+    place[0] = second
+    place[1] = first
+
+
+def move_out(moving, place_of, y, v, state, place, parts, vectors):
+    """Column y and what is kept of it, to shared memory."""
+    for i in range(y.shape[0]):
+        put_parts(moving, place_of, i, y[i], parts)
+    if vectors:
+        for i in range(v.shape[0]):
+            put_parts(moving, place_of, y.shape[0] + i, v[i], parts)
+    last = y.shape[0] * parts * (1 + vectors)
+    for k in range(KEPT):
+        moving[place_of, last + k] = state[KEPT + k]
+    moving[place_of, last + PLACE] = place[1]
+
+
+def move_in(moving, place_of, y, v, state, place, parts, vectors):
+    """The inverse of `move_out`."""
+    for i in range(y.shape[0]):
+        y[i] = get_parts(moving, place_of, i, parts)
+    if vectors:
+        for i in range(v.shape[0]):
+            v[i] = get_parts(moving, place_of, y.shape[0] + i, parts)
+    last = y.shape[0] * parts * (1 + vectors)
+    for k in range(KEPT):
+        state[KEPT + k] = moving[place_of, last + k]
+    place[1] = moving[place_of, last + PLACE]
+
+
+def put_parts(moving, place_of, i, x, parts):
+    if parts == 2:
+        moving[place_of, 2 * i] = x.real
+        moving[place_of, 2 * i + 1] = x.imag
+    else:
+        moving[place_of, i] = x
+
+
+def get_parts(moving, place_of, i, parts):
+    if parts == 2:
+        return complex_of(moving[place_of, 2 * i], moving[place_of, 2 * i + 1])
+    return moving[place_of, i]
+
+
+def move_by_shuffle(y, v, state, place, lane, parts, vectors):
+    for k in range(KEPT):
+        state[KEPT + k] = cuda.shfl_sync(EVERYONE, state[KEPT + k], lane)
+    place[1] = cuda.shfl_sync(EVERYONE, place[1], lane)
+    for i in range(y.shape[0]):
+        y[i] = shuffled(y[i], lane, parts)
+    if vectors:
+        for i in range(v.shape[0]):
+            v[i] = shuffled(v[i], lane, parts)
+
+
+def start(x, w, triangle, reals, state, place, b, j, k, lane, lanes, vectors, own):
+    """Column j of L and of W = I to places k; a zero column where there is none."""
+    size = triangle.shape[1]
+    exists = own and j < size
+    for i in range(x.shape[0]):
+        row = i * lanes + lane
+        if exists and row < size:
+            x[i] = triangle[uint64(b), uint64(j), uint64(row)]
+        else:
+            x[i] = number(0.0)
+        if vectors:
+            w[i] = number(1.0) if row == j else number(0.0)
+    state[KEPT * k + LENGTH2], state[KEPT * k + SCALE], state[KEPT * k + REST] = 0.0, 1.0, 0.0
+    state[KEPT * k + EXPONENT] = reals[b, POWERS, j] if exists else real(0.0)
+    place[k] = real(j)
+
+
+def finish(x, w, triangle, basis, reals, state, place, b, k, lane, lanes, vectors, own):
+    """As `cpu_tile.finish_columns` and `unpack_left`: the column in places k to where it was at the start."""
+    size = triangle.shape[1]
+    total = length2_of(x, lanes)
+    nonzero = total > 0.0
+    length = math.sqrt(total)
+    inverse = 1.0 / length if nonzero else real(0.0)
+    value = length * math.sqrt(state[KEPT * k + SCALE] + state[KEPT * k + REST])
+    shift = exponent(value)
+    unit = real(1.0)
+    if vectors:
+        unit = 1.0 / math.sqrt(length2_of(w, lanes))
+    j = int(place[k])
+    if own and j < size:
+        for i in range(x.shape[0]):
+            row = i * lanes + lane
+            if row < size:
+                triangle[uint64(b), uint64(j), uint64(row)] = x[i] * inverse
+                if vectors:
+                    basis[uint64(b), uint64(j), uint64(row)] = w[i] * unit
+        if lane == 0:
+            reals[b, SIGMA, j] = scale(value, -shift)
+            reals[b, POWERS, j] = state[KEPT * k + EXPONENT] + shift if nonzero else real(LOWEST)
+
+
+def orthogonalise_groups(triangle, basis, reals, header, n, parts, words, lanes, matrices, threads, vectors):
+    """Orthogonalise the columns of a batch of triangles.
+
+    triangle : (batch, n, n); row j is column j of L, scaled by 2**-reals[b, POWERS, j]. On exit column j of
+        X, of length one, or zero where the singular value is.
+    basis : (batch, n, n); on exit row j is column j of W. Not touched without `vectors`.
+    reals : (batch, REALS, n); on exit the singular value of column j is reals[b, SIGMA, j], in [1/2, 1) or
+        zero, times 2**reals[b, POWERS, j], the latter LOWEST for zero. In no order.
+    header : (batch, HEADER); matrices with BAD are left as they are. CONVERGED, SWEEPS and OFF on exit.
+    n, parts, words, lanes, matrices, threads, vectors : constants; parts is 2 for complex numbers and 1 for
+        real ones, words 1 in single precision and 2 in double, vectors 1 or 0, the others as `group_shape`
+        has them.
+
+    Launched with ceil(batch / matrices) blocks.
+    """
+    groups = (n + 1) // 2
+    rows = (n + lanes - 1) // lanes
+    span = groups * lanes
+    crossing = matrices * span > WARP
+    x, y = cuda.local.array(rows, number), cuda.local.array(rows, number)
+    w, v = cuda.local.array(rows, number), cuda.local.array(rows, number)
+    state, place = cuda.local.array(2 * KEPT, real), cuda.local.array(2, real)
+    peaks = cuda.shared.array(2 * groups * matrices, real)
+    size = triangle.shape[1]
+
+    thread = cuda.threadIdx.x
+    matrix = thread // span
+    first = matrix * span
+    group, lane = (thread - first) // lanes, thread % lanes
+    b = cuda.blockIdx.x * matrices + matrix
+    inside = matrix < matrices
+    own = inside and b < triangle.shape[0]
+    if own:
+        own = header[b, BAD] == 0.0
+    giver, taker = thread, thread  # whose y comes here, and where that of this thread goes
+    if inside:
+        giver = first + (group + 1) % groups * lanes + lane
+        taker = first + (group + groups - 1) % groups * lanes + lane
+    if crossing:
+        quantum = 4 // words  # 16 bytes move at once
+        line = (rows * parts * (1 + vectors) + MOVED + quantum - 1) // quantum * quantum
+        slots = (threads // WARP + (0 if span % WARP == 0 else matrices)) * lanes
+        moving = cuda.shared.array((2 * slots, line), real, alignment=16)
+        leaves, arrives = taker // WARP != thread // WARP, giver // WARP != thread // WARP
+        here, there = slot(thread, matrix, lanes, threads), slot(giver, matrix, lanes, threads)
+
+    start(x, w, triangle, reals, state, place, b, 2 * group, 0, lane, lanes, vectors, own)
+    start(y, v, triangle, reals, state, place, b, 2 * group + 1, 1, lane, lanes, vectors, own)
+    tol2 = real(n) * rounding(x) * rounding(x)
+    count, off, alive = real(0.0), real(0.0), own
+    at_once = 2 // words  # rounds that are unrolled: two save choices, and cost registers
+    turning = groups - 1  # the group of the last place and the first, in odd rounds
+    for _ in range(MAX_SWEEPS):
+        cos2, sin2 = real(0.0), real(0.0)
+        for k in range(0, size + size % 2, at_once):
+            for i in range(at_once):
+                odd = i if at_once == 2 else k % 2
+                out = odd == 1 and group == turning
+                old = (odd == 0 and k == 0) or strayed(state, 0, False) or strayed(state, 1, False)
+                old = alive and old
+                if cuda.any_sync(EVERYONE, old):
+                    renew(x, w, state, 0, lanes, vectors, old)
+                    renew(y, v, state, 1, lanes, vectors, old)
+                gamma = sum_number(inner_product(x, y, parts), lanes, parts)
+                a, b_, aw, bw, active, lost, c, s = turn(0, 1, gamma, alive and not out, tol2, state)
+                cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
+                apply(x, y, a, b_)  # by zero where nothing turns: a branch would move what it skips
+                if vectors:
+                    apply(w, v, aw, bw)
+                if active and lost:  # out of range, so that they are renewed before they turn again
+                    state[LENGTH2] = 2.0 * LONG
+                    state[KEPT + LENGTH2] = 2.0 * LONG
+                if at_once == 1 or odd == 1:
+                    swap(x, y, out)
+                    if vectors:
+                        swap(w, v, out)
+                    if out:
+                        swap_kept(state, place)
+                if crossing:
+                    if leaves:
+                        to = uint64(odd * slots + here)
+                        move_out(moving, to, y, v, state, place, parts, vectors)
+                    move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
+                    cuda.syncthreads()
+                    if arrives:
+                        origin = uint64(odd * slots + there)
+                        move_in(moving, origin, y, v, state, place, parts, vectors)
+                else:
+                    move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
+                turning = turning - odd if turning >= odd else groups - 1
+        if inside and lane == 0:
+            peaks[2 * (matrix * groups + group)] = cos2
+            peaks[2 * (matrix * groups + group) + 1] = sin2
+        cuda.syncthreads()
+        if inside:
+            for i in range((size + 1) // 2):
+                cos2 = maximum(peaks[2 * (matrix * groups + i)], cos2)
+                sin2 = maximum(peaks[2 * (matrix * groups + i) + 1], sin2)
+        if alive:
+            count = count + 1.0
+            ahead = (real(n) * cos2) * (real(n) * maximum(cos2, sin2))
+            off = math.sqrt(ahead if ahead < cos2 else cos2)
+            alive = cos2 > tol2 and needs_another_sweep(real(n), cos2, sin2, tol2)
+        if not cuda.any_sync(EVERYONE, cuda.syncthreads_or(1 if alive else 0) != 0):
+            break
+    finish(x, w, triangle, basis, reals, state, place, b, 0, lane, lanes, vectors, own)
+    finish(y, v, triangle, basis, reals, state, place, b, 1, lane, lanes, vectors, own)
+    if own and group == 0 and lane == 0:
+        header[b, CONVERGED] = real(0.0) if alive else real(1.0)
+        header[b, SWEEPS] = count
+        header[b, OFF] = off
+
+
+def slot(thread, matrix, lanes, threads):
+    """Where a column that leaves its warp is in shared memory: that of the first group of the warp, or
+    else of the matrix."""
+    if thread % WARP < lanes:
+        return thread // WARP * lanes + thread % lanes
+    return (threads // WARP + matrix) * lanes + thread % lanes

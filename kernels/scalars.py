@@ -1,0 +1,158 @@
+"""The operations of `lanes` on a single number: what a CUDA thread, or any compiled loop, runs the sources
+with.
+
+Each has the name of its counterpart in `lanes`, with the kind of number behind where it matters;
+`scalar_operations` gives them for one kind, and `gpusvd._specialise` puts them where the sources name those
+on lanes. They are plain functions: numba compiles them for either target, and Python runs them as they are.
+A group is a number here, a mask a truth value, and group `index` of an array its entry.
+"""
+
+import math
+
+import numba
+
+from . import lanes
+
+# What `scalar_operations` puts in the place of these names: the number types of the matrix, and its limits.
+real, number, SMALL_SQUARE, WIDEST_GAP, ROUNDING, LARGEST_EXPONENT = (
+    numba.float64, numba.float64, 0.0, 0.0, 0.0, 0,
+)  # fmt: skip
+
+
+def conjugate_real(x):
+    return x
+
+
+def conjugate_complex(x):
+    return number(complex(x.real, -x.imag))
+
+
+def abs2_real(x):
+    return x * x
+
+
+def abs2_complex(x):
+    return x.real * x.real + x.imag * x.imag
+
+
+def dot_real(x, y):
+    return x * y
+
+
+def dot_complex(x, y):
+    return number(complex(x.real * y.real + x.imag * y.imag, x.real * y.imag - x.imag * y.real))
+
+
+def largest_part_real(x):
+    return abs(x)
+
+
+def largest_part_complex(x):
+    return maximum(abs(x.real), abs(x.imag))
+
+
+def nothing_if_finite_real(x):
+    return 0.0 * x
+
+
+def nothing_if_finite_complex(x):
+    return 0.0 * x.real + 0.0 * x.imag
+
+
+def scale(x, k):
+    first = half_of(k)
+    return x * power_of_two(first) * power_of_two(k - first)
+
+
+def select(mask, a, b):
+    return a if mask else b
+
+
+def maximum(a, b):
+    return a if a > b else b
+
+
+def any_lane(mask):
+    return mask
+
+
+def with_sign(x, sign):
+    return real(math.copysign(x, sign))
+
+
+def exponent(x):
+    return real(math.frexp(x)[1])
+
+
+def log2_linear(x):
+    fraction, e = math.frexp(x)
+    return real(e) + 2.0 * real(fraction) - 2.0
+
+
+def power_of_two(k):
+    held = maximum(real(-LARGEST_EXPONENT), -maximum(-k, real(-LARGEST_EXPONENT)))
+    return real(math.ldexp(1.0, int(held)))
+
+
+def half_of(k):
+    return real(int(0.5 * k))
+
+
+def small_square(x):
+    return real(SMALL_SQUARE)
+
+
+def widest_gap(x):
+    return real(WIDEST_GAP)
+
+
+def rounding(array):
+    return real(ROUNDING)
+
+
+def lane_count(array):
+    return 1
+
+
+def load(array, index):
+    return array[index]
+
+
+def store(array, index, group):
+    array[index] = group
+
+
+def fill(array, value):
+    return real(value)
+
+
+def spread(array, value):
+    return number(value)
+
+
+def get(array, index, lane):
+    return array[index]
+
+
+def put(array, index, lane, value):
+    array[index] = value
+
+
+def scalar_operations(kind):
+    """Operations and constants by name, for "float32", "float64", "complex64" or "complex128"."""
+    single, is_complex = kind in ("float32", "complex64"), kind.startswith("complex")
+    suffix = "_complex" if is_complex else "_real"
+    operations = {
+        name.removesuffix(suffix): value
+        for name, value in globals().items()
+        if callable(value) and hasattr(lanes, name.removesuffix(suffix))
+    }
+    digits, lowest = (24, -126) if single else (53, -1022)
+    return operations | {
+        "real": numba.float32 if single else numba.float64,
+        "number": getattr(numba, kind),
+        "SMALL_SQUARE": 2.0 ** (lowest + 2 * digits),
+        "WIDEST_GAP": 20.0 if single else 60.0,
+        "ROUNDING": 2.0**-digits,
+        "LARGEST_EXPONENT": -lowest,
+    }

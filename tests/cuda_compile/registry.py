@@ -1,0 +1,104 @@
+"""The kernels that the table of costs is about: all that the library launches for a choice of sizes."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import NamedTuple
+
+import numpy as np
+
+from gpusvd import _cuda, _cuda_launch
+from gpusvd._cuda_problem import Chunk, Problem
+
+DTYPES = ("float32", "float64", "complex64", "complex128")
+# Edges of the classes and sizes inside, with vectors, and some without. Kernels that are the same for several
+# sizes are listed once.
+SIZES = (1, 2, 3, 4, 5, 8, 16, 24, 32, 33, 64, 128, 256)
+VALUES_SIZES = (3, 8, 32)
+REPRESENTATIVE = {
+    "svd_threads 3x3 float32",
+    "svd_threads 2x2 complex128",
+    "factor_batch 8x8 float32",
+    "orthogonalise_groups 8x8 float32",
+    "orthogonalise_groups 32x32 float64",
+    "assemble_batch 8x8 float32",
+}
+
+
+class Kernel(NamedTuple):
+    """A kernel for one size and type, and what is promised of it.
+
+    ptx : makes its PTX for a compute capability, "90" say
+    rotations : a thread's share in the rotations of one way around the main loop; 0 where there are none
+    stays_in_registers : whether it spills nothing and has no local memory
+    is_single : whether it computes nothing in double precision
+    is_representative : whether it is checked every time, rather than on demand
+    max_registers : what it is held to when it is linked; None for no limit
+    """
+
+    name: str
+    ptx: Callable[[str], str]
+    rotations: float = 0.0
+    stays_in_registers: bool = True
+    is_single: bool = False
+    is_representative: bool = False
+    max_registers: int | None = None
+
+
+@cache
+def cuda_kernels() -> list[Kernel]:
+    """All kernels, by class, size and type."""
+    named, seen = {}, set()
+    for kind in DTYPES:
+        for n, vectors in [(n, True) for n in SIZES] + [(n, False) for n in VALUES_SIZES]:
+            for kernel, signature in launched(Problem(n, n, kind, n, vectors)):
+                if (kernel, signature) not in seen:
+                    seen.add((kernel, signature))
+                    name = f"{kernel.function.__name__} {n}x{n} {kind}{'' if vectors else ' values'}"
+                    named[name] = kernel, kind, signature
+    return [
+        Kernel(
+            name,
+            partial(_cuda_launch.ptx, kernel, kind, signature),
+            rotations=share_of_rotations(kernel),
+            is_single=kind in ("float32", "complex64"),
+            is_representative=name in REPRESENTATIVE,
+        )
+        for name, (kernel, kind, signature) in sorted(named.items())
+    ]
+
+
+def share_of_rotations(kernel) -> float:
+    """Of a thread, in one way around the main loop: all of a sweep where it has the matrix, in a group one
+    of several lanes' rotation."""
+    constants = dict(kernel.constants)
+    if kernel.function.__name__ == "svd_threads":
+        return constants["n"] * (constants["n"] - 1) / 2
+    return 1 / constants["lanes"] if kernel.function.__name__ == "orthogonalise_groups" else 0.0
+
+
+def launched(problem):
+    """The kernels that decompose a batch of matrices, and the types of their arguments."""
+    kernels = []
+
+    def record(kernel, kind, blocks, arguments):
+        kernels.append((kernel, _cuda_launch._signature(kernel, kind, arguments)))
+
+    m, n, kind, columns, _ = problem
+    number, real = np.dtype(kind), np.empty(0, kind).real.dtype
+    count = 3
+    _cuda._solve(
+        np,
+        record,
+        problem,
+        Chunk(
+            np.empty((count, m, n), number),
+            np.empty((count, m, columns), number),
+            np.empty((count, n), real),
+            np.empty((count, n, n), number),
+            np.empty(count, np.bool_),
+            np.empty(count, np.int32),
+            np.empty(count, real),
+            False,
+        ),
+    )
+    return kernels

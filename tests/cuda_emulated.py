@@ -1,0 +1,52 @@
+"""Launch a CUDA kernel of `gpusvd.kernels` in the emulator: what `gpusvd._cuda_launch.launch` does on a
+GPU."""
+
+from functools import cache
+
+import numpy as np
+
+from gpusvd import _cuda
+from gpusvd._check import expected_results, factor_dtype
+from gpusvd._cuda_launch import _in_order
+from gpusvd._results import Info, SVDExResult
+from gpusvd._specialise import Specialiser
+from gpusvd.kernels.scalars import scalar_operations
+from tests import simt
+
+
+def launch(kernel, kind, blocks, arguments):
+    """Run a kernel on NumPy arrays, thread by thread."""
+    with np.errstate(all="ignore"):
+        simt.launch(
+            specialised(kernel, kind),
+            blocks,
+            kernel.threads,
+            *_in_order(kernel, arguments),
+            shared_bytes=kernel.shared,
+        )
+
+
+@cache
+def specialised(kernel, kind):
+    """The kernel as Python runs it, on NumPy's numbers."""
+    return specialiser(kind).plain(kernel.function, **dict(kernel.constants))
+
+
+@cache
+def specialiser(kind):
+    number = np.dtype(kind).type
+    real = np.empty(0, kind).real.dtype.type
+    return Specialiser(scalar_operations(kind) | {"number": number, "real": real}, real, lambda f: f)
+
+
+def svd_ex(a, full_matrices=True, compute_uv=True, hermitian=False):
+    """What `gpusvd.svd_ex` returns, or S and info without vectors, from the CUDA kernels in the emulator."""
+    dtype = factor_dtype(a.dtype)
+    results = [
+        np.empty(shape, kind) for _, shape, kind in expected_results(a.shape, dtype, full_matrices, compute_uv)
+    ]
+    u, s, vh = results if compute_uv else (None, results[0], None)
+    batch = a.shape[:-2]
+    info = Info(np.empty(batch, np.bool_), np.empty(batch, np.int32), np.empty(batch, s.dtype))
+    _cuda.decompose(np, launch, a, u, s, vh, info, hermitian=hermitian)
+    return SVDExResult(u, s, vh, info) if compute_uv else (s, info)

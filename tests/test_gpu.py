@@ -1,0 +1,200 @@
+"""What is done with arrays in GPU memory: with a stand-in for CuPy and the kernels in the emulator. The tests
+marked `gpu` do the same on a device."""
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+
+import gpusvd
+from gpusvd import _cuda, _cuda_launch
+from tests import cuda_emulated, measures, stand_in_cupy
+
+
+def has_device():
+    if importlib.util.find_spec("cupy") is None:
+        return False
+    import cupy
+
+    try:
+        return cupy.cuda.runtime.getDeviceCount() > 0
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return False
+
+
+def launch_emulated(kernel, kind, blocks, arguments):
+    cuda_emulated.launch(kernel, kind, blocks, [stand_in_cupy.to_host(x) for x in arguments])
+
+
+@pytest.fixture(
+    params=["stand-in", pytest.param("device", marks=pytest.mark.gpu)],
+)
+def cupy(request, monkeypatch):
+    """CuPy on a device, or what stands in for it, with few threads a block."""
+    if request.param == "device":
+        if not has_device():
+            pytest.skip("there is no CuPy, or no CUDA device")
+        return importlib.import_module("cupy")
+    module = stand_in_cupy.module()
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(_cuda_launch, "launch", launch_emulated)
+    monkeypatch.setattr(_cuda, "_THREADS", 8)
+    return module
+
+
+def gaussian(*shape, dtype=np.float32):
+    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+
+
+@pytest.mark.parametrize("driver", ["auto", "jacobi", "vendor"])
+@pytest.mark.parametrize("shape", [(5, 3, 2), (2, 3, 2, 4), (3, 3)], ids=str)
+def test_a_cupy_array_gives_cupy_arrays(cupy, driver, shape):
+    a = gaussian(*shape)
+    result = gpusvd.svd_ex(cupy.asarray(a), full_matrices=False, driver=driver)
+    for array in (*result[:3], *result.info):
+        assert isinstance(array, cupy.ndarray)
+    U, S, Vh = map(cupy.asnumpy, result[:3])
+    measures.assert_svd(a.reshape(-1, *shape[-2:]), *(x.reshape(-1, *x.shape[a.ndim - 2 :]) for x in (U, S, Vh)))
+    assert cupy.asnumpy(result.info.converged).all()
+    assert (cupy.asnumpy(result.info.sweeps) > 0).all() == (driver != "vendor")
+
+
+def test_values_alone(cupy):
+    a = gaussian(4, 3, 3)
+    S = gpusvd.svdvals(cupy.asarray(a))
+    assert isinstance(S, cupy.ndarray)
+    np.testing.assert_allclose(cupy.asnumpy(S), np.linalg.svd(a, compute_uv=False), rtol=1e-5)
+    assert gpusvd.svd(cupy.asarray(a), compute_uv=False).shape == (4, 3)
+
+
+def test_a_numpy_array_goes_there_and_back(cupy):
+    a = gaussian(4, 3, 2, dtype=np.float64)
+    U, S, Vh, info = gpusvd.svd_ex(a, full_matrices=False, device="cuda")
+    for array in (U, S, Vh, *info):
+        assert type(array) is np.ndarray
+    measures.assert_svd(a, U, S, Vh)
+
+
+def test_other_dtypes_lists_and_byte_orders_there_and_back(cupy):
+    assert gpusvd.svdvals([[3, 0], [0, 4]], device="cuda").tolist() == [4, 3]
+    big = np.array([[3, 0], [0, 4]], ">f4")
+    assert gpusvd.svdvals(big, device="cuda").dtype == np.float32
+    with pytest.raises(TypeError, match="array type object is unsupported"):
+        gpusvd.svdvals(np.array([[object()]]), device="cuda")
+
+
+class OnDevice:
+    """Somebody else's array in GPU memory."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __dlpack_device__(self):
+        return (2, 0)
+
+    def __dlpack__(self, **kwargs):
+        return self.data.__dlpack__(**kwargs)
+
+
+def test_any_array_in_gpu_memory_is_taken(cupy):
+    a = gaussian(4, 3, 3)
+    S = gpusvd.svdvals(OnDevice(cupy.asarray(a)))
+    assert isinstance(S, cupy.ndarray)
+    np.testing.assert_allclose(cupy.asnumpy(S), np.linalg.svd(a, compute_uv=False), rtol=1e-5)
+
+
+@pytest.mark.parametrize("driver", ["jacobi", "vendor"])
+def test_nan_stays_with_its_matrix(cupy, driver):
+    a = gaussian(6, 2, 2)
+    whole = cupy.asnumpy(gpusvd.svdvals(cupy.asarray(a), driver=driver))
+    a[4, 1, 0] = np.nan
+    result = gpusvd.svd_ex(cupy.asarray(a), driver=driver)
+    S = cupy.asnumpy(result.S)
+    assert np.isnan(S[4]).all()
+    assert np.isnan(cupy.asnumpy(result.U)[4]).all()
+    np.testing.assert_allclose(np.delete(S, 4, 0), np.delete(whole, 4, 0), rtol=1e-5)
+    assert cupy.asnumpy(result.info.converged).tolist() == [True] * 4 + [False, True]
+    with pytest.raises(np.linalg.LinAlgError, match=r"1 of 6 matrices .* batch indices: 4"):
+        gpusvd.svd(cupy.asarray(a), driver=driver, errors="raise")
+
+
+@pytest.mark.parametrize("errors", ["nan", "raise"])
+def test_out(cupy, errors):
+    a = cupy.asarray(gaussian(4, 3, 2))
+    out = tuple(cupy.asarray(np.empty(shape, np.float32)) for shape in ((4, 3, 2), (4, 2), (4, 2, 2)))
+    result = gpusvd.svd(a, full_matrices=False, out=out, errors=errors)
+    assert all(x is y for x, y in zip(result, out, strict=True))
+    measures.assert_svd(cupy.asnumpy(a), *map(cupy.asnumpy, out))
+
+
+def test_out_that_shares_memory_with_the_input(cupy):
+    a = gaussian(4, 2, 2)
+    x = cupy.asarray(a.copy())
+    U, S, Vh = gpusvd.svd(x, out=(x, cupy.empty((4, 2), np.float32), cupy.empty((4, 2, 2), np.float32)))
+    assert U is x
+    measures.assert_svd(a, *map(cupy.asnumpy, (U, S, Vh)))
+
+
+def test_out_of_numpy_for_a_numpy_array(cupy):
+    a, S = gaussian(4, 2, 2), np.empty((4, 2), np.float32)
+    assert gpusvd.svdvals(a, out=S, device="cuda") is S
+    np.testing.assert_allclose(S, np.linalg.svd(a, compute_uv=False), rtol=1e-5)
+
+
+def test_out_that_does_not_fit(cupy):
+    a = cupy.asarray(gaussian(4, 2, 2))
+    with pytest.raises(TypeError, match="S in out is a ndarray, expected a CuPy array"):
+        gpusvd.svdvals(a, out=np.empty((4, 2), np.float32))
+    with pytest.raises(ValueError, match=r"S in out has shape \(4, 3\), expected \(4, 2\)"):
+        gpusvd.svdvals(a, out=cupy.empty((4, 3), np.float32))
+    with pytest.raises(TypeError, match="S in out has dtype float64, expected float32"):
+        gpusvd.svdvals(a, out=cupy.empty((4, 2), np.float64))
+    with pytest.raises(TypeError, match=r"out must be a tuple of 3 arrays, \(U, S, Vh\)"):
+        gpusvd.svd(a, out=cupy.empty((4, 2), np.float32))
+    x = cupy.empty((4, 2, 2), np.float32)
+    with pytest.raises(ValueError, match="U and Vh in out may share memory"):
+        gpusvd.svd(a, out=(x, cupy.empty((4, 2), np.float32), x))
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2), (4, 0, 3), (2, 3, 0)], ids=str)
+def test_empty(cupy, shape):
+    a = gaussian(*shape)
+    result = gpusvd.svd_ex(cupy.asarray(a))
+    for array, expected in zip(result[:3], np.linalg.svd(a), strict=True):
+        np.testing.assert_array_equal(cupy.asnumpy(array), expected)
+    assert result.info.converged.shape == shape[:1]
+
+
+@pytest.mark.parametrize("driver", ["jacobi", "vendor"])
+def test_hermitian(cupy, driver):
+    a = gaussian(4, 3, 3, dtype=np.float64)
+    S = gpusvd.svdvals(cupy.asarray(a), hermitian=True, driver=driver)
+    np.testing.assert_allclose(
+        cupy.asnumpy(S), np.linalg.svd(a, compute_uv=False, hermitian=True), rtol=1e-12, atol=1e-14
+    )
+
+
+def test_bad_input(cupy):
+    with pytest.raises(np.linalg.LinAlgError, match="1-dimensional array given"):
+        gpusvd.svd(cupy.asarray(gaussian(3)))
+    with pytest.raises(ValueError, match="device must be None .* or 'cuda', not 'tpu'"):
+        gpusvd.svd(gaussian(2, 2), device="tpu")
+
+
+def test_without_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(ImportError, match=r"pip install 'gpusvd\[cuda13\]'"):
+        gpusvd.svd(gaussian(2, 2), device="cuda")
+
+
+@pytest.mark.parametrize("devices", [0, -1])
+def test_without_a_device(monkeypatch, devices):
+    monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy.module(devices))
+    with pytest.raises(RuntimeError, match="CUDA device"):
+        gpusvd.svd(gaussian(2, 2), device="cuda")
+
+
+def test_a_numpy_array_needs_no_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert gpusvd.svdvals(np.eye(2)).tolist() == [1, 1]
