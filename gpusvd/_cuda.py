@@ -5,13 +5,14 @@ a GPU, so that the same code runs in an emulator. It waits for nothing and reads
 """
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from gpusvd._cuda_launch import Kernel
-from gpusvd._cuda_phases import bytes_of_phases, solve_in_phases
+from gpusvd._cuda_phases import bytes_of_phases, orthogonalise_step, solve_in_phases
 from gpusvd._cuda_problem import Chunk, Launch, Problem
 from gpusvd._hermitian import from_lower_triangles
 from gpusvd._results import Array, Info
@@ -43,6 +44,24 @@ def thread_kernel(problem: Problem) -> Kernel:
 def is_thread_sized(problem: Problem) -> bool:
     """Return whether a thread's registers hold the matrix."""
     return problem.n <= _THREAD_COLUMNS[problem.kind] and problem.m <= _THREAD_ROWS
+
+
+def plan(
+    shape: Sequence[int], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
+) -> tuple[str, str, int, int, int]:
+    """Return the kernel that rotates matrices of a shape, its class, the threads that share a pair of columns,
+    the bytes of workspace of a matrix, and the threads of a block."""
+    m, n = max(shape[-2:]), min(shape[-2:])
+    kind = "float32" if dtype == np.float16 else dtype.name
+    problem = Problem(m, n, kind, m if full_matrices else n, compute_uv)
+    if is_thread_sized(problem):
+        return cuda_thread.svd_threads.__name__, "thread: a matrix a thread", 1, 0, _THREADS
+    kernel, _ = orthogonalise_step(problem)
+    name, workspace = kernel.function.__name__, bytes_of_phases(problem)
+    if name == "orthogonalise_groups":
+        lanes = dict(kernel.constants)["lanes"]
+        return name, "group: a matrix in the registers of a block", lanes, workspace, kernel.threads
+    return name, "blocked: blocks of columns in shared memory", 1, workspace, kernel.threads
 
 
 def decompose(

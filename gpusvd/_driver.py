@@ -11,7 +11,16 @@ from typing import Any, Literal, SupportsIndex
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpusvd._check import Driver, check_dimensions, check_driver, check_threads, factor_dtype
+from gpusvd import _gpu
+from gpusvd._check import (
+    Device,
+    Driver,
+    check_device,
+    check_dimensions,
+    check_driver,
+    check_threads,
+    factor_dtype,
+)
 from gpusvd._driver_table import ASPECTS, JACOBI_FROM, SIZES
 from gpusvd._threads import usable_cores
 from gpusvd._vendor import pool_size
@@ -91,6 +100,7 @@ def explain(
     hermitian: bool = False,
     driver: Driver = "auto",
     threads: int | None = None,
+    device: Device | None = None,
 ) -> Explanation:
     """
     Say how `svd` would decompose an array, and why so, without decomposing anything.
@@ -101,8 +111,8 @@ def explain(
         Shape of the array, (..., M, N).
     dtype : dtype, optional
         Its dtype.
-    full_matrices, compute_uv, hermitian, driver, threads : optional
-        As in `svd`.
+    full_matrices, compute_uv, hermitian, driver, threads, device : optional
+        As in `svd`; ``device="cuda"`` also stands for an array in GPU memory.
 
     Returns
     -------
@@ -110,7 +120,9 @@ def explain(
         To print, or to read by attribute: `shape`; the `dtype` of the singular vectors; the `driver` taken,
         "jacobi" or "vendor"; its `kernel` and `size_class`; the `lanes` of a SIMD group; `tile_bytes`, the
         working memory of a thread's kernel (0 where it is LAPACK's own affair); the most `threads` that
-        share the batch; and `why` this driver.
+        share the batch; and `why` this driver. On a GPU `kernel` is the one that rotates, `lanes` are the
+        threads that share a pair of columns, `tile_bytes` the global memory of a matrix at work, and `threads`
+        those of a block.
 
     Raises
     ------
@@ -140,6 +152,9 @@ def explain(
     factors = factor_dtype(np.dtype(dtype))
     check_driver(driver)
     check_threads(threads)
+    check_device(device)
+    if device == "cuda":
+        return _explain_cuda(lengths, factors, full_matrices, compute_uv, driver)
     cores = threads or usable_cores()
     m, n = lengths[-2:]
     batch = math.prod(lengths[:-2])
@@ -166,6 +181,26 @@ def explain(
     return Explanation(
         lengths, factors.name, taken, kernel, size_class, lanes, tile_bytes, min(threads, batch), why
     )
+
+
+def _explain_cuda(
+    shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool, driver: Driver
+) -> Explanation:
+    """As `explain`, on a GPU."""
+    taken = _gpu.choose(shape, driver)
+    why = f"driver={driver!r} was asked for"
+    if driver == "auto":
+        within = "more" if taken == "vendor" else "not more"
+        why = f"the matrices have {within} than {_gpu.JACOBI_COLUMNS} columns"
+    if math.prod(shape) == 0:
+        return Explanation(
+            shape, dtype.name, taken, "none", "empty", 1, 0, 1, "there is nothing to decompose"
+        )
+    if taken == "vendor":
+        return Explanation(shape, dtype.name, taken, "cuSOLVER through CuPy", "any", 1, 0, 1, why)
+    from gpusvd._cuda import plan
+
+    return Explanation(shape, dtype.name, taken, *plan(shape, dtype, full_matrices, compute_uv), why)
 
 
 def _reason(matrices: str, first: int | None) -> str:

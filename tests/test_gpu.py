@@ -198,3 +198,29 @@ def test_without_a_device(monkeypatch, devices):
 def test_a_numpy_array_needs_no_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert gpusvd.svdvals(np.eye(2)).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "threads"),
+    [
+        ((7, 3, 3), "svd_threads", 128),
+        ((7, 100, 3), "orthogonalise_groups", 32),
+        ((7, 8, 8), "orthogonalise_groups", 32),
+        ((7, 300, 200), "orthogonalise_blocks", 256),
+        ((7, 600, 700), "cuSOLVER through CuPy", 1),
+        ((0, 3, 3), "none", 1),
+    ],
+    ids=str,
+)
+def test_explain(shape, kernel, threads):
+    explanation = gpusvd.explain(shape, "float32", device="cuda")
+    assert explanation.kernel == kernel
+    assert explanation.threads == threads
+    assert explanation.driver == ("vendor" if min(shape[1:]) > 512 else "jacobi")
+
+
+def test_explain_says_why():
+    assert "not more than 512" in gpusvd.explain((7, 3, 3), device="cuda").why
+    assert "asked for" in gpusvd.explain((7, 3, 3), device="cuda", driver="vendor").why
+    with pytest.raises(ValueError, match="device"):
+        gpusvd.explain((7, 3, 3), device="tpu")

@@ -41,7 +41,7 @@ def devices() -> list[str]:
         f"{device['major']}.{device['minor']}"
         for device in found
     ]
-    return [*named, f"CuPy {cupy.__version__}; this version of gpusvd computes on the CPU"]
+    return [*named, f"CuPy {cupy.__version__}"]
 
 
 def print_kernels() -> None:
