@@ -49,8 +49,8 @@ def is_thread_sized(problem: Problem) -> bool:
 def plan(
     shape: Sequence[int], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
 ) -> tuple[str, str, int, int, int]:
-    """Return the kernel that rotates matrices of a shape, its class, the threads that share a pair of columns,
-    the bytes of workspace of a matrix, and the threads of a block."""
+    """Return the kernel that rotates matrices of a shape, its class, the threads that share a pair of
+    columns, the bytes of workspace of a matrix, and the threads of a block."""
     m, n = max(shape[-2:]), min(shape[-2:])
     kind = "float32" if dtype == np.float16 else dtype.name
     problem = Problem(m, n, kind, m if full_matrices else n, compute_uv)

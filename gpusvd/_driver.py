@@ -121,8 +121,8 @@ def explain(
         "jacobi" or "vendor"; its `kernel` and `size_class`; the `lanes` of a SIMD group; `tile_bytes`, the
         working memory of a thread's kernel (0 where it is LAPACK's own affair); the most `threads` that
         share the batch; and `why` this driver. On a GPU `kernel` is the one that rotates, `lanes` are the
-        threads that share a pair of columns, `tile_bytes` the global memory of a matrix at work, and `threads`
-        those of a block.
+        threads that share a pair of columns, `tile_bytes` the global memory of a matrix at work, and
+        `threads` those of a block.
 
     Raises
     ------

@@ -2,7 +2,8 @@
 
 import importlib
 import importlib.util
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import gpusvd
 from gpusvd._commands.errors import reason
@@ -45,11 +46,13 @@ def devices() -> list[str]:
 
 
 def print_kernels() -> None:
-    """The kernel for square matrices of each size and dtype, by `gpusvd.explain`."""
-    print(f"\nThin SVD of {BATCH} matrices of n x n: the kernel that takes them")
-    table = [["n", *DTYPES]]
-    for n in SIZES:
-        taken = [gpusvd.explain((BATCH, n, n), dtype, full_matrices=False).kernel for dtype in DTYPES]
-        table.append([str(n), *taken])
-    for size, *kernels in table:
-        print(f"{size:>3}  {''.join(f'{kernel:14}' for kernel in kernels)}".rstrip())
+    """The kernel for square matrices of each size and dtype, by `gpusvd.explain`, on the CPU and on a GPU."""
+    places: dict[str, Literal["cuda"] | None] = {"NumPy arrays": None, "arrays in GPU memory": "cuda"}
+    for where, device in places.items():
+        print(f"\nThin SVD of {BATCH} matrices of n x n, {where}: the kernel that takes them")
+        table = [["n", *DTYPES]]
+        for n in SIZES:
+            of_size = partial(gpusvd.explain, (BATCH, n, n), full_matrices=False, device=device)
+            table.append([str(n), *(of_size(dtype).kernel for dtype in DTYPES)])
+        for size, *kernels in table:
+            print(f"{size:>3}  {''.join(f'{kernel:22}' for kernel in kernels)}".rstrip())
