@@ -53,18 +53,18 @@ class Part(NamedTuple):
 
 def parts() -> dict[str, Part]:
     """In order: what the others need, then what is to be known first."""
-    workers = max(1, min(12, usable_cores() - 2))
+    workers = max(1, min(16, usable_cores() - 1))
     return {
-        "ceilings": Part(0.08, 40, lambda s, quick: device_machine.tasks(), "device_machine"),
+        "ceilings": Part(0.06, 40, lambda s, quick: device_machine.tasks(), "device_machine"),
         "compile": Part(
-            0.24, 100, lambda s, quick: device_cases.compile_tasks(quick=quick), "device_compile", workers
+            0.28, 100, lambda s, quick: device_cases.compile_tasks(quick=quick), "device_compile", workers
         ),
-        "tests": Part(0.20, 0, lambda s, quick: [], None),
+        "tests": Part(0.19, 0, lambda s, quick: [], None),
         "check": Part(
             0.14, 60, lambda s, quick: device_cases.check_tasks(0.8 * s, quick=quick), "device_check"
         ),
-        "assumptions": Part(0.10, 30, lambda s, quick: device_assumptions.tasks(), "device_assumptions"),
-        "load": Part(0.05, 20, lambda s, quick: device_cases.load_tasks(quick=quick), "device_compile"),
+        "assumptions": Part(0.08, 40, lambda s, quick: device_assumptions.tasks(), "device_assumptions"),
+        "load": Part(0.04, 20, lambda s, quick: device_cases.load_tasks(quick=quick), "device_compile"),
         "speed": Part(1.00, 40, lambda s, quick: device_cases.speed_tasks(quick=quick), "device_speed"),
     }
 

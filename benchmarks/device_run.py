@@ -181,28 +181,49 @@ def run_commands(commands: Mapping[str, Sequence[str]], seconds: float) -> dict[
         for name, command in commands.items():
             with logs[name].open("wb") as output:
                 running[name] = subprocess.Popen(
-                    list(command), cwd=ROOT, env=environment(), stdout=output, stderr=subprocess.STDOUT
+                    list(command),
+                    cwd=ROOT,
+                    env=environment(),
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    preexec_fn=_heed_interrupts,
                 )
-        finished = {}
-        for name, process in running.items():
-            in_time = _wait(process, start + seconds - time.monotonic())
-            if not in_time:
-                process.send_signal(signal.SIGINT)
-                if not _wait(process, GRACE):
-                    process.kill()
-                    process.wait()
-            taken = time.monotonic() - start
-            text = logs[name].read_text(errors="replace")
-            finished[name] = Finished(process.returncode, taken, in_time, text)
-    return finished
+        ends = _ends(running, start, seconds)
+        late = {name: process for name, process in running.items() if name not in ends}
+        for process in late.values():
+            process.send_signal(signal.SIGINT)
+        ends |= _ends(late, start, seconds + GRACE)
+        for process in late.values():
+            process.kill()
+            process.wait()
+        taken = time.monotonic() - start
+        return {
+            name: Finished(
+                process.returncode,
+                ends.get(name, taken),
+                name not in late,
+                logs[name].read_text(errors="replace"),
+            )
+            for name, process in running.items()
+        }
 
 
-def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
-    try:
-        process.wait(timeout=max(0.0, seconds))
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+def _heed_interrupts() -> None:
+    """A job in a shell's background starts its children with interrupts ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _ends(running: Mapping[str, "subprocess.Popen[bytes]"], start: float, seconds: float) -> dict[str, float]:
+    """Wait for processes until so long after the start; return when each ended that did."""
+    ends: dict[str, float] = {}
+    while len(ends) < len(running):
+        now = time.monotonic() - start
+        ended = [name for name, process in running.items() if process.poll() is not None]
+        ends |= {name: now for name in ended if name not in ends}
+        if now > seconds:
+            break
+        time.sleep(POLL)
+    return ends
 
 
 # In the process

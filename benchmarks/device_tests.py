@@ -13,9 +13,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 from benchmarks.device_run import Finished, run_commands
+from gpusvd._threads import usable_cores
 
 TOOLS = ("memcheck", "racecheck")
-PROCESSES = 4  # of pytest, where pytest-xdist is installed
+MOST_PROCESSES = 8  # of pytest, where pytest-xdist is installed
 NAMED = 20  # failed tests whose names are kept
 
 Row = dict[str, Any]
@@ -44,7 +45,7 @@ def pytest_command(report: Path, *, quick: bool) -> list[str]:
     if quick:
         command.append("--maxfail=3")
     if importlib.util.find_spec("xdist") is not None:
-        command += ["-n", str(PROCESSES)]
+        command += ["-n", str(max(1, min(MOST_PROCESSES, usable_cores() // 2)))]
     return command
 
 

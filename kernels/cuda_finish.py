@@ -41,6 +41,7 @@ from .qr import LOWEST
 from .scalars import number, real
 
 ROUNDS = 2  # of orthogonalisation of a column that completes X
+COMPLETE_REGISTERS = 128  # of a thread
 
 
 def finish_shape(m, n, columns, kind, vectors=True):
@@ -71,7 +72,7 @@ def complete_shape(n, kind):
     matrices = max(1, BLOCK_THREADS // threads)
     constants = {"lanes": lanes, "groups": groups, "parts": parts}
     threads, shared = matrices * threads, matrices * bytes_taken
-    return constants, threads, matrices, shared, resident_blocks(threads, shared, REGISTERS[kind])
+    return constants, threads, matrices, shared, resident_blocks(threads, shared, COMPLETE_REGISTERS)
 
 
 def is_known(reals, b, k, j):

@@ -7,12 +7,12 @@ mod g, ceil(n / g) rows a lane, padded with zeros. ceil(n / 2) groups hold a mat
 more if n is odd. A block holds as many matrices as `group_shape` says, one after the other with no regard
 to where a warp ends.
 
-Order of the pairs: odd-even transposition (Luk and Park 1989). The columns stand on N = 2 ceil(n / 2)
-places; those of places 2i and 2i + 1, in the next round those of 2i + 1 and 2i + 2, meet and change places.
-After n rounds every two columns have met once, whatever n is. Group i moves along by a place a round: for
-it x stays, and y goes to the group before it, from the first to the last. Columns that are no neighbours,
-those of the last place and the first, or of a place and the one that odd n leaves empty, sit out, and x and
-y change roles.
+Order of the pairs: odd-even transposition (Luk and Park 1989). The columns, the zero column among them,
+stand on N = 2 ceil(n / 2) places; those of places 2i and 2i + 1, in odd rounds those of 2i + 1 and 2i + 2,
+meet and change places. After N rounds every two columns have met once, whether or not n is a power of two.
+Group i moves along by a place a round: for it x stays, and y goes to the group before it, from the first to
+the last. In odd rounds the last place and the first are no neighbours: their columns sit out, and x and y
+change roles.
 
 After pivoted QR this takes as many sweeps as the order of `cpu_tile` for Gaussian matrices and clusters,
 one or two more for graded spectra; half a sweep less than recursive halving, on clusters in float64 up to
@@ -23,7 +23,7 @@ which two rounds use different halves: one barrier a round. What `cpu_tile` keep
 and all lanes of a group compute its rotation. A column that has lost its digits, or left the range, is
 renewed before it turns again; all are before a sweep. A matrix that has converged stands still, its columns
 moving on, until all of its block have: nothing about it depends on the others. Loops over rows are unrolled
-by the compiler; no other is.
+by the compiler, and two rounds in single precision; no other is.
 
 Shared memory, static, in bytes: 2 ceil(n / 2) reals a matrix, and if a block has more than one warp, 2 g
 columns a warp, or a warp and a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds with W
@@ -92,7 +92,7 @@ def registers_of(rows, kind, vectors, crossing):
     data = rows * WORDS[kind] * (4 if vectors else 2)
     if kind == "float32":
         return max(5 * data // 4 + 48, 11 * data // 8 + (52 if crossing else 40))
-    return 5 * data // 4 + (74 if crossing else 66)
+    return 5 * data // 4 + (72 if kind == "complex128" else 66) + (8 if crossing else 0)
 
 
 def group_shape(n, kind, vectors=True):
@@ -385,10 +385,10 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, words, lanes,
     start(x, w, triangle, reals, state, place, b, 2 * group, 0, lane, lanes, vectors, own)
     start(y, v, triangle, reals, state, place, b, 2 * group + 1, 1, lane, lanes, vectors, own)
     tol2 = real(n) * rounding(x) * rounding(x)
-    count, off, alive = real(0.0), real(0.0), own
+    alive = own
     at_once = 2 // words  # rounds that are unrolled: two save choices, and cost registers
     turning = groups - 1  # the group of the last place and the first, in odd rounds
-    for _ in range(MAX_SWEEPS):
+    for sweep in range(MAX_SWEEPS):
         cos2, sin2 = real(0.0), real(0.0)
         for k in range(0, size + size % 2, at_once):
             for i in range(at_once):
@@ -435,18 +435,16 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, words, lanes,
                 cos2 = maximum(peaks[2 * (matrix * groups + i)], cos2)
                 sin2 = maximum(peaks[2 * (matrix * groups + i) + 1], sin2)
         if alive:
-            count = count + 1.0
-            ahead = (real(n) * cos2) * (real(n) * maximum(cos2, sin2))
-            off = math.sqrt(ahead if ahead < cos2 else cos2)
             alive = cos2 > tol2 and needs_another_sweep(real(n), cos2, sin2, tol2)
+            if group == 0 and lane == 0:
+                ahead = (real(n) * cos2) * (real(n) * maximum(cos2, sin2))
+                header[b, CONVERGED] = real(0.0) if alive else real(1.0)
+                header[b, SWEEPS] = real(sweep + 1)
+                header[b, OFF] = math.sqrt(ahead if ahead < cos2 else cos2)
         if not cuda.any_sync(EVERYONE, cuda.syncthreads_or(1 if alive else 0) != 0):
             break
     finish(x, w, triangle, basis, reals, state, place, b, 0, lane, lanes, vectors, own)
     finish(y, v, triangle, basis, reals, state, place, b, 1, lane, lanes, vectors, own)
-    if own and group == 0 and lane == 0:
-        header[b, CONVERGED] = real(0.0) if alive else real(1.0)
-        header[b, SWEEPS] = count
-        header[b, OFF] = off
 
 
 def slot(thread, matrix, lanes, threads):
