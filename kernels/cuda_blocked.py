@@ -3,28 +3,31 @@ matrix.
 
     L = X Σ Wᴴ
 
-The columns form an even number of blocks of w. Two blocks meet at a time (`schedule`), every two once a
-sweep:
+The columns form an even number of blocks of w. Two blocks meet at a time, every two once a sweep, row by row
+of the table of pairs:
 
 1. The Gram matrix of the 2 w mantissa columns, in shared memory: cosines, exact to eps, whatever the
    columns' exponents. If none is above the tolerance, that is all.
-2. Every column of the one block meets every column of the other, w pairs at a time, in the first round of
-   a sweep also those of its own block: each pair of columns once a sweep. The rotations, by
-   `cpu_tile.turn`, are applied to the Gram matrix from both sides and accumulated twice: as they act on
-   mantissas, T, and as they act on W. Neither follows from the other: a transform accumulated unscaled
-   has an absolute error of eps, which adds eps of a large column to a tiny one and loses the relative
-   accuracy of its singular value.
+2. Every column of the one block meets every column of the other, w pairs at a time (`schedule`); where
+   neighbours 2 k and 2 k + 1 meet, also those of its own block: each pair of columns once a sweep. The
+   rotations, by `cpu_tile.turn`, are applied to the Gram matrix from both sides and accumulated twice: as
+   they act on mantissas, T, and as they act on W. Neither follows from the other: a transform accumulated
+   unscaled has an absolute error of eps, which adds eps of a large column to a tiny one and loses the
+   relative accuracy of its singular value.
 3. The columns of L are multiplied by T, those of W by the other.
 
 Rotations are those of the other Jacobi kernels: no cosines, but scales with what rounding drops. A column
 that has lost its digits, or whose length or scale has left the range, sits out until its block has been
 multiplied and it is renewed: its cosine or sine has been large, and brings about another sweep. All are
-renewed before a sweep. One sweep of the Gram matrix a meeting, not two: its rounds cost as much as the
-multiplications, which twice as many would save only a sweep or two.
+renewed before a sweep.
+
+Orders compared by a model in NumPy, sweeps in float64 for n = 256 Gaussian and of condition 1e8, w = 16: row
+by row 9 and 8, round-robin 10 and 9; round-robin with all pairs in every meeting 9 and 8, twice over 9 and 7,
+for two and four times the rotations.
 
 Mapping: a block of 8 w threads goes through all meetings and sweeps by itself, with no other barrier than
 its own, so nothing is launched in vain and nothing read back. A batch smaller than the device leaves the
-rest of it idle; the meetings of a round would be independent. Products: columns in tiles of some rows in
+rest of it idle; meetings of disjoint blocks could share it. Products: columns in tiles of some rows in
 shared memory, 16 threads along the rows, every thread some rows and `each` columns in registers.
 
 Shared memory: 2 w (4 w + 2) numbers, 2 w (2 w + 1) less without vectors, 2 w (tile + 1) for the tile, 4 w
@@ -74,7 +77,7 @@ from .lanes import (
 )
 from .qr import LOWEST
 from .scalars import number, real
-from .schedule import meeting, rounds
+from .schedule import meeting
 
 WARP = 32
 ACROSS = 16  # threads along the rows of a product
@@ -360,10 +363,12 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
             renew(x, wide, j, n, state, lane, vectors)
         cuda.syncthreads()
         cos2, sin2 = real(0.0), real(0.0)
-        for met in range(rounds(blocks) * (blocks // 2)):
-            number_of_round = met // (blocks // 2)
-            s, t = meeting(blocks, number_of_round, met % (blocks // 2))
-            left, right, all_pairs = s * w, t * w, number_of_round == 0
+        s, t = 0, 0
+        for _meeting in range(blocks * (blocks - 1) // 2):
+            t = t + 1
+            if t == blocks:
+                s, t = s + 1, s + 2
+            left, right, all_pairs = s * w, t * w, s % 2 == 0 and t == s + 1
             make_gram(x, staged, gram, n, left, right, w, width, tile, each, thread, threads)
             cuda.syncthreads()
             for slot in range(thread, size, threads):
