@@ -12,8 +12,8 @@ from gpusvd._cuda_problem import Chunk, Problem
 DTYPES = ("float32", "float64", "complex64", "complex128")
 # Edges of the classes and sizes inside, with vectors, and some without. Kernels that are the same for several
 # sizes are listed once.
-SIZES = (1, 2, 3, 4, 5, 8, 16, 24, 32, 33, 64, 128, 256)
-VALUES_SIZES = (3, 8, 32)
+SIZES = (1, 2, 3, 4, 5, 8, 16, 32, 33, 64, 128, 256)
+VALUES_SIZES = (3, 32)
 REPRESENTATIVE = {
     "svd_threads 3x3 float32",
     "svd_threads 2x2 complex128",
@@ -60,6 +60,8 @@ def cuda_kernels() -> list[Kernel]:
             name,
             partial(_cuda_launch.ptx, kernel, kind, signature),
             rotations=share_of_rotations(kernel),
+            stays_in_registers=kernel.function.__name__ == "svd_threads"
+            or (kernel.function.__name__ == "orthogonalise_groups" and dict(kernel.constants)["n"] <= 64),
             is_single=kind in ("float32", "complex64"),
             is_representative=name in REPRESENTATIVE,
         )
