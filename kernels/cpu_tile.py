@@ -8,15 +8,17 @@ matrix depends on its neighbours.
 
 Workspace, in groups: `factor` m n (columns of A, then reflectors and R), `stack` n columns of `stride` (n
 rows of L over n rows of W; stride is odd, since columns a power of two apart share their cache sets),
-`columns` four of U, and 13 vectors of n. A sweep costs n(n-1)/2 pairs, each 5.5 n multiply-adds with vectors
-and 3.5 n without: six inner products serve the four pairs of two columns with two others, whose rows are
-rotated in registers.
+`columns` four of U, and 13 vectors of n. A sweep costs n(n-1)/2 pairs, each 3.5 n multiply-adds, or 5.5 n
+where W is accumulated: six inner products serve the four pairs of two columns with two others, whose rows are
+rotated in registers. From n = RECOVERED on W is recovered after the last sweep (see `basis`); a tile in which
+some lane is too ill conditioned for that is swept again, with W.
 """
 
 import math
 
 from numba import njit
 
+from .basis import recover
 from .lanes import (
     abs2,
     any_lane,
@@ -34,12 +36,13 @@ from .lanes import (
     put,
     rounding,
     scale,
+    section,
     select,
     small_square,
     spread,
     store,
 )
-from .qr import LOWEST, adjoint_triangle, pivoted_qr, reflect, reflect_four, scale_columns
+from .qr import LOWEST, adjoint_triangle, pivoted_qr, reflect, reflect_four, scale_columns, scale_triangle
 from .rotation import crossed as _crossed
 from .rotation import held_gap as _held_gap
 from .rotation import needs_another_sweep as _needs_another_sweep
@@ -51,6 +54,7 @@ MAX_SWEEPS = 30
 LENGTH2, SCALE, REST, EXPONENT, KEPT = 0, 1, 2, 3, 4
 # How far a squared length may stray before its column is scaled back, and how much one rotation may cancel.
 SHORT, LONG, CANCELLED = 2.0**-16, 2.0**16, 2.0**-10
+RECOVERED = 12  # columns from which on W is recovered after the sweeps instead of accumulated in them
 BLOCK = 4  # columns that go through the reflectors, or in and out of memory, together
 
 # Without reference counts, which numba keeps atomically, for every array at every call: that took as long as
@@ -302,9 +306,9 @@ def pack(a, first, count, factor, m, n, adjoint):
 
 
 @jit
-def finish_columns(stack, n, rows, stride, state, sigma, powers):
-    """The singular values, a fraction in [1/2, 1) and a power of two each; the columns of L to length one,
-    and in SCALE what makes those of W so. Returns the lanes in which some column is zero."""
+def finish_columns(stack, n, stride, state, sigma, powers):
+    """The singular values, a fraction in [1/2, 1) and a power of two each; the columns of L to length one.
+    Returns the lanes in which some column is zero."""
     zero = fill(stack, 1.0) == 0.0
     for j in range(n):
         base, kept = j * stride, KEPT * j
@@ -319,10 +323,29 @@ def finish_columns(stack, n, rows, stride, state, sigma, powers):
         shift = exponent(value)
         store(sigma, j, scale(value, 0.0 - shift))
         store(state, kept + LENGTH2, total)
-        if rows > n:
-            store(state, kept + SCALE, 1.0 / math.sqrt(length2_of(stack, base + n, rows - n)))
         store(powers, j, select(nonzero, load(state, kept + EXPONENT) + shift, LOWEST))
     return zero
+
+
+@jit
+def decompose_triangle(factor, m, n, rows, stack, stride, heights, state, sigma, powers):
+    """L = X Σ Wᴴ, with W if there are the rows for it.
+
+    Returns the lanes that have converged, the number of sweeps, the largest remaining cosine and the lanes in
+    which some column is zero.
+    """
+    adjoint_triangle(factor, m, n, stack, stride)
+    for j in range(n):
+        store(state, KEPT * j + SCALE, fill(state, 1.0))
+        store(state, KEPT * j + REST, fill(state, 0.0))
+        store(state, KEPT * j + EXPONENT, load(heights, j))
+        if rows > n:
+            for i in range(n):
+                store(stack, j * stride + n + i, spread(stack, 0.0))
+            store(stack, j * stride + n + j, spread(stack, 1.0))
+    done, taken, left_over = orthogonalise(stack, n, rows, stride, state)
+    zero = finish_columns(stack, n, stride, state, sigma, powers)
+    return done, taken, left_over, zero
 
 
 @jit
@@ -453,13 +476,6 @@ def fill_matrix(out, value):
 
 
 @inlined
-def section(array, first, count):
-    """A run of groups."""
-    lanes = lane_count(array)
-    return array[first * lanes : (first + count) * lanes]
-
-
-@inlined
 def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, groups, reals):
     """Decompose up to one tile of matrices, `a[first : first + count]`."""
     m, n = a.shape[1], a.shape[2]
@@ -475,21 +491,27 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
     pack(a, first, count, factor, m, n, adjoint)
     bad, highest = scale_columns(factor, m, n, exponents)
     pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
-    adjoint_triangle(factor, m, n, exponents, stack, stride, powers)
-    for j in range(n):
-        store(state, KEPT * j + SCALE, fill(state, 1.0))
-        store(state, KEPT * j + REST, fill(state, 0.0))
-        store(state, KEPT * j + EXPONENT, load(powers, j))
-        if vectors:
-            for i in range(n):
-                store(stack, j * stride + n + i, spread(stack, 0.0))
-            store(stack, j * stride + n + j, spread(stack, 1.0))
-    done, taken, left_over = orthogonalise(stack, n, rows, stride, state)
-    zero = finish_columns(stack, n, rows, stride, state, sigma, powers)
+    heights = keys  # whose time is over
+    scale_triangle(factor, m, n, exponents, heights)
+    recovered = vectors and n >= RECOVERED
+    accumulated = 2 * n if vectors and not recovered else n
+    done, taken, left_over, zero = decompose_triangle(
+        factor, m, n, accumulated, stack, stride, heights, state, sigma, powers
+    )
+    if recovered:
+        everywhere = fill(state, 0.0) == 0.0
+        sound = recover(factor, m, n, stack, stride, heights, sigma, powers, everywhere)
+        if any_lane(~sound):
+            done, taken, left_over, zero = decompose_triangle(
+                factor, m, n, rows, stack, stride, heights, state, sigma, powers
+            )
+            recover(factor, m, n, stack, stride, heights, sigma, powers, sound)
     rank_columns(sigma, powers, ranks, n)
     for j in range(n):
         store(sigma, j, scale(load(sigma, j), maximum(load(powers, j) + highest, -4000.0)))
     if vectors:
+        for j in range(n):
+            store(state, KEPT * j + SCALE, 1.0 / math.sqrt(length2_of(stack, j * stride + n, n)))
         zero = zero & ~bad
         if any_lane(zero):
             store(norms, 0, select(zero, 1.0, fill(norms, 0.0)))

@@ -229,9 +229,8 @@ def reflect_four(factor, v, target, x, stride, beta, j, m):
 
 
 @njit(error_model="numpy", _nrt=False)
-def adjoint_triangle(factor, m, n, exponents, stack, stride, row_exponents):
-    """Column j of L = Rᴴ, rows 0..n-1 of column j of `stack`, with an exponent of its own where it is far
-    below the largest."""
+def scale_triangle(factor, m, n, exponents, heights):
+    """Let row j of R, column j of L = Rᴴ, have an exponent of its own, where it is far below the largest."""
     highest = fill(factor, LOWEST)
     for j in range(n):
         reach = fill(factor, LOWEST)
@@ -239,9 +238,18 @@ def adjoint_triangle(factor, m, n, exponents, stack, stride, row_exponents):
             size = largest_part(load(factor, q * m + j))
             reach = maximum(select(size > 0.0, exponent(size) + load(exponents, q), LOWEST), reach)
         highest = maximum(reach, highest)
-        store(row_exponents, j, select(reach > highest - NEAR, highest, select(reach > LOWEST, reach, 0.0)))
+        height = select(reach > highest - NEAR, highest, select(reach > LOWEST, reach, 0.0))
+        store(heights, j, height)
+        for q in range(j, n):
+            gap = maximum(load(exponents, q) - height, -4000.0)
+            store(factor, q * m + j, scale(load(factor, q * m + j), gap))
+
+
+@njit(error_model="numpy", _nrt=False)
+def adjoint_triangle(factor, m, n, stack, stride):
+    """Column j of L = Rᴴ to rows 0..n-1 of column j of `stack`."""
+    for j in range(n):
         for i in range(j):
             store(stack, j * stride + i, spread(stack, 0.0))
         for q in range(j, n):
-            gap = maximum(load(exponents, q) - load(row_exponents, j), -4000.0)
-            store(stack, j * stride + q, scale(conjugate(load(factor, q * m + j)), gap))
+            store(stack, j * stride + q, conjugate(load(factor, q * m + j)))
