@@ -362,11 +362,11 @@ def _jacobi(
     hermitian: bool,
     threads: int | None,
 ) -> None:
-    from gpusvd import _cpu  # brings numba along, which takes long to import
+    from gpusvd._cpu import decompose  # brings numba along, which takes long to import
 
     assert info is not None
 
-    _cpu.decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads or usable_cores())
+    decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads or usable_cores())
 
 
 _DRIVERS = {"jacobi": _jacobi, "vendor": _vendor.decompose}

@@ -14,13 +14,12 @@ condition number has. What is left, some 10 eps, one step of Gram and Schmidt re
 An n x n basis takes n³/3 multiply-adds and n³ for the last step; accumulating takes n³ a sweep.
 """
 
-from numba import njit
-
 from .lanes import (
     abs2,
     any_lane,
     dot,
     fill,
+    jit,
     largest_part,
     load,
     maximum,
@@ -34,9 +33,6 @@ from .lanes import (
 # How far from orthonormal a basis may be, in units of n times the rounding error: what is beyond, from an L
 # that is ill conditioned in spite of pivoting (Kahan's), must be accumulated.
 LIMIT = 8.0
-
-jit = njit(error_model="numpy", _nrt=False)
-inlined = njit(error_model="numpy", inline="always")
 
 
 @jit

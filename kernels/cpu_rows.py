@@ -16,8 +16,6 @@ L over W (n even, or a zero column more), `columns` four of U, `pairs` 12 for th
 
 import math
 
-from numba import njit
-
 from .cpu_tile import (
     BLOCK,
     EXPONENT,
@@ -48,6 +46,8 @@ from .lanes import (
     exponent,
     fill,
     get,
+    inlined,
+    jit,
     lane_count,
     lane_numbers,
     largest_part,
@@ -71,8 +71,6 @@ from .qr import LOWEST, NEAR, reflector
 from .schedule import meeting as _meeting
 from .schedule import rounds as _rounds
 
-jit = njit(error_model="numpy", _nrt=False)
-inlined = njit(error_model="numpy", inline="always")
 meeting, rounds = jit(_meeting), jit(_rounds)
 PAIRS = 12  # groups of scratch a round
 
