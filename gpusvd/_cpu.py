@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpusvd._results import Array, Info
-from gpusvd._threads import for_each, piece_index
+from gpusvd._threads import for_each, piece_index, usable_cores
 
 GROUP_BYTES = 64
 
@@ -72,6 +72,15 @@ def _rows_workspace(m: int, n: int, lanes: int, vectors: bool) -> tuple[int, int
     column, half = -(-m // lanes), -(-n // lanes)
     rows = 2 * half if vectors else half
     return n * column + (n + n % 2) * (rows | 1) + 4 * column + 12, 13 * (half + 1) + 10
+
+
+@lru_cache(maxsize=1024)
+def _layout(m: int, n: int, work: np.dtype[Any], vectors: bool) -> tuple[str, int, int, int]:
+    """Return the kernel for m >= n, how many matrices it works on together, and its workspace in groups."""
+    chosen = plan(m, n, work)
+    if chosen.kernel == "svd_tiles":
+        return chosen.kernel, chosen.lanes, *_tile_workspace(m, n, vectors)
+    return chosen.kernel, 1, *_rows_workspace(m, n, chosen.lanes, vectors)
 
 
 def _bytes(work: np.dtype[Any], groups: int, reals: int) -> int:
@@ -142,7 +151,7 @@ def _hermitian(block: Array) -> Array:
 
 
 def decompose(
-    a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int
+    a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int | None
 ) -> None:
     """Write the factors of every matrix of `a` into `u`, `s` and `vh`, and into `info` what happened.
 
@@ -157,13 +166,8 @@ def decompose(
     vectors = u is not None and vh is not None
     real = _working_dtype(s.dtype.newbyteorder("="))
     work = np.result_type(real, np.complex64) if a.dtype.kind == "c" else real
-    lanes = _lanes(work)
-    kernel = plan(m, n, work).kernel
+    kernel, together, groups, reals = _layout(max(m, n), min(m, n), work, vectors)
     solve = compiled(kernel, work)
-    if kernel == "svd_tiles":
-        together, (groups, reals) = lanes, _tile_workspace(max(m, n), min(m, n), vectors)
-    else:
-        together, (groups, reals) = 1, _rows_workspace(max(m, n), min(m, n), lanes, vectors)
 
     source = _Batch(a, work, 2)
     results = [_Batch(s, real, 1), _Batch(info.off, real, 0)]
@@ -193,11 +197,12 @@ def decompose(
     cost = m * n * (max(u.shape[-1], vh.shape[-2]) if u is not None and vh is not None else min(m, n))
     step = max(1, _PIECE_BYTES // (together * m * n * work.itemsize)) * together
     if cost * count > _SHARED_COST:
+        threads = threads or usable_cores()
         step = min(step, -(-count // (threads * together)) * together)
     if count <= step and cost <= _LONG_COST:
         decompose_piece(range(count))
     else:
         pieces = [range(first, min(first + step, count)) for first in range(0, count, step)]
-        for_each(decompose_piece, pieces, threads, stop if cost > _LONG_COST else None)
+        for_each(decompose_piece, pieces, threads or usable_cores(), stop if cost > _LONG_COST else None)
     if s.dtype == np.float16:
         info.converged[...] &= np.isfinite(s[..., 0])

@@ -20,7 +20,6 @@ from gpusvd._check import (
 )
 from gpusvd._driver import choose
 from gpusvd._results import Array, Info, SVDExResult, SVDResult
-from gpusvd._threads import usable_cores
 
 _NAMED_INDICES = 5  # how many bad matrices an error names
 
@@ -366,7 +365,7 @@ def _jacobi(
 
     assert info is not None
 
-    decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads or usable_cores())
+    decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads)
 
 
 _DRIVERS = {"jacobi": _jacobi, "vendor": _vendor.decompose}
