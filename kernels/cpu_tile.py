@@ -334,6 +334,7 @@ def decompose_triangle(factor, m, n, rows, stack, stride, heights, state, sigma,
     """
     adjoint_triangle(factor, m, n, stack, stride)
     for j in range(n):
+        store(state, KEPT * j + LENGTH2, fill(state, 0.0))
         store(state, KEPT * j + SCALE, fill(state, 1.0))
         store(state, KEPT * j + REST, fill(state, 0.0))
         store(state, KEPT * j + EXPONENT, load(heights, j))
