@@ -3,13 +3,14 @@ what must be."""
 
 import math
 from contextlib import suppress
+from functools import lru_cache
 from threading import local
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpusvd._results import Array, Info
-from gpusvd._threads import for_each, piece_index
+from gpusvd._threads import for_each, piece_index, usable_cores
 
 GROUP_BYTES = 64
 
@@ -38,6 +39,7 @@ class Plan(NamedTuple):
     tile_bytes: int
 
 
+@lru_cache(maxsize=1024)
 def plan(m: int, n: int, dtype: np.dtype[Any]) -> Plan:
     """Return what ``driver="jacobi"`` runs for a shape: the same whatever the batch and the machine."""
     work = _working_dtype(dtype)
@@ -72,17 +74,36 @@ def _rows_workspace(m: int, n: int, lanes: int, vectors: bool) -> tuple[int, int
     return n * column + (n + n % 2) * (rows | 1) + 4 * column + 12, 13 * (half + 1) + 10
 
 
+@lru_cache(maxsize=1024)
+def _layout(m: int, n: int, work: np.dtype[Any], vectors: bool) -> tuple[str, int, int, int]:
+    """Return the kernel for m >= n, how many matrices it works on together, and its workspace in groups."""
+    chosen = plan(m, n, work)
+    if chosen.kernel == "svd_tiles":
+        return chosen.kernel, chosen.lanes, *_tile_workspace(m, n, vectors)
+    return chosen.kernel, 1, *_rows_workspace(m, n, chosen.lanes, vectors)
+
+
 def _bytes(work: np.dtype[Any], groups: int, reals: int) -> int:
     return GROUP_BYTES * (groups * (2 if work.kind == "c" else 1) + reals)
 
 
-def _aligned(groups: int, dtype: np.dtype[Any]) -> Array:
-    """Return room for so many groups that begins at a multiple of one, so that no group straddles two cache
+def _workspace(groups: int, reals: int, work: np.dtype[Any], real: np.dtype[Any]) -> tuple[Array, Array]:
+    """Return this thread's room for so many groups of numbers and of real numbers, the same from piece to
+    piece and from call to call. It begins at a multiple of a group, so that no group straddles two cache
     lines."""
-    size = groups * GROUP_BYTES * (2 if dtype.kind == "c" else 1)
-    room = np.empty(size + GROUP_BYTES, np.uint8)
-    start = -room.ctypes.data % GROUP_BYTES
-    return room[start : start + size].view(dtype)
+    key = groups, reals, work
+    if getattr(_kept, "key", None) != key:
+        size, real_size = _bytes(work, groups, 0), _bytes(work, 0, reals)
+        room = np.empty(size + real_size + GROUP_BYTES, np.uint8)
+        start = -room.ctypes.data % GROUP_BYTES
+        numbers = np.ndarray(size // work.itemsize, work, room, start)
+        real_numbers = np.ndarray(real_size // real.itemsize, real, room, start + size)
+        _kept.key, _kept.workspace = key, (numbers, real_numbers)
+    workspace: tuple[Array, Array] = _kept.workspace
+    return workspace
+
+
+_kept = local()
 
 
 class _Batch:
@@ -95,8 +116,11 @@ class _Batch:
         self.batch, self.core = array.shape[:split], array.shape[split:]
         self.flat: Array | None = None
         if array.dtype == dtype and array.flags.aligned:
-            with suppress(ValueError):
-                self.flat = array.reshape((-1, *self.core), copy=False)
+            if split == 1:
+                self.flat = array
+            else:
+                with suppress(ValueError):
+                    self.flat = array.reshape((-1, *self.core), copy=False)
 
     def read(self, piece: range) -> Array:
         """Return the piece, not to be written to."""
@@ -127,7 +151,7 @@ def _hermitian(block: Array) -> Array:
 
 
 def decompose(
-    a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int
+    a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int | None
 ) -> None:
     """Write the factors of every matrix of `a` into `u`, `s` and `vh`, and into `info` what happened.
 
@@ -142,47 +166,43 @@ def decompose(
     vectors = u is not None and vh is not None
     real = _working_dtype(s.dtype.newbyteorder("="))
     work = np.result_type(real, np.complex64) if a.dtype.kind == "c" else real
-    lanes = _lanes(work)
-    kernel = plan(m, n, work).kernel
+    kernel, together, groups, reals = _layout(max(m, n), min(m, n), work, vectors)
     solve = compiled(kernel, work)
-    if kernel == "svd_tiles":
-        together, (groups, reals) = lanes, _tile_workspace(max(m, n), min(m, n), vectors)
-    else:
-        together, (groups, reals) = 1, _rows_workspace(max(m, n), min(m, n), lanes, vectors)
 
     source = _Batch(a, work, 2)
-    values = [
-        _Batch(s, real, 1),
-        _Batch(info.converged, np.dtype(np.bool_), 0),
-        _Batch(info.sweeps, np.dtype(np.int32), 0),
-        _Batch(info.off, real, 0),
-    ]
-    factors = [_Batch(u, work, 2), _Batch(vh, work, 2)] if u is not None and vh is not None else []
+    results = [_Batch(s, real, 1), _Batch(info.off, real, 0)]
+    if u is not None and vh is not None:
+        results += [_Batch(u, work, 2), _Batch(vh, work, 2)]
+    converged, sweeps = info.converged.reshape(-1), info.sweeps.reshape(-1)
     nothing = np.empty((0, 0, 0), work)
     stop = np.zeros(1, np.uint8)
-    thread = local()  # keeps the workspace of each thread from piece to piece
 
     def decompose_piece(piece: range) -> None:
-        if not hasattr(thread, "workspace"):
-            thread.workspace = _aligned(groups, work), _aligned(reals, real)
         block = source.read(piece)
         if hermitian:
             block = _hermitian(block)
-        rooms = [batch.room(piece) for batch in (*factors, *values)]
-        left, right = (rooms[0], rooms[1].swapaxes(1, 2)) if factors else (nothing, nothing)
+        rooms = [batch.room(piece) for batch in results]
+        sigma, off, left, right = rooms if vectors else (*rooms, nothing, nothing)
+        right = right.swapaxes(1, 2)
         if wide:
             block, left, right = block.swapaxes(1, 2), right, left
-        sigma, converged, sweeps, off = rooms[-4:]
-        solve(block, left, sigma, right, converged, sweeps, off, wide, vectors, stop, *thread.workspace)
-        for batch, room in zip((*factors, *values), rooms, strict=True):
+        told = slice(piece.start, piece.stop)
+        workspace = _workspace(groups, reals, work, real)
+        solve(block, left, sigma, right, converged[told], sweeps[told], off, wide, vectors, stop, *workspace)
+        for batch, room in zip(results, rooms, strict=True):
             batch.write(piece, room)
 
     count = math.prod(a.shape[:-2])
-    cost = m * n * min(m, n)  # of a matrix, about a nanosecond times this
+    # Of a matrix, about a nanosecond times this. With full_matrices most of it goes into the larger factor.
+    cost = m * n * (max(u.shape[-1], vh.shape[-2]) if u is not None and vh is not None else min(m, n))
     step = max(1, _PIECE_BYTES // (together * m * n * work.itemsize)) * together
     if cost * count > _SHARED_COST:
+        threads = threads or usable_cores()
         step = min(step, -(-count // (threads * together)) * together)
-    pieces = [range(first, min(first + step, count)) for first in range(0, count, step)]
-    for_each(decompose_piece, pieces, threads, stop if cost > _LONG_COST else None)
+    if count <= step and cost <= _LONG_COST:
+        decompose_piece(range(count))
+    else:
+        pieces = [range(first, min(first + step, count)) for first in range(0, count, step)]
+        for_each(decompose_piece, pieces, threads or usable_cores(), stop if cost > _LONG_COST else None)
     if s.dtype == np.float16:
         info.converged[...] &= np.isfinite(s[..., 0])

@@ -22,7 +22,6 @@ from gpusvd._check import (
 )
 from gpusvd._driver import choose
 from gpusvd._results import Array, Info, SVDExResult, SVDResult, failures
-from gpusvd._threads import usable_cores
 
 
 @overload
@@ -378,11 +377,11 @@ def _jacobi(
     hermitian: bool,
     threads: int | None,
 ) -> None:
-    from gpusvd import _cpu  # brings numba along, which takes long to import
+    from gpusvd._cpu import decompose  # brings numba along, which takes long to import
 
     assert info is not None
 
-    _cpu.decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads or usable_cores())
+    decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads)
 
 
 _DRIVERS = {"jacobi": _jacobi, "vendor": _vendor.decompose}

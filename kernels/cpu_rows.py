@@ -16,8 +16,6 @@ L over W (n even, or a zero column more), `columns` four of U, `pairs` 12 for th
 
 import math
 
-from numba import njit
-
 from .cpu_tile import (
     BLOCK,
     EXPONENT,
@@ -35,7 +33,6 @@ from .cpu_tile import (
     inner_product,
     needs_another_sweep,
     scale_rows,
-    section,
     six_products,
     strayed,
     turn,
@@ -49,6 +46,8 @@ from .lanes import (
     exponent,
     fill,
     get,
+    inlined,
+    jit,
     lane_count,
     lane_numbers,
     largest_part,
@@ -60,6 +59,7 @@ from .lanes import (
     put,
     rounding,
     scale,
+    section,
     select,
     small_square,
     spread,
@@ -71,8 +71,6 @@ from .qr import LOWEST, NEAR, reflector
 from .schedule import meeting as _meeting
 from .schedule import rounds as _rounds
 
-jit = njit(error_model="numpy", _nrt=False)
-inlined = njit(error_model="numpy", inline="always")
 meeting, rounds = jit(_meeting), jit(_rounds)
 PAIRS = 12  # groups of scratch a round
 

@@ -8,15 +8,15 @@ matrix depends on its neighbours.
 
 Workspace, in groups: `factor` m n (columns of A, then reflectors and R), `stack` n columns of `stride` (n
 rows of L over n rows of W; stride is odd, since columns a power of two apart share their cache sets),
-`columns` four of U, and 13 vectors of n. A sweep costs n(n-1)/2 pairs, each 5.5 n multiply-adds with vectors
-and 3.5 n without: six inner products serve the four pairs of two columns with two others, whose rows are
-rotated in registers.
+`columns` four of U, and 13 vectors of n. A sweep costs n(n-1)/2 pairs, each 3.5 n multiply-adds, or 5.5 n
+where W is accumulated: six inner products serve the four pairs of two columns with two others, whose rows are
+rotated in registers. From n = RECOVERED on W is recovered after the last sweep (see `basis`); a tile in which
+some lane is too ill conditioned for that is swept again, with W.
 """
 
 import math
 
-from numba import njit
-
+from .basis import recover
 from .lanes import (
     abs2,
     any_lane,
@@ -26,6 +26,8 @@ from .lanes import (
     fill,
     get,
     half_of,
+    inlined,
+    jit,
     lane_count,
     largest_part,
     load,
@@ -34,12 +36,13 @@ from .lanes import (
     put,
     rounding,
     scale,
+    section,
     select,
     small_square,
     spread,
     store,
 )
-from .qr import LOWEST, adjoint_triangle, pivoted_qr, reflect, reflect_four, scale_columns
+from .qr import LOWEST, adjoint_triangle, pivoted_qr, reflect, reflect_four, scale_columns, scale_triangle
 from .rotation import crossed as _crossed
 from .rotation import held_gap as _held_gap
 from .rotation import needs_another_sweep as _needs_another_sweep
@@ -51,12 +54,9 @@ MAX_SWEEPS = 30
 LENGTH2, SCALE, REST, EXPONENT, KEPT = 0, 1, 2, 3, 4
 # How far a squared length may stray before its column is scaled back, and how much one rotation may cancel.
 SHORT, LONG, CANCELLED = 2.0**-16, 2.0**16, 2.0**-10
+RECOVERED = 12  # columns from which on W is recovered after the sweeps instead of accumulated in them
 BLOCK = 4  # columns that go through the reflectors, or in and out of memory, together
 
-# Without reference counts, which numba keeps atomically, for every array at every call: that took as long as
-# all else at n = 2, and a quarter of the time at n = 8.
-jit = njit(error_model="numpy", _nrt=False)
-inlined = njit(error_model="numpy", inline="always")
 held_gap, needs_another_sweep = inlined(_held_gap), inlined(_needs_another_sweep)
 crossed, rotation, shrink = inlined(_crossed), inlined(_rotation), inlined(_shrink)
 
@@ -87,8 +87,11 @@ def scale_rows(stack, first, count, shift):
 def renew(stack, j, n, rows, stride, state, mask):
     """In the lanes of the mask: |x_j|² afresh, x_j brought near length one and its scale near one, by
     powers of two."""
-    base = j * stride
-    total = length2_of(stack, base, n)
+    base, kept = j * stride, KEPT * j
+    total, factor = length2_of(stack, base, n), load(state, kept + SCALE)
+    if not any_lane(mask & ((total < SHORT) | (total > LONG) | (factor < SHORT))):
+        store(state, kept + LENGTH2, select(mask, total, load(state, kept + LENGTH2)))
+        return
     small = mask & (total < small_square(total))
     far = mask & ((total < SHORT) | (total > LONG))
     shift = select(far, half_of(exponent(total)), 0.0)
@@ -102,9 +105,7 @@ def renew(stack, j, n, rows, stride, state, mask):
         total = total * power_of_two(0.0 - shift) * power_of_two(0.0 - shift)
     if any_lane(small):
         total = select(small, length2_of(stack, base, n), total)
-    kept = KEPT * j
     store(state, kept + LENGTH2, select(mask, total, load(state, kept + LENGTH2)))
-    factor = load(state, kept + SCALE)
     back = select(mask & (factor < SHORT), half_of(exponent(factor)), 0.0)
     if any_lane(back != 0.0):
         scale_rows(stack, base + n, rows - n, back)
@@ -303,9 +304,9 @@ def pack(a, first, count, factor, m, n, adjoint):
 
 
 @jit
-def finish_columns(stack, n, rows, stride, state, sigma, powers):
-    """The singular values, a fraction in [1/2, 1) and a power of two each; the columns of L to length one,
-    and in SCALE what makes those of W so. Returns the lanes in which some column is zero."""
+def finish_columns(stack, n, stride, state, sigma, powers):
+    """The singular values, a fraction in [1/2, 1) and a power of two each; the columns of L to length one.
+    Returns the lanes in which some column is zero."""
     zero = fill(stack, 1.0) == 0.0
     for j in range(n):
         base, kept = j * stride, KEPT * j
@@ -320,10 +321,30 @@ def finish_columns(stack, n, rows, stride, state, sigma, powers):
         shift = exponent(value)
         store(sigma, j, scale(value, 0.0 - shift))
         store(state, kept + LENGTH2, total)
-        if rows > n:
-            store(state, kept + SCALE, 1.0 / math.sqrt(length2_of(stack, base + n, rows - n)))
         store(powers, j, select(nonzero, load(state, kept + EXPONENT) + shift, LOWEST))
     return zero
+
+
+@jit
+def decompose_triangle(factor, m, n, rows, stack, stride, heights, state, sigma, powers):
+    """L = X Σ Wᴴ, with W if there are the rows for it.
+
+    Returns the lanes that have converged, the number of sweeps, the largest remaining cosine and the lanes in
+    which some column is zero.
+    """
+    adjoint_triangle(factor, m, n, stack, stride)
+    for j in range(n):
+        store(state, KEPT * j + LENGTH2, fill(state, 0.0))
+        store(state, KEPT * j + SCALE, fill(state, 1.0))
+        store(state, KEPT * j + REST, fill(state, 0.0))
+        store(state, KEPT * j + EXPONENT, load(heights, j))
+        if rows > n:
+            for i in range(n):
+                store(stack, j * stride + n + i, spread(stack, 0.0))
+            store(stack, j * stride + n + j, spread(stack, 1.0))
+    done, taken, left_over = orthogonalise(stack, n, rows, stride, state)
+    zero = finish_columns(stack, n, stride, state, sigma, powers)
+    return done, taken, left_over, zero
 
 
 @jit
@@ -408,9 +429,11 @@ def unsigned_zero(entry):
 @jit
 def unpack_left(factor, m, n, betas, stack, stride, state, ranks, columns, left, first, count, adjoint):
     """The columns of Q [W 0; 0 I] to `left`, in order, a block of columns at a time."""
+    by_rows = left.strides[2] < left.strides[1]
+    width = n if by_rows and left.shape[2] >= 4 * n else left.shape[2]
     nothing = spread(columns, 0.0)
-    for start in range(0, left.shape[2], BLOCK):
-        block = min(BLOCK, left.shape[2] - start)
+    for start in range(0, width, BLOCK):
+        block = min(BLOCK, width - start)
         for c in range(block):
             k = start + c
             for i in range(m):
@@ -426,11 +449,81 @@ def unpack_left(factor, m, n, betas, stack, stride, state, ranks, columns, left,
                 store(columns, c * m + k, spread(columns, 1.0))
         apply_reflectors(factor, m, n, betas, columns, block)
         for lane in range(count):
+            out = left[first + lane]
+            if by_rows and block == BLOCK:
+                write_four(columns, m, n, start, ranks, out, lane, adjoint)
+            else:
+                for c in range(block):
+                    write_column(columns, c * m, m, place_of(start + c, n, ranks, lane), out, lane, adjoint)
+    if width < left.shape[2]:
+        unpack_complement(factor, m, n, betas, columns, left, first, count, adjoint)
+
+
+@jit
+def place_of(k, n, ranks, lane):
+    return int(get(ranks, k, lane)) if k < n else k
+
+
+@jit
+def write_column(columns, c, m, place, out, lane, adjoint):
+    for i in range(m):
+        entry = get(columns, c + i, lane)
+        out[i, place] = unsigned_zero(conjugate(entry) if adjoint else entry)
+
+
+@jit
+def write_four(columns, m, n, k, ranks, out, lane, adjoint):
+    """`write_column` for columns k to k + 3, row by row: their entries mostly are neighbours in memory."""
+    k0, k1 = place_of(k, n, ranks, lane), place_of(k + 1, n, ranks, lane)
+    k2, k3 = place_of(k + 2, n, ranks, lane), place_of(k + 3, n, ranks, lane)
+    for i in range(m):
+        e0, e1 = get(columns, i, lane), get(columns, m + i, lane)
+        e2, e3 = get(columns, 2 * m + i, lane), get(columns, 3 * m + i, lane)
+        out[i, k0] = unsigned_zero(conjugate(e0) if adjoint else e0)
+        out[i, k1] = unsigned_zero(conjugate(e1) if adjoint else e1)
+        out[i, k2] = unsigned_zero(conjugate(e2) if adjoint else e2)
+        out[i, k3] = unsigned_zero(conjugate(e3) if adjoint else e3)
+
+
+@jit
+def unpack_complement(factor, m, n, betas, scratch, left, first, count, adjoint):
+    """The columns of Q from n on to `left`, row by row, in the order of memory: they may be large.
+
+    Column k is e_k - Σ_j v_j w_jk. The scratch holds the w of as many columns as fit, and a row.
+    """
+    for j in range(n):  # what is not stored of a reflector, where R was: zeros above a one
+        for i in range(j):
+            store(factor, j * m + i, spread(factor, 0.0))
+        store(factor, j * m + j, spread(factor, 1.0))
+    width = BLOCK * m // (n + 1)
+    row = n * width
+    for start in range(n, m, width):
+        block = min(width, m - start)
+        complement_weights(factor, m, n, betas, scratch, width, start, block)
+        for i in range(m):
             for c in range(block):
-                place = int(get(ranks, start + c, lane)) if start + c < n else start + c
-                for i in range(m):
-                    entry = get(columns, c * m + i, lane)
-                    left[first + lane, i, place] = unsigned_zero(conjugate(entry) if adjoint else entry)
+                entry = spread(scratch, 1.0 if i == start + c else 0.0)
+                for j in range(n):
+                    entry = entry - load(factor, j * m + i) * load(scratch, j * width + c)
+                store(scratch, row + c, entry)
+            for lane in range(count):
+                for c in range(block):
+                    entry = get(scratch, row + c, lane)
+                    left[first + lane, i, start + c] = unsigned_zero(conjugate(entry) if adjoint else entry)
+
+
+@jit
+def complement_weights(factor, m, n, betas, weights, width, start, block):
+    """w_jk = beta_j (conj(v_jk) - Σ_{i>j} v_jᴴ v_i w_ik) for a block of columns k from `start` on."""
+    for j in range(n - 1, -1, -1):
+        beta = load(betas, j)
+        for c in range(block):
+            store(weights, j * width + c, conjugate(load(factor, j * m + start + c)) * beta)
+        for i in range(j + 1, n):
+            overlap = inner_product(factor, j * m, i * m, m) * beta
+            for c in range(block):
+                place = j * width + c
+                store(weights, place, load(weights, place) - overlap * load(weights, i * width + c))
 
 
 @jit
@@ -454,13 +547,6 @@ def fill_matrix(out, value):
 
 
 @inlined
-def section(array, first, count):
-    """A run of groups."""
-    lanes = lane_count(array)
-    return array[first * lanes : (first + count) * lanes]
-
-
-@inlined
 def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, groups, reals):
     """Decompose up to one tile of matrices, `a[first : first + count]`."""
     m, n = a.shape[1], a.shape[2]
@@ -476,21 +562,27 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
     pack(a, first, count, factor, m, n, adjoint)
     bad, highest = scale_columns(factor, m, n, exponents)
     pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
-    adjoint_triangle(factor, m, n, exponents, stack, stride, powers)
-    for j in range(n):
-        store(state, KEPT * j + SCALE, fill(state, 1.0))
-        store(state, KEPT * j + REST, fill(state, 0.0))
-        store(state, KEPT * j + EXPONENT, load(powers, j))
-        if vectors:
-            for i in range(n):
-                store(stack, j * stride + n + i, spread(stack, 0.0))
-            store(stack, j * stride + n + j, spread(stack, 1.0))
-    done, taken, left_over = orthogonalise(stack, n, rows, stride, state)
-    zero = finish_columns(stack, n, rows, stride, state, sigma, powers)
+    heights = keys  # whose time is over
+    scale_triangle(factor, m, n, exponents, heights)
+    recovered = vectors and n >= RECOVERED
+    accumulated = 2 * n if vectors and not recovered else n
+    done, taken, left_over, zero = decompose_triangle(
+        factor, m, n, accumulated, stack, stride, heights, state, sigma, powers
+    )
+    if recovered:
+        everywhere = fill(state, 0.0) == 0.0
+        sound = recover(factor, m, n, stack, stride, heights, sigma, powers, everywhere)
+        if any_lane(~sound):
+            done, taken, left_over, zero = decompose_triangle(
+                factor, m, n, rows, stack, stride, heights, state, sigma, powers
+            )
+            recover(factor, m, n, stack, stride, heights, sigma, powers, sound)
     rank_columns(sigma, powers, ranks, n)
     for j in range(n):
         store(sigma, j, scale(load(sigma, j), maximum(load(powers, j) + highest, -4000.0)))
     if vectors:
+        for j in range(n):
+            store(state, KEPT * j + SCALE, 1.0 / math.sqrt(length2_of(stack, j * stride + n, n)))
         zero = zero & ~bad
         if any_lane(zero):
             store(norms, 0, select(zero, 1.0, fill(norms, 0.0)))

@@ -18,18 +18,9 @@ import math
 
 from numba import cuda
 
-from .cpu_tile import (
-    EXPONENT,
-    KEPT,
-    LENGTH2,
-    REST,
-    SCALE,
-    finish_columns,
-    orthogonalise,
-    rank_columns,
-)
-from .lanes import abs2, conjugate, dot, fill, load, maximum, scale, spread, store
-from .qr import LOWEST, adjoint_triangle, pivoted_qr, reflect, scale_columns
+from .cpu_tile import KEPT, SCALE, decompose_triangle, length2_of, rank_columns
+from .lanes import abs2, conjugate, dot, load, maximum, scale, spread, store
+from .qr import LOWEST, pivoted_qr, reflect, scale_columns, scale_triangle
 from .scalars import number, real
 
 
@@ -123,18 +114,6 @@ def spoil(staged, base, count):
         staged[base + e] = number(math.nan)
 
 
-def start(stack, n, rows, powers, state):
-    """Nothing rotated yet: scales of one, exponents of L, and below L, where `rows` has room, the
-    identity."""
-    for j in range(n):
-        store(state, KEPT * j + LENGTH2, fill(state, 0.0))
-        store(state, KEPT * j + SCALE, fill(state, 1.0))
-        store(state, KEPT * j + REST, fill(state, 0.0))
-        store(state, KEPT * j + EXPONENT, load(powers, j))
-        for i in range(rows - n):
-            store(stack, j * rows + n + i, spread(stack, 1.0 if i == j else 0.0))
-
-
 def nonzero_columns(powers, n):
     """The number of columns that are not zero."""
     known = 0
@@ -153,10 +132,13 @@ def solve(factor, stack, kept, m, n, rows):
     exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state = kept
     bad, highest = scale_columns(factor, m, n, exponents)
     pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
-    adjoint_triangle(factor, m, n, exponents, stack, rows, powers)
-    start(stack, n, rows, powers, state)
-    done, taken, left_over = orthogonalise(stack, n, rows, rows, state)
-    zero = finish_columns(stack, n, rows, rows, state, sigma, powers)
+    scale_triangle(factor, m, n, exponents, keys)  # the keys' time is over
+    done, taken, left_over, zero = decompose_triangle(
+        factor, m, n, rows, stack, rows, keys, state, sigma, powers
+    )
+    if rows > n:
+        for j in range(n):
+            store(state, KEPT * j + SCALE, 1.0 / math.sqrt(length2_of(stack, j * rows + n, n)))
     rank_columns(sigma, powers, ranks, n)
     return bad, highest, done, taken, left_over, zero
 

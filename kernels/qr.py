@@ -12,15 +12,15 @@ Sorting the columns once instead of pivoting costs no sweeps, but a dependent co
 
 import math
 
-from numba import njit
-
 from .lanes import (
     abs2,
     any_lane,
     conjugate,
+    direction,
     dot,
     exponent,
     fill,
+    jit,
     largest_part,
     load,
     log2_linear,
@@ -38,7 +38,7 @@ LOWEST = -1e9  # the sort key of a zero column
 NEAR = 6.0
 
 
-@njit(error_model="numpy", _nrt=False)
+@jit
 def scale_columns(factor, m, n, exponents):
     """Bring every column to a largest entry in [1/2, 1) by a power of two, its exponent to one relative to
     the largest.
@@ -67,7 +67,7 @@ def scale_columns(factor, m, n, exponents):
     return bad, highest
 
 
-@njit(error_model="numpy", _nrt=False)
+@jit
 def remaining_norm(factor, m, q, first, total, exponents, norms, shifts, keys):
     """Store what is left of column q from row `first` on: its squared norm after a scaling by 2**-shift,
     and the sort key."""
@@ -88,7 +88,7 @@ def remaining_norm(factor, m, q, first, total, exponents, norms, shifts, keys):
     store(keys, q, select(total > 0.0, key, LOWEST))
 
 
-@njit(error_model="numpy", _nrt=False)
+@jit
 def exchange(array, p, q, mask):
     """Swap groups p and q in the lanes of the mask."""
     x, y = load(array, p), load(array, q)
@@ -96,7 +96,7 @@ def exchange(array, p, q, mask):
     store(array, q, select(mask, x, y))
 
 
-@njit(error_model="numpy", _nrt=False)
+@jit
 def pivot_column(factor, m, n, j, exponents, permutation, norms, shifts, keys):
     """Bring the largest remaining column to place j, in each lane its own."""
     best, chosen = load(keys, j), fill(factor, j)
@@ -116,7 +116,7 @@ def pivot_column(factor, m, n, j, exponents, permutation, norms, shifts, keys):
             exchange(keys, j, q, mask)
 
 
-@njit(error_model="numpy", _nrt=False)
+@jit
 def make_reflector(factor, m, j, norms, shifts, betas):
     """v_j below the diagonal of column j, the entry of R on it, and beta_j."""
     column = j * m
@@ -135,7 +135,7 @@ def make_reflector(factor, m, j, norms, shifts, betas):
     store(factor, column + j, scale(diagonal, shift))
 
 
-@njit(error_model="numpy", _nrt=False)
+@jit
 def reflector(top, total):
     """The reflector of a column with this first entry and squared norm: the entry of R, and what makes v of
     the rest.
@@ -143,19 +143,14 @@ def reflector(top, total):
     beta is then 2 / |v|², whatever was rounded before, for the reflector to be unitary.
     """
     length = math.sqrt(total)
-    shift = exponent(
-        largest_part(top)
-    )  # top may be tiny beside the rest, its square nothing, and its phase still counts
-    near_one = scale(top, 0.0 - shift)
-    size = math.sqrt(abs2(near_one))
-    phase = select(size == 0.0, 1.0, near_one * (1.0 / select(size > 0.0, size, 1.0)))
+    phase = direction(top)  # counts even where top is tiny beside the rest
     pivot = top + phase * length
     nonzero = total > 0.0
     inverse = select(~nonzero, 0.0, conjugate(pivot) * (1.0 / select(nonzero, abs2(pivot), 1.0)))
     return phase * (0.0 - length), inverse
 
 
-@njit(error_model="numpy", _nrt=False)
+@jit
 def pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys):
     """Factor the scaled columns in place. Overwrites the scratch norms, shifts and keys."""
     for q in range(n):
@@ -179,7 +174,7 @@ def pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
             remaining_norm(factor, m, k, j + 1, total, exponents, norms, shifts, keys)
 
 
-@njit(error_model="numpy", _nrt=False)
+@jit
 def reflect(factor, v, target, x, beta, j, m):
     """x -= beta v (vᴴ x) on the rows from j on, where v is one at j; returns what is left of |x|² below j.
 
@@ -199,7 +194,7 @@ def reflect(factor, v, target, x, beta, j, m):
     return total
 
 
-@njit(error_model="numpy", _nrt=False)
+@jit
 def reflect_four(factor, v, target, x, stride, beta, j, m):
     """`reflect` on the columns that begin at x, x + stride, ...: v is read once for four, and no sum waits
     for another."""
@@ -228,10 +223,9 @@ def reflect_four(factor, v, target, x, stride, beta, j, m):
     return t0, t1, t2, t3
 
 
-@njit(error_model="numpy", _nrt=False)
-def adjoint_triangle(factor, m, n, exponents, stack, stride, row_exponents):
-    """Column j of L = Rᴴ, rows 0..n-1 of column j of `stack`, with an exponent of its own where it is far
-    below the largest."""
+@jit
+def scale_triangle(factor, m, n, exponents, heights):
+    """Let row j of R, column j of L = Rᴴ, have an exponent of its own, where it is far below the largest."""
     highest = fill(factor, LOWEST)
     for j in range(n):
         reach = fill(factor, LOWEST)
@@ -239,9 +233,18 @@ def adjoint_triangle(factor, m, n, exponents, stack, stride, row_exponents):
             size = largest_part(load(factor, q * m + j))
             reach = maximum(select(size > 0.0, exponent(size) + load(exponents, q), LOWEST), reach)
         highest = maximum(reach, highest)
-        store(row_exponents, j, select(reach > highest - NEAR, highest, select(reach > LOWEST, reach, 0.0)))
+        height = select(reach > highest - NEAR, highest, select(reach > LOWEST, reach, 0.0))
+        store(heights, j, height)
+        for q in range(j, n):
+            gap = maximum(load(exponents, q) - height, -4000.0)
+            store(factor, q * m + j, scale(load(factor, q * m + j), gap))
+
+
+@jit
+def adjoint_triangle(factor, m, n, stack, stride):
+    """Column j of L = Rᴴ to rows 0..n-1 of column j of `stack`."""
+    for j in range(n):
         for i in range(j):
             store(stack, j * stride + i, spread(stack, 0.0))
         for q in range(j, n):
-            gap = maximum(load(exponents, q) - load(row_exponents, j), -4000.0)
-            store(stack, j * stride + q, scale(conjugate(load(factor, q * m + j)), gap))
+            store(stack, j * stride + q, conjugate(load(factor, q * m + j)))

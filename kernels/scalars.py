@@ -59,6 +59,17 @@ def nothing_if_finite_complex(x):
     return 0.0 * x.real + 0.0 * x.imag
 
 
+def direction_real(x):
+    return real(math.copysign(1.0, x))
+
+
+def direction_complex(x):
+    # The largest part near one: x may be so small that its square is nothing.
+    near_one = scale(x, -exponent(largest_part_complex(x)))
+    size = math.sqrt(abs2_complex(near_one))
+    return near_one * (1.0 / size) if size > 0.0 else number(1.0)
+
+
 def scale(x, k):
     first = half_of(k)
     return x * power_of_two(first) * power_of_two(k - first)

@@ -170,11 +170,11 @@ def test_a_callee_is_made_once_for_its_constants():
     made = []
     operations = scalar_operations("float64")
     specialise = Specialiser(operations, operations["real"], lambda f: made.append(f.__name__) or f)
-    specialise(cuda_thread.start, n=2, rows=4)
-    specialise(cuda_thread.start, n=2, rows=4)
-    assert made.count("start") == 1
-    specialise(cuda_thread.start, n=3, rows=6)
-    assert made.count("start") == 2
+    specialise(cuda_thread.nonzero_columns, n=2)
+    specialise(cuda_thread.nonzero_columns, n=2)
+    assert made.count("nonzero_columns") == 1
+    specialise(cuda_thread.nonzero_columns, n=3)
+    assert made.count("nonzero_columns") == 2
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "complex64", "complex128"])
