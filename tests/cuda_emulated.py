@@ -43,7 +43,8 @@ def svd_ex(a, full_matrices=True, compute_uv=True, hermitian=False):
     """What `gpusvd.svd_ex` returns, or S and info without vectors, from the CUDA kernels in the emulator."""
     dtype = factor_dtype(a.dtype)
     results = [
-        np.empty(shape, kind) for _, shape, kind in expected_results(a.shape, dtype, full_matrices, compute_uv)
+        np.empty(shape, kind)
+        for _, shape, kind in expected_results(a.shape, dtype, full_matrices, compute_uv)
     ]
     u, s, vh = results if compute_uv else (None, results[0], None)
     batch = a.shape[:-2]

@@ -105,7 +105,11 @@ def test_other_dtypes_and_batches(dtype, shape):
 
 def test_any_strides():
     x = np.random.default_rng(0).standard_normal((6, 4, 5, 4))
-    for a in (x[::-2, :, ::2, 1:], x.swapaxes(-1, -2)[..., :3, :3], np.broadcast_to(x[0, 0, :3, :3], (2, 3, 3))):
+    for a in (
+        x[::-2, :, ::2, 1:],
+        x.swapaxes(-1, -2)[..., :3, :3],
+        np.broadcast_to(x[0, 0, :3, :3], (2, 3, 3)),
+    ):
         U, S, Vh, _ = emulated(a, full_matrices=False)
         np.testing.assert_allclose((U * S[..., np.newaxis, :]) @ Vh, a, atol=1e-13)
 

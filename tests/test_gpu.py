@@ -55,7 +55,9 @@ def test_a_cupy_array_gives_cupy_arrays(cupy, driver, shape):
     for array in (*result[:3], *result.info):
         assert isinstance(array, cupy.ndarray)
     U, S, Vh = map(cupy.asnumpy, result[:3])
-    measures.assert_svd(a.reshape(-1, *shape[-2:]), *(x.reshape(-1, *x.shape[a.ndim - 2 :]) for x in (U, S, Vh)))
+    measures.assert_svd(
+        a.reshape(-1, *shape[-2:]), *(x.reshape(-1, *x.shape[a.ndim - 2 :]) for x in (U, S, Vh))
+    )
     assert cupy.asnumpy(result.info.converged).all()
     assert (cupy.asnumpy(result.info.sweeps) > 0).all() == (driver != "vendor")
 
