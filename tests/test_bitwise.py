@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpusvd
-from tests import gallery
+from tests import gallery, measures
 
 SHAPES = [(1, 1), (2, 2), (3, 3), (5, 5), (17, 17), (9, 4), (4, 9), (33, 33), (50, 50), (65, 49), (49, 65)]
 by_dtype = pytest.mark.parametrize("dtype", gallery.DTYPES, ids=str)
@@ -68,6 +68,17 @@ def test_neighbours(alone, dtype, shape):
         mixed = np.full((2 * len(a), *shape), neighbour, dtype)
         mixed[1::2] = a
         assert_same_bits([x[1::2] for x in decompose(mixed)], alone(shape, dtype))
+
+
+@by_dtype
+def test_an_ill_conditioned_neighbour(dtype):
+    """Kahan's matrix needs its basis accumulated; those beside it in a tile keep the one they had."""
+    n = 48
+    kahan, gaussian = (gallery.build(name, n, n, dtype).a for name in ("kahan", "gaussian"))
+    together = decompose(np.stack([gaussian, kahan, gaussian]))
+    for matrix, index in ((gaussian, 0), (kahan, 1), (gaussian, 2)):
+        assert_same_bits([x[index] for x in together], decompose(matrix))
+        measures.assert_svd(matrix, *(x[index] for x in together[:3]))
 
 
 @by_dtype
