@@ -1,5 +1,5 @@
-"""A stand-in for CuPy on NumPy, for tests of what is done with CuPy's arrays where there is no GPU: arrays of a
-type of their own, which refuse to become NumPy's by themselves."""
+"""A stand-in for CuPy on NumPy, for tests of what is done with CuPy's arrays where there is no GPU: arrays
+of a type of their own, which refuse to become NumPy's by themselves."""
 
 import types
 from contextlib import nullcontext

@@ -180,7 +180,7 @@ def test_hermitian(cupy, driver):
 def test_bad_input(cupy):
     with pytest.raises(np.linalg.LinAlgError, match="1-dimensional array given"):
         gpusvd.svd(cupy.asarray(gaussian(3)))
-    with pytest.raises(ValueError, match="device must be None .* or 'cuda', not 'tpu'"):
+    with pytest.raises(ValueError, match=r"device must be None .* or 'cuda', not 'tpu'"):
         gpusvd.svd(gaussian(2, 2), device="tpu")
 
 
