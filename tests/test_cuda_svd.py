@@ -27,6 +27,17 @@ def emulated(a, *args, **kwargs):
 @by_dtype
 @pytest.mark.parametrize("shape", THREAD_SHAPES, ids=str)
 def test_gallery(dtype, shape):
+    check_gallery(dtype, shape)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape"), [("float32", (5, 5)), ("float64", (9, 2)), ("complex64", (5, 7))], ids=str
+)
+def test_gallery_in_phases(dtype, shape):
+    check_gallery(np.dtype(dtype), shape)
+
+
+def check_gallery(dtype, shape):
     a = gallery.batch(*shape, dtype)
     U, S, Vh, info = emulated(a, full_matrices=False)
     measures.assert_svd(a, U, S, Vh)
