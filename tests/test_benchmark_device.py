@@ -449,7 +449,8 @@ def test_without_a_device_it_says_so(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert device.main(["--output", str(tmp_path / "run.json")]) == 2
     assert not list(tmp_path.iterdir())
-    assert "CUDA device" in capfd.readouterr().err or "CuPy" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "CUDA device" in said or "CuPy" in said
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert sanitize.main() == 2
 

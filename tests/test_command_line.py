@@ -577,14 +577,16 @@ def test_info(folder, capsys):
     assert f"NumPy {np.__version__}" in text
     assert re.search(r"^cache +\S", text, re.M)
     assert re.search(r"^GPU +\S", text, re.M)
-    header, *rows = text.partition("\n\n")[2].splitlines()[1:]
-    assert header.split() == ["n", "float32", "float64", "complex64", "complex128"]
-    assert [int(row.split()[0]) for row in rows] == list(info.SIZES)
-    for row in rows:
-        n, kernels = int(row[:3]), [row[5 + 14 * i : 19 + 14 * i].strip() for i in range(4)]
-        for dtype, kernel in zip(info.DTYPES, kernels, strict=True):
-            how = gpusvd.explain((10_000, n, n), dtype, full_matrices=False)
-            assert kernel == how.kernel
+    _, on_cpu, on_gpu = text.split("\n\n")
+    for table, device in ((on_cpu, None), (on_gpu, "cuda")):
+        _, header, *rows = table.splitlines()
+        assert header.split() == ["n", "float32", "float64", "complex64", "complex128"]
+        assert [int(row.split()[0]) for row in rows] == list(info.SIZES)
+        for row in rows:
+            n, kernels = int(row[:3]), [row[5 + 22 * i : 27 + 22 * i].strip() for i in range(4)]
+            for dtype, kernel in zip(info.DTYPES, kernels, strict=True):
+                how = gpusvd.explain((10_000, n, n), dtype, full_matrices=False, device=device)
+                assert kernel == how.kernel
 
 
 def test_info_lists_devices(monkeypatch):
