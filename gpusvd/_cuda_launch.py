@@ -126,7 +126,7 @@ def _hash(kernel: Kernel, signature: tuple[Any, ...]) -> str:
 
     here = Path(__file__)
     sources = b"".join(path.read_bytes() for path in (here, here.with_name("_specialise.py")))
-    text = f"{numba_cuda.__version__} {kernel.constants} {signature}"
+    text = f"{numba_cuda.__version__} {kernel[1:]} {signature}"
     return hashlib.sha256(sources + text.encode()).hexdigest()[:16]
 
 

@@ -64,8 +64,9 @@ def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"
 
     Notes
     -----
-    The first call compiles for several seconds. On a GPU 3 x 3 in float32 takes about 70 registers a thread
-    (compiled for sm_90); what has been run so far is an emulation of it, not a GPU.
+    The first call compiles, for 3 x 3 ten seconds or more, in every process. On a GPU 3 x 3 in float32 takes
+    about 70 registers a thread (compiled for sm_90); what has been run so far is an emulation of it, not a
+    GPU.
 
     Examples
     --------

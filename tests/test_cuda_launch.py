@@ -1,0 +1,91 @@
+"""Compiling CUDA kernels and keeping their machine code, with no device; and the arguments of a launch."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from gpusvd import _cuda, _cuda_launch, _cuda_phases
+from gpusvd._cuda_problem import Problem
+
+needs_compiler = pytest.mark.skipif(sys.platform != "linux", reason="numba-cuda is for tests on Linux")
+PROBLEM = Problem(6, 5, "float32", 5, True)
+
+
+def completion():
+    """A kernel that compiles quickly, and types of its arguments."""
+    kernel, _ = _cuda_phases.complete_step(PROBLEM)
+    arrays = np.empty((1, 5, 5), np.float32), np.empty((1, 4, 5), np.float32), np.empty((1, 5), np.float32)
+    return kernel, _cuda_launch._signature(kernel, "float32", arrays)
+
+
+@needs_compiler
+def test_machine_code_is_kept(tmp_path, monkeypatch):
+    from tests.cuda_compile import compiler
+
+    monkeypatch.setattr(_cuda_launch, "cache_folder", lambda: tmp_path)
+    kernel, signature = completion()
+    with compiler.device_of((9, 0)):
+        path = _cuda_launch.cubin(kernel, "float32", signature, "90")
+    assert path.read_bytes()[:4] == b"\x7fELF"
+    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr(_cuda_launch, "ptx", None)
+    assert _cuda_launch.cubin(kernel, "float32", signature, "90") == path
+
+
+@needs_compiler
+def test_code_for_other_sizes_and_sources_is_other_code():
+    kernel, signature = completion()
+    hashes = {
+        _cuda_launch._hash(kernel, signature),
+        _cuda_launch._hash(kernel, signature[:-1]),
+        _cuda_launch._hash(kernel._replace(constants=(("lanes", 1),)), signature),
+        _cuda_launch._hash(kernel._replace(threads=kernel.threads * 2), signature),
+        _cuda_launch._hash(kernel._replace(resident=kernel.resident + 1), signature),
+    }
+    assert len(hashes) == 5
+
+
+@needs_compiler
+def test_without_a_folder_code_is_kept_for_the_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(_cuda_launch, "cache_folder", lambda: None)
+    monkeypatch.setattr(_cuda_launch, "ptx", lambda *given: "")
+    monkeypatch.setattr(_cuda_launch, "_link", lambda *given: b"code")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert _cuda_launch.cubin(*completion_of("float32"), "90").read_bytes() == b"code"
+
+
+def completion_of(kind):
+    kernel, signature = completion()
+    return kernel, kind, signature
+
+
+@needs_compiler
+def test_ptx_says_how_it_is_launched():
+    from tests.cuda_compile import compiler
+
+    kernel, signature = completion()
+    with compiler.device_of((9, 0)):
+        text = _cuda_launch.ptx(kernel, "float32", signature, "90")
+    assert ".entry complete_batch(" in text
+    assert f".maxntid {kernel.threads}, 1, 1" in text
+    assert f".minnctapersm {kernel.resident}" in text
+
+
+class OnDevice:
+    """What a launch asks of a CuPy array."""
+
+    def __init__(self, x):
+        self.size, self.itemsize, self.shape, self.strides = x.size, x.itemsize, x.shape, x.strides
+        self.data = type("Memory", (), {"ptr": x.ctypes.data})
+
+
+def test_arguments_are_those_that_machine_code_takes():
+    kernel = _cuda.thread_kernel(Problem(3, 2, "float32", 2, True))
+    a = np.zeros((7, 3, 2), np.float32)[::2, ::-1]
+    x = np.zeros(7, np.float32)
+    arguments = [OnDevice(a)] * 4 + [OnDevice(x)] * 3 + [True]
+    flat = _cuda_launch._flattened(kernel, arguments)
+    assert flat[:11] == (0, 0, 24, 4, a.ctypes.data, 4, 3, 2, *a.strides)
+    assert flat[44:51] == (0, 0, 7, 4, x.ctypes.data, 7, 4)
+    assert flat[65:] == (True, 3, 2, 2, 4, 7, 128)
