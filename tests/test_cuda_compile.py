@@ -37,8 +37,8 @@ def test_a_loop_in_registers(real, arch):
 def test_a_literal_makes_single_precision_double():
     plain = kernel(examples.make_rounds(8, float32), float32, is_single=True)
     dear = kernel(examples.make_rounds(8, float32, float64(2)), float32, is_single=True)
-    assert table.broken_promises(plain, table.row(plain, "sm_90")) == []
-    (words,) = table.broken_promises(dear, table.row(dear, "sm_90"))
+    assert table.broken_promises(plain, table.row(plain, "sm_90"), "sm_90") == []
+    (words,) = table.broken_promises(dear, table.row(dear, "sm_90"), "sm_90")
     assert "in double precision" in words
 
 
@@ -60,7 +60,7 @@ def test_local_memory():
     assert row["local"] == 256
     assert row["spill_stores"] == 0
     assert row["code"]["local"] > 1
-    assert table.broken_promises(lookup, row) == ["local 256"]
+    assert table.broken_promises(lookup, row, "sm_90") == ["local 256"]
 
 
 @pytest.mark.parametrize("real", [float32, float64], ids=str)

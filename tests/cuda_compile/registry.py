@@ -9,6 +9,8 @@ import numpy as np
 from gpusvd import _cuda, _cuda_launch
 from gpusvd._cuda_problem import Chunk, Problem
 
+from .cost import ARCHITECTURES
+
 DTYPES = ("float32", "float64", "complex64", "complex128")
 # Edges of the classes and sizes inside, with vectors, and some without. Kernels that are the same for several
 # sizes are listed once.
@@ -24,12 +26,25 @@ REPRESENTATIVE = {
 }
 
 
+# Registers are chosen by what ptxas needs for sm_90. For sm_100 (ptxas 13.5) it needs a few more, and spills up to
+# 120 bytes a thread in these; nothing on sm_80 and sm_90.
+SPILL_ON_SM_100 = {
+    "orthogonalise_groups 32x32 complex128",
+    "orthogonalise_groups 32x32 complex128 values",
+    "orthogonalise_groups 32x32 float32 values",
+    "orthogonalise_groups 33x33 complex64",
+    "orthogonalise_groups 33x33 float64",
+    "orthogonalise_groups 64x64 complex128",
+    "orthogonalise_groups 64x64 float32",
+}
+
+
 class Kernel(NamedTuple):
     """A kernel for one size and type, and what is promised of it.
 
     ptx : makes its PTX for a compute capability, "90" say
     rotations : a thread's share in the rotations of one way around the main loop; 0 where there are none
-    stays_in_registers : whether it spills nothing and has no local memory
+    stays_in_registers : the architectures for which it spills nothing and has no local memory
     is_single : whether it computes nothing in double precision
     is_representative : whether it is checked every time, rather than on demand
     max_registers : what it is held to when it is linked; None for no limit
@@ -38,7 +53,7 @@ class Kernel(NamedTuple):
     name: str
     ptx: Callable[[str], str]
     rotations: float = 0.0
-    stays_in_registers: bool = True
+    stays_in_registers: tuple[str, ...] = ARCHITECTURES
     is_single: bool = False
     is_representative: bool = False
     max_registers: int | None = None
@@ -60,13 +75,23 @@ def cuda_kernels() -> list[Kernel]:
             name,
             partial(_cuda_launch.ptx, kernel, kind, signature),
             rotations=share_of_rotations(kernel),
-            stays_in_registers=kernel.function.__name__ == "svd_threads"
-            or (kernel.function.__name__ == "orthogonalise_groups" and dict(kernel.constants)["n"] <= 64),
+            stays_in_registers=registers_suffice(name, kernel),
             is_single=kind in ("float32", "complex64"),
             is_representative=name in REPRESENTATIVE,
         )
         for name, (kernel, kind, signature) in sorted(named.items())
     ]
+
+
+def registers_suffice(name, kernel) -> tuple[str, ...]:
+    """The architectures for which a matrix is promised to stay in registers: all for a thread, and for a group
+    up to 64 columns but for the above."""
+    function = kernel.function.__name__
+    if function != "svd_threads" and not (
+        function == "orthogonalise_groups" and dict(kernel.constants)["n"] <= 64
+    ):
+        return ()
+    return tuple(arch for arch in ARCHITECTURES if arch != "sm_100" or name not in SPILL_ON_SM_100)
 
 
 def share_of_rotations(kernel) -> float:

@@ -79,9 +79,9 @@ def worse(measured, allowed):
     return found
 
 
-def broken_promises(kernel, measured):
+def broken_promises(kernel, measured, arch):
     """What a row has that its kernel promises not to, in words."""
-    kept = {"spill_stores", "spill_loads", "local"} if kernel.stays_in_registers else set()
+    kept = {"spill_stores", "spill_loads", "local"} if arch in kernel.stays_in_registers else set()
     found = [f"{name} {measured[name]}" for name in sorted(kept) if measured[name]]
     if kernel.is_single and measured["code"].get("double", 0):
         found.append(f"{measured['code']['double']} instructions in double precision")
