@@ -253,6 +253,7 @@ def test_matrices_without_entries(backend, shape, rule):
         ({"atol": np.nan}, "atol must be at least 0"),
         ({"energy": 1.1}, "energy must be from 0 to 1, not 1.1"),
         ({"error": [-1.0, 0.0]}, "error must be at least 0"),
+        ({"rank": [1, 2, 3]}, r"rank of shape \(3,\) does not broadcast against a batch of \(2,\)"),
         ({"rtol": 0.1, "max_rank": -1}, "max_rank must be None or a non-negative int, not -1"),
         ({"rank": 1, "max_rank": 1.5}, "max_rank must be None or a non-negative int, not 1.5"),
     ],
