@@ -55,6 +55,14 @@ def _check_weights(weights: Array) -> None:
         raise ValueError(f"weights{where} are all zero, expected a positive sum")
 
 
+def counting(xp: Namespace, x: Array, weights: Array | None) -> Array:
+    """Return the points with those of weight 0 at the origin, where they set no scale and spread no NaN."""
+    if weights is None:
+        return x
+    kept: Array = xp.where(weights[..., None] == 0, 0, x)
+    return kept
+
+
 def power_of_two(xp: Namespace, x: Array) -> Array:
     """
     Return a power of two, shaped (..., 1, 1), that every matrix can be divided by to be of the scale of one.

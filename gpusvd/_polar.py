@@ -18,7 +18,7 @@ from gpusvd._arrays import (
     transpose,
     widened,
 )
-from gpusvd._points import centred, check_pairs, check_points, mean, power_of_two, relative_weights
+from gpusvd._points import centred, check_pairs, check_points, counting, mean, power_of_two, relative_weights
 from gpusvd._results import Array
 
 
@@ -263,8 +263,7 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
     dtype = x.dtype
     x, y = widened(xp, x), widened(xp, y)
     w = relative_weights(xp, weights, x, y)
-    if w is not None:  # what is left out must not set the scale
-        x, y = (xp.where(w[..., None] == 0, 0, points) for points in (x, y))
+    x, y = counting(xp, x, w), counting(xp, y, w)
     with quiet():
         x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
         x, x_mean = centred(xp, x / x_scale, w)
