@@ -22,7 +22,7 @@ from gpusvd._arrays import (
     singular_values,
     widened,
 )
-from gpusvd._check import check_size
+from gpusvd._check import checked_size
 from gpusvd._results import Array
 
 
@@ -368,9 +368,7 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     """
     xp = array_namespace(S, noise)
     values = spectrum(xp, S)
-    check_size("m", m)
-    check_size("n", n)
-    small, large = sorted((m, n))
+    small, large = sorted((checked_size("m", m), checked_size("n", n)))
     k = values.shape[-1]
     if k != small:
         raise ValueError(f"S has {k} values, expected all {small} of {m} x {n} matrices")

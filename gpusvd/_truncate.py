@@ -25,7 +25,7 @@ from gpusvd._arrays import (
     transpose,
     widened,
 )
-from gpusvd._check import check_size
+from gpusvd._check import checked_size
 from gpusvd._results import Array
 from gpusvd._spectrum import first, relative_squares, significant, spectrum
 from gpusvd._threads import for_each, usable_cores
@@ -116,7 +116,7 @@ def truncate(
     R is read back from the device, one number, unless `rank` is an int or `max_rank` is given. `energy` and
     `error` allow for rounding: what is discarded may exceed its share by 8 eps of the dtype of S, so that
     σ² = 45 and 5 hold 0.9 in the first. A matrix whose singular values are NaN has rank 0 and stays NaN in
-    all of its columns, and R is at least 1.
+    all of its columns, and R is at least 1, unless an int `rank` or `max_rank` is 0.
 
     References
     ----------
@@ -228,7 +228,8 @@ def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | Non
     -------
     (..., M, N) array
         The matrices, in the dtype of the factors; float16 is computed in float32. A matrix with NaN factors
-        stays NaN, for itself alone.
+        stays NaN, for itself alone; only at an int rank of 0, at which the factors are not looked at, all
+        matrices are zero.
 
     Raises
     ------
@@ -388,8 +389,7 @@ def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
     >>> float(gpusvd.storage_ratio(100, 50, 5))
     0.151
     """
-    check_size("m", m)
-    check_size("n", n)
+    m, n = checked_size("m", m), checked_size("n", n)
     xp = array_namespace(rank)
     k = astype(xp, _checked(xp, "rank", rank, (), None), xp.float64)
     return k * ((m + n + 1) / (m * n) if m * n else 0.0)

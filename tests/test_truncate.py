@@ -419,6 +419,7 @@ def test_storage_ratio(backend):
     ratios = backend.numpy(gpusvd.storage_ratio(8, 24, backend.array([[0], [8]])))
     np.testing.assert_allclose(ratios, [[0], [8 * 33 / 192]])
     assert gpusvd.storage_ratio(0, 5, 0) == 0
+    assert gpusvd.storage_ratio(np.int8(100), np.int32(2**30), 1) == gpusvd.storage_ratio(100, 2**30, 1)
     with pytest.raises(ValueError, match="m must be a non-negative int, not -1"):
         gpusvd.storage_ratio(-1, 5, 0)
     with pytest.raises(ValueError, match=r"n must be a non-negative int, not 2\.5"):
