@@ -18,6 +18,7 @@ from gpusvd._arrays import (
     transpose,
     widened,
 )
+from gpusvd._check import check_batch
 from gpusvd._results import Array
 from gpusvd._spectrum import nonzero, not_zero
 from gpusvd._truncate import common_width, count, failed, product
@@ -253,7 +254,8 @@ def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tup
     Raises
     ------
     ValueError
-        If U does not have as many columns as Vh has rows, or there are no matrices.
+        If U does not have as many columns as Vh has rows, their leading dimensions do not broadcast, or there
+        are no matrices.
     TypeError
         For dtypes that `svd` does not take, and arrays of two libraries.
 
@@ -277,6 +279,7 @@ def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tup
             f"U {u.shape} and Vh {vh.shape} do not pair: expected (..., M, K) and (..., K, N), as "
             "svd(a, full_matrices=False) returns them"
         )
+    check_batch("the batch of Vh", vh.shape[:-2], u.shape[:-2])
     phase = _leading_phase(xp, transpose(u) if u_based_decision else vh)
     opposite = xp.conj(phase) if is_complex(xp, phase) else phase
     if not u_based_decision:
