@@ -227,25 +227,26 @@ class _Rule(argparse.Action):
         namespace.rule = self.option_strings[0].removeprefix("--")
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
+def _number(
+    convert: Callable[[str], float], within: Callable[[float], bool], expected: str
+) -> Callable[[str], float]:
+    """Return what reads the number of an option, and says what was expected where it is not that."""
+
+    def read(text: str) -> float:
+        try:
+            number = convert(text)
+        except ValueError:
+            number = math.nan
+        if not within(number):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+        return number
+
+    return read
 
 
-def _not_negative(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
-    return number
-
-
-def _fraction(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return number
+_positive = _number(int, lambda number: number >= 1, "a whole number of at least 1")
+_not_negative = _number(float, lambda number: 0 <= number < math.inf, "a number of at least 0")
+_fraction = _number(float, lambda number: 0 <= number <= 1, "a number from 0 to 1")
 
 
 if __name__ == "__main__":

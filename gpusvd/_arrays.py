@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._check import check_dimensions, factor_dtype
+from gpusvd._check import check_batch, check_dimensions, factor_dtype
 from gpusvd._results import Array, SVDResult
 from gpusvd._svd import svd, svdvals
 
@@ -121,6 +121,13 @@ def is_complex(xp: Namespace, x: Array) -> bool:
     return bool(x.dtype.kind == "c" if _shares_dtypes(xp) else xp.isdtype(x.dtype, "complex floating"))
 
 
+def _is_real(xp: Namespace, x: Array) -> bool:
+    """Return whether these are integers, bool or real floating-point numbers."""
+    if _shares_dtypes(xp):
+        return x.dtype.kind in "biuf"
+    return bool(xp.isdtype(x.dtype, ("bool", "integral", "real floating")))
+
+
 def real_dtype(xp: Namespace, x: Array) -> Any:
     """Return the real dtype of the same precision."""
     return xp.real(x).dtype if is_complex(xp, x) else x.dtype
@@ -134,6 +141,26 @@ def is_integer(xp: Namespace, x: Array) -> bool:
 def eps(xp: Namespace, x: Array) -> float:
     """Return the distance of 1 to the next number in the dtype of a floating-point array."""
     return float(xp.finfo(x.dtype).eps)
+
+
+def limits(
+    xp: Namespace, name: str, value: Any, batch: tuple[int, ...], beside: Array | None, signed: bool = False
+) -> Array:
+    """
+    Return limits, one for all matrices of a batch or one for each, in floating point.
+
+    Raise, by the name of the argument, unless they are real, fit the batch and, those in the host's memory,
+    are at least 0; or, where their sign is free, not NaN.
+    """
+    x = numbers(xp, value, beside)
+    if not _is_real(xp, x):
+        raise TypeError(f"{name} has dtype {x.dtype}, expected real numbers")
+    if on_host(value):
+        host = np.asarray(value)
+        if not (host == host if signed else host >= 0).all():
+            raise ValueError(f"{name} must be {'a number' if signed else 'at least 0'}, not {value!r}")
+    check_batch(name, x.shape, batch)
+    return floating(xp, x)
 
 
 def quiet() -> np.errstate:

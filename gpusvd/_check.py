@@ -47,6 +47,13 @@ def check_batch(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> No
         raise ValueError(f"{name} of shape {shape} does not broadcast against a batch of {batch}") from None
 
 
+def checked_size(name: str, size: object) -> int:
+    """Return a number of rows or columns as an int, whose products do not overflow, or raise ValueError."""
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
+        raise ValueError(f"{name} must be a non-negative int, not {size!r}")
+    return int(size)
+
+
 def check_driver(driver: Driver) -> None:
     """Raise ValueError unless there is such a driver."""
     if not isinstance(driver, str) or driver not in ("auto", "jacobi", "vendor"):

@@ -1,5 +1,6 @@
 """Sets of points, a matrix each with a point a row: checked, brought to the scale of one, centred."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -54,12 +55,20 @@ def _check_weights(weights: Array) -> None:
         raise ValueError(f"weights{where} are all zero, expected a positive sum")
 
 
+def counting(xp: Namespace, x: Array, weights: Array | None) -> Array:
+    """Return the points with those of weight 0 at the origin, where they set no scale and spread no NaN."""
+    if weights is None:
+        return x
+    kept: Array = xp.where(weights[..., None] == 0, 0, x)
+    return kept
+
+
 def power_of_two(xp: Namespace, x: Array) -> Array:
     """
     Return a power of two, shaped (..., 1, 1), that every matrix can be divided by to be of the scale of one.
 
     It is the largest one up to the largest part of an entry, so that nothing but what underflows is rounded,
-    and sums and products of entries stay in range. 1 for a matrix of zeros.
+    and sums and products of entries stay in range. 1 for a matrix of zeros, NaN for one with NaN or Inf.
     """
     if 0 in x.shape[-2:]:
         one: Array = xp.sum(xp.abs(x), axis=(-2, -1), keepdims=True) + 1
@@ -69,8 +78,9 @@ def power_of_two(xp: Namespace, x: Array) -> Array:
     for part in parts[1:]:
         top = xp.maximum(top, xp.max(xp.abs(part), axis=(-2, -1), keepdims=True))
     # The logarithm of the largest number is rounded up to that of infinity.
-    top = xp.minimum(top, float(xp.finfo(x.dtype).max) / 2)
-    scale: Array = 2.0 ** xp.floor(xp.log2(xp.where(top == 0, 1, top)))
+    within = xp.minimum(top, float(xp.finfo(x.dtype).max) / 2)
+    power = xp.floor(xp.log2(xp.where(top == 0, 1, within)))
+    scale: Array = xp.where(top < math.inf, 2.0**power, math.nan)
     return scale
 
 

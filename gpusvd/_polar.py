@@ -18,7 +18,7 @@ from gpusvd._arrays import (
     transpose,
     widened,
 )
-from gpusvd._points import centred, check_pairs, check_points, mean, power_of_two, relative_weights
+from gpusvd._points import centred, check_pairs, check_points, counting, mean, power_of_two, relative_weights
 from gpusvd._results import Array
 
 
@@ -205,7 +205,7 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
         them; leading dimensions broadcast.
     weights : (..., P) array_like, optional
         Weights of the points, not negative; only their ratios count. Default: all the same. A weight of 0
-        leaves a point out, so that sets of different sizes can be padded with any finite numbers.
+        leaves a pair of points out, so that sets of different sizes can be padded with any numbers.
 
     Returns
     -------
@@ -222,7 +222,7 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
             sqrt(Σ wᵢ |R xᵢ + t - yᵢ|² / Σ wᵢ), from the differences themselves: 0 to rounding for a perfect
             match.
 
-        All are NaN for a pair with NaN or Inf, for itself alone.
+        All are NaN for a pair with NaN or Inf in points that count, for itself alone.
 
     Raises
     ------
@@ -263,6 +263,7 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
     dtype = x.dtype
     x, y = widened(xp, x), widened(xp, y)
     w = relative_weights(xp, weights, x, y)
+    x, y = counting(xp, x, w), counting(xp, y, w)
     with quiet():
         x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
         x, x_mean = centred(xp, x / x_scale, w)

@@ -14,17 +14,15 @@ from gpusvd._arrays import (
     common_floating,
     decompose,
     eps,
-    floating,
-    is_complex,
+    limits,
     matrices,
-    on_host,
     quiet,
     real_dtype,
     widened,
 )
-from gpusvd._check import Errors, check_errors
+from gpusvd._check import Errors, check_batch, check_errors
 from gpusvd._results import Array
-from gpusvd._spectrum import default_rtol, nonzero, significant
+from gpusvd._spectrum import nonzero, not_zero
 from gpusvd._truncate import count, product
 
 
@@ -80,7 +78,7 @@ def pinv(
     Raises
     ------
     ValueError
-        If `rcond` and `rtol` are both given.
+        If `rcond` and `rtol` are both given; for one that does not broadcast, and NaN in the host's memory.
     LinAlgError, TypeError
         As `svd`.
 
@@ -103,7 +101,8 @@ def pinv(
     xp = array_namespace(a, rcond, rtol)
     a = matrices(xp, a, hermitian)
     u, s, vh = decompose(xp, widened(xp, a), hermitian=hermitian)
-    inverse, _ = _inverse(xp, a, s, rcond if rtol is None else rtol)
+    limit, name = (rcond, "rcond") if rtol is None else (rtol, "rtol")
+    inverse, _ = _inverse(xp, a, s, limit, name)
     with quiet():
         return astype(xp, product(adjoint(xp, vh), inverse, adjoint(xp, u)), a.dtype)
 
@@ -146,6 +145,8 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
     ------
     LinAlgError
         If `a` has less than two dimensions, or `b` not M rows.
+    ValueError
+        If the leading dimensions of `b`, or `rcond`, do not broadcast, and for a `rcond` that is NaN.
     TypeError
         For dtypes that `svd` does not take, and arrays of two libraries.
 
@@ -203,9 +204,9 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     Raises
     ------
     ValueError
-        If an α in the host's memory is negative.
+        If an α in the host's memory is negative or NaN, or they do not broadcast.
     LinAlgError, TypeError
-        As `lstsq`.
+        As `lstsq`; TypeError for complex α too.
 
     References
     ----------
@@ -223,16 +224,12 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     """
     xp = array_namespace(a, b, alpha)
     a, b, vector = _system(xp, a, b)
-    penalty = floating(xp, alpha, a)
-    if is_complex(xp, penalty):
-        raise TypeError(f"alpha has dtype {penalty.dtype}, expected real numbers")
-    if on_host(alpha) and not (np.asarray(alpha) >= 0).all():
-        raise ValueError(f"alpha must be at least 0, not {alpha!r}")
+    penalty = limits(xp, "alpha", alpha, np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a)
     wide = widened(xp, a)
     u, s, vh = decompose(xp, wide)
-    penalty = astype(xp, penalty, s.dtype)[..., None]
     inverse, _ = _inverse(xp, a, s, None)
     with quiet():
+        penalty = astype(xp, penalty, s.dtype)[..., None]
         # σ / (σ² + α) without a square that over- or underflows
         damped = xp.where(s == 0, 0, 1 / (s + penalty / nonzero(xp, s)))
         x = _apply(xp, u, xp.where(penalty == 0, inverse, damped), vh, widened(xp, b))
@@ -293,9 +290,9 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
 # Steps that the functions share
 
 
-def _inverse(xp: Namespace, a: Array, s: Array, rtol: Any) -> tuple[Array, Array]:
+def _inverse(xp: Namespace, a: Array, s: Array, rtol: Any, name: str = "rtol") -> tuple[Array, Array]:
     """Return 1/σ, 0 where σ counts as zero, and how many do not."""
-    above = significant(xp, s, default_rtol(xp, a) if rtol is None else rtol)
+    above = not_zero(xp, a, s, rtol, name)
     with quiet():  # the inverse of a subnormal number may overflow
         inverse = xp.where(above, 1 / xp.where(above, s, 1), 0)
     return inverse, count(xp, above)
@@ -305,7 +302,7 @@ def _lapack_rcond(xp: Namespace, a: Array, rcond: Any) -> Any:
     """Return a tolerance with eps in place of negative numbers."""
     if rcond is None:
         return None
-    limit = floating(xp, rcond, a)
+    limit = limits(xp, "rcond", rcond, a.shape[:-2], a, signed=True)
     return xp.where(limit < 0, eps(xp, a), limit)
 
 
@@ -322,6 +319,7 @@ def _system(xp: Namespace, a: Any, b: Any) -> tuple[Array, Array, bool]:
             f"b has shape {b.shape[:-1] if vector else b.shape}, expected ({m},) or (..., {m}, R) for "
             f"matrices {a.shape}; a vector for each matrix is b[..., np.newaxis]"
         )
+    check_batch("the batch of b", b.shape[:-2], a.shape[:-2])
     return a, b, vector
 
 

@@ -15,12 +15,14 @@ from gpusvd._arrays import (
     eps,
     floating,
     is_complex,
+    limits,
     matrices,
     quiet,
     real_dtype,
     singular_values,
     widened,
 )
+from gpusvd._check import checked_size
 from gpusvd._results import Array
 
 
@@ -184,7 +186,7 @@ def matrix_rank(
     Raises
     ------
     ValueError
-        If `tol` and `rtol` are both given.
+        If `tol` and `rtol` are both given; for one that does not broadcast, and NaN in the host's memory.
     LinAlgError, TypeError
         As `svd`.
 
@@ -204,9 +206,9 @@ def matrix_rank(
     a = matrices(xp, x, hermitian)
     S = singular_values(xp, a, hermitian)
     if tol is None:
-        above = significant(xp, S, default_rtol(xp, a) if rtol is None else rtol)
+        above = not_zero(xp, a, S, rtol)
     else:
-        above = floating(xp, tol, S)[..., None] < S
+        above = limits(xp, "tol", tol, S.shape[:-1], S, signed=True)[..., None] < S
     rank: Array = xp.count_nonzero(above, axis=-1)
     return rank
 
@@ -343,7 +345,10 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     Raises
     ------
     ValueError
-        If S does not have min(m, n) values.
+        If S does not have min(m, n) values; for sizes that are no sizes, a noise that does not broadcast, and
+        a negative or NaN one in the host's memory.
+    TypeError
+        For a complex noise, dtypes that `svd` does not take, and arrays of two libraries.
 
     References
     ----------
@@ -363,7 +368,7 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     """
     xp = array_namespace(S, noise)
     values = spectrum(xp, S)
-    small, large = sorted((m, n))
+    small, large = sorted((checked_size("m", m), checked_size("n", n)))
     k = values.shape[-1]
     if k != small:
         raise ValueError(f"S has {k} values, expected all {small} of {m} x {n} matrices")
@@ -376,7 +381,9 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     else:
         # Zeros of the shape of the batch, and NaN where S is.
         batch = xp.where(xp.isnan(wide[..., 0]), wide[..., 0], 0)
-        threshold = batch + astype(xp, floating(xp, noise, wide), wide.dtype) * (factor * math.sqrt(large))
+        level = limits(xp, "noise", noise, batch.shape, wide)
+        with quiet():  # a float64 level may overflow in the dtype of S
+            threshold = batch + astype(xp, level, wide.dtype) * (factor * math.sqrt(large))
     return astype(xp, xp.asarray(threshold), values.dtype)
 
 
@@ -406,9 +413,17 @@ def relative_squares(xp: Namespace, S: Array) -> Array:
 def significant(xp: Namespace, S: Array, rtol: Any) -> Array:
     """Return where σ > rtol σ₁; a σ₁ that overflowed counts as the largest number."""
     S = widened(xp, S)
-    share = astype(xp, floating(xp, rtol, S), S.dtype)[..., None]
-    above: Array = share * _representable(xp, first(S)) < S
+    with quiet():  # a float64 rtol may overflow in the dtype of S
+        share = astype(xp, floating(xp, rtol, S), S.dtype)[..., None]
+        above: Array = share * _representable(xp, first(S)) < S
     return above
+
+
+def not_zero(xp: Namespace, a: Array, S: Array, rtol: Any, name: str = "rtol") -> Array:
+    """Return where a singular value of the matrices does not count as zero; by default as `default_rtol`."""
+    if rtol is None:
+        return significant(xp, S, default_rtol(xp, a))
+    return significant(xp, S, limits(xp, name, rtol, S.shape[:-1], S, signed=True))
 
 
 def default_rtol(xp: Namespace, a: Array) -> float:

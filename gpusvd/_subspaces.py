@@ -18,8 +18,9 @@ from gpusvd._arrays import (
     transpose,
     widened,
 )
+from gpusvd._check import check_batch
 from gpusvd._results import Array
-from gpusvd._spectrum import default_rtol, nonzero, significant
+from gpusvd._spectrum import nonzero, not_zero
 from gpusvd._truncate import common_width, count, failed, product
 
 
@@ -67,7 +68,8 @@ def orth(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = N
     LinAlgError, TypeError
         As `svd`.
     ValueError
-        For a `max_dim` that is not a number of columns.
+        For a `max_dim` that is not a number of columns, a `rtol` that does not broadcast, and NaN for one in
+        the host's memory.
 
     Examples
     --------
@@ -211,8 +213,8 @@ def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
 
     Raises
     ------
-    LinAlgError, TypeError
-        As `svd`.
+    LinAlgError, TypeError, ValueError
+        As `orth`.
 
     Examples
     --------
@@ -224,7 +226,7 @@ def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
     xp = array_namespace(a, rtol)
     a = matrices(xp, a)
     u, s, _ = decompose(xp, widened(xp, a))
-    above = significant(xp, s, default_rtol(xp, a) if rtol is None else rtol)
+    above = not_zero(xp, a, s, rtol)
     with quiet():
         return astype(xp, product(u, astype(xp, above, s.dtype), adjoint(xp, u)), a.dtype)
 
@@ -252,7 +254,8 @@ def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tup
     Raises
     ------
     ValueError
-        If U does not have as many columns as Vh has rows, or there are no matrices.
+        If U does not have as many columns as Vh has rows, their leading dimensions do not broadcast, or there
+        are no matrices.
     TypeError
         For dtypes that `svd` does not take, and arrays of two libraries.
 
@@ -276,6 +279,7 @@ def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tup
             f"U {u.shape} and Vh {vh.shape} do not pair: expected (..., M, K) and (..., K, N), as "
             "svd(a, full_matrices=False) returns them"
         )
+    check_batch("the batch of Vh", vh.shape[:-2], u.shape[:-2])
     phase = _leading_phase(xp, transpose(u) if u_based_decision else vh)
     opposite = xp.conj(phase) if is_complex(xp, phase) else phase
     if not u_based_decision:
@@ -288,14 +292,14 @@ def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tup
 
 def _range(xp: Namespace, a: Array, rtol: Any, max_dim: int | None) -> Subspace:
     u, s, _ = decompose(xp, a)
-    above = significant(xp, s, default_rtol(xp, a) if rtol is None else rtol)
+    above = not_zero(xp, a, s, rtol)
     return _padded(xp, u, count(xp, above), s, max_dim)
 
 
 def _kernel(xp: Namespace, a: Array, rtol: Any, max_dim: int | None) -> Subspace:
     m, n = a.shape[-2:]
     _, s, vh = decompose(xp, a, full_matrices=m < n)
-    above = significant(xp, s, default_rtol(xp, a) if rtol is None else rtol)
+    above = not_zero(xp, a, s, rtol)
     last_first = xp.flip(adjoint(xp, vh), axis=-1)
     return _padded(xp, last_first, n - count(xp, above), s, max_dim)
 

@@ -1,20 +1,16 @@
 """Soft thresholding of singular values, the proximal step of the nuclear norm."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from gpusvd._arrays import (
     array_namespace,
     astype,
     decompose,
-    floating,
-    is_complex,
+    limits,
     matrices,
-    on_host,
     quiet,
     widened,
 )
-from gpusvd._check import check_batch
 from gpusvd._results import Array
 from gpusvd._truncate import product
 
@@ -64,12 +60,7 @@ def svt(a: ArrayLike, tau: ArrayLike) -> Array:
     """
     xp = array_namespace(a, tau)
     a = matrices(xp, a)
-    limit = floating(xp, tau, a)
-    if is_complex(xp, limit):
-        raise TypeError(f"tau has dtype {limit.dtype}, expected real numbers")
-    if on_host(tau) and not (np.asarray(tau) >= 0).all():
-        raise ValueError(f"tau must be at least 0, not {tau!r}")
-    check_batch("tau", limit.shape, a.shape[:-2])
+    limit = limits(xp, "tau", tau, a.shape[:-2], a)
     u, s, vh = decompose(xp, widened(xp, a))
     with quiet():  # a float64 limit may overflow in the dtype of S
         limit = astype(xp, limit, s.dtype)[..., None]

@@ -17,6 +17,7 @@ from gpusvd._arrays import (
     eps,
     floating,
     is_integer,
+    limits,
     matrices,
     numbers,
     on_host,
@@ -24,6 +25,7 @@ from gpusvd._arrays import (
     transpose,
     widened,
 )
+from gpusvd._check import checked_size
 from gpusvd._results import Array
 from gpusvd._spectrum import first, relative_squares, significant, spectrum
 from gpusvd._threads import for_each, usable_cores
@@ -102,17 +104,19 @@ def truncate(
     Raises
     ------
     ValueError
-        If not exactly one rule is given, or with a value that is out of its range; and for U, S and Vh that
-        do not belong together. Arrays outside the host's memory are not searched for such values.
+        If not exactly one rule is given, or with a value that is out of its range or does not broadcast; and
+        for U, S and Vh that do not belong together. Arrays outside the host's memory are not searched for
+        values out of range.
     TypeError
-        For ranks that are not integers, dtypes that `svd` does not take, and arrays of two libraries.
+        For ranks that are not integers, limits that are not real, dtypes that `svd` does not take, and arrays
+        of two libraries.
 
     Notes
     -----
     R is read back from the device, one number, unless `rank` is an int or `max_rank` is given. `energy` and
     `error` allow for rounding: what is discarded may exceed its share by 8 eps of the dtype of S, so that
     σ² = 45 and 5 hold 0.9 in the first. A matrix whose singular values are NaN has rank 0 and stays NaN in
-    all of its columns, and R is at least 1.
+    all of its columns, and R is at least 1, unless an int `rank` or `max_rank` is 0.
 
     References
     ----------
@@ -134,7 +138,7 @@ def truncate(
     rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
     xp = array_namespace(U, S, Vh, value)
     u, s, vh = factors(xp, U, S, Vh)
-    limit = _checked(xp, rule, value, s)
+    limit = _checked(xp, rule, value, _batch(u, s, vh), s)
     k = s.shape[-1]
     bad = failed(xp, s)
     if rule == "rank" and isinstance(value, int | np.integer):
@@ -200,7 +204,7 @@ def low_rank(
     rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
     xp = array_namespace(a, value)
     a = matrices(xp, a)
-    _checked(xp, rule, value, a)  # before the work is done
+    _checked(xp, rule, value, a.shape[:-2], a)  # before the work is done
     u, s, vh = decompose(xp, a)
     return truncate(u, s, vh, rank=rank, rtol=rtol, atol=atol, energy=energy, error=error, max_rank=max_rank)
 
@@ -224,12 +228,14 @@ def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | Non
     -------
     (..., M, N) array
         The matrices, in the dtype of the factors; float16 is computed in float32. A matrix with NaN factors
-        stays NaN, for itself alone.
+        stays NaN, for itself alone; only at an int rank of 0, at which the factors are not looked at, all
+        matrices are zero.
 
     Raises
     ------
     ValueError
-        For a negative rank in the host's memory, and for U, S and Vh that do not belong together.
+        For a rank that does not broadcast, a negative one in the host's memory, and for U, S and Vh that do
+        not belong together.
     TypeError
         For ranks that are not integers, dtypes that `svd` does not take, and arrays of two libraries.
 
@@ -317,7 +323,7 @@ def truncation_error(
     Raises
     ------
     ValueError
-        For another `norm`, and a negative rank in the host's memory.
+        For another `norm`, a rank that does not broadcast, and a negative one in the host's memory.
     TypeError
         For ranks that are not integers.
 
@@ -339,7 +345,7 @@ def truncation_error(
         raise ValueError(f"norm must be 'fro', 'spectral' or 'nuclear', not {norm!r}")
     xp = array_namespace(S, rank)
     values = spectrum(xp, S)
-    k = _checked(xp, "rank", rank, values)
+    k = _checked(xp, "rank", rank, values.shape[:-1], values)
     rest = widened(xp, values)
     rest = xp.where(_first(xp, rest, k[..., None]) & ~xp.isnan(rest), 0, rest)
     with quiet():  # the sum may overflow
@@ -383,11 +389,9 @@ def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
     >>> float(gpusvd.storage_ratio(100, 50, 5))
     0.151
     """
-    for name, size in (("m", m), ("n", n)):
-        if not isinstance(size, int | np.integer) or size < 0:
-            raise ValueError(f"{name} must be a non-negative int, not {size!r}")
+    m, n = checked_size("m", m), checked_size("n", n)
     xp = array_namespace(rank)
-    k = astype(xp, _checked(xp, "rank", rank, None), xp.float64)
+    k = astype(xp, _checked(xp, "rank", rank, (), None), xp.float64)
     return k * ((m + n + 1) / (m * n) if m * n else 0.0)
 
 
@@ -432,20 +436,15 @@ def _one_rule(**rules: Any) -> tuple[str, Any]:
     return next(iter(given.items()))
 
 
-def _checked(xp: Namespace, rule: str, value: Any, beside: Array | None) -> Array:
+def _checked(xp: Namespace, rule: str, value: Any, batch: tuple[int, ...], beside: Array | None) -> Array:
     """Return the value of a rule as an array of integers or floating-point numbers, or raise."""
-    limit = numbers(xp, value, beside)
-    if rule == "rank":
-        if not is_integer(xp, limit):
-            raise TypeError(f"rank must be integers, not {limit.dtype}")
-    else:
-        limit = floating(xp, limit)
-    if on_host(value):
-        host = np.asarray(value)
-        if not ((host >= 0) & ((host <= 1) | (rule != "energy"))).all():
-            bounds = "from 0 to 1" if rule == "energy" else "at least 0"
-            raise ValueError(f"{rule} must be {bounds}, not {value!r}")
-    return limit
+    given = numbers(xp, value, beside)
+    if rule == "rank" and not is_integer(xp, given):
+        raise TypeError(f"rank must be integers, not {given.dtype}")
+    limit = limits(xp, rule, value, batch, beside)
+    if rule == "energy" and on_host(value) and not (np.asarray(value) <= 1).all():
+        raise ValueError(f"energy must be from 0 to 1, not {value!r}")
+    return given if rule == "rank" else limit
 
 
 def _check_count(name: str, value: object, most: int) -> int:
@@ -464,7 +463,7 @@ def factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Array, Array
     k = s.shape[-1]
     try:
         fit = u.shape[-1] >= k and vh.shape[-2] >= k
-        np.broadcast_shapes(u.shape[:-2], s.shape[:-1], vh.shape[:-2])
+        _batch(u, s, vh)
     except (IndexError, ValueError):
         fit = False
     if not fit or u.ndim < 2:
@@ -473,6 +472,10 @@ def factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Array, Array
             "(..., K) and (..., K, N)"
         )
     return u[..., :k], s, vh[..., :k, :]
+
+
+def _batch(u: Array, s: Array, vh: Array) -> tuple[int, ...]:
+    return np.broadcast_shapes(u.shape[:-2], s.shape[:-1], vh.shape[:-2])
 
 
 def product(u: Array, s: Array, vh: Array) -> Array:
@@ -536,7 +539,7 @@ def _leading(xp: Namespace, u: Array, s: Array, vh: Array, rank: Any) -> tuple[A
     """Return the factors cut to an int rank, or with S zero beyond the rank of each matrix."""
     if rank is None:
         return u, s, vh
-    k = _checked(xp, "rank", rank, s)
+    k = _checked(xp, "rank", rank, _batch(u, s, vh), s)
     if isinstance(rank, int | np.integer):
         width = min(int(rank), s.shape[-1])
         return u[..., :width], s[..., :width], vh[..., :width, :]

@@ -144,3 +144,47 @@ def test_layouts_change_nothing(layout, char):
         assert y.dtype == z.dtype
         assert y.dtype.isnative
         np.testing.assert_allclose(y, z, atol=20 * np.finfo(z.dtype).eps if z.dtype.kind in "fc" else 0)
+
+
+# Limits: tolerances, thresholds, penalties, of which each matrix may have its own
+
+EYES = np.zeros((2, 3, 3), np.float32) + np.eye(3, dtype=np.float32)
+TOLERANCES = {
+    "rtol of truncate": lambda a, limit: gpusvd.truncate(*gpusvd.svd(a), rtol=limit),
+    "atol of low_rank": lambda a, limit: gpusvd.low_rank(a, atol=limit),
+    "error of low_rank": lambda a, limit: gpusvd.low_rank(a, error=limit),
+    "energy of pca": lambda a, limit: gpusvd.pca(a, energy=limit),
+    "noise of optimal_threshold": lambda a, limit: gpusvd.optimal_threshold(gpusvd.svdvals(a), 3, 3, limit),
+    "tol of matrix_rank": lambda a, limit: gpusvd.matrix_rank(a, limit),
+    "rtol of matrix_rank": lambda a, limit: gpusvd.matrix_rank(a, rtol=limit),
+    "rtol of orth": gpusvd.orth,
+    "rtol of null_space": gpusvd.null_space,
+    "rtol of projector": gpusvd.projector,
+    "rcond of pinv": gpusvd.pinv,
+    "rtol of pinv": lambda a, limit: gpusvd.pinv(a, rtol=limit),
+    "rcond of lstsq": lambda a, limit: gpusvd.lstsq(a, np.ones(3), limit),
+    "alpha of ridge": lambda a, limit: gpusvd.ridge(a, np.ones(3), limit),
+    "tau of svt": gpusvd.svt,
+}
+
+
+@pytest.mark.parametrize("which", TOLERANCES)
+def test_wrong_limits_are_refused_by_name(which):
+    name, call = which.split()[0], TOLERANCES[which]
+    for wrong, error, said in [
+        (0.5j, TypeError, "has dtype complex128, expected real numbers"),
+        ("0.5", TypeError, "has dtype <U3, expected real numbers"),
+        ([0.5, np.nan], ValueError, "must be "),
+        ([0.5] * 3, ValueError, r"of shape \(3,\) does not broadcast against a batch of \(2,\)"),
+    ]:
+        with pytest.raises(error, match=f"^{name} {said}"):
+            call(EYES, wrong)
+
+
+@pytest.mark.parametrize("which", [which for which in TOLERANCES if not which.startswith("energy")])
+@pytest.mark.parametrize("limit", [1e300, np.inf])
+def test_limits_beyond_single_precision_warn_of_nothing(which, limit):
+    for a in (EYES, 0 * EYES):
+        TOLERANCES[which](a, limit)
+        assert not gpusvd.pinv(a, rtol=limit).any()
+        assert not gpusvd.ridge(a, np.ones(3, np.float32), limit).any()

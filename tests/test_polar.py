@@ -412,6 +412,12 @@ def test_weights(backend):
     of_zero = backend.numpy(gpusvd.kabsch(backend.array(x), backend.array(y), weights))
     for name in some._fields:
         np.testing.assert_allclose(getattr(of_zero, name), getattr(some, name), atol=1e-14)
+    for padding in (1e300, np.nan, np.inf):
+        x[4:], y[4:] = padding, -padding
+        padded = backend.numpy(gpusvd.kabsch(backend.array(x), backend.array(y), weights))
+        for name in some._fields:
+            np.testing.assert_array_equal(getattr(padded, name), getattr(of_zero, name))
+    x, y = random((2, 6, 3)), random((2, 6, 3), seed=1)
     for factor in (1e-320, 1e300):  # only ratios count
         scaled = gpusvd.kabsch(x, y, np.full(6, factor))
         np.testing.assert_allclose(scaled.rmsd, gpusvd.kabsch(x, y).rmsd, rtol=1e-13)

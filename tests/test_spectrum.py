@@ -285,3 +285,5 @@ def test_threshold_of_nan_nothing_and_wrong_shapes(backend):
     assert gpusvd.optimal_threshold(np.ones(3, np.float32), 3, 4).dtype == np.float32
     with pytest.raises(ValueError, match="S has 2 values, expected all 3 of 3 x 4 matrices"):
         gpusvd.optimal_threshold([2.0, 1.0], 3, 4)
+    with pytest.raises(ValueError, match=r"m must be a non-negative int, not 2\.0"):
+        gpusvd.optimal_threshold([2.0, 1.0], 2.0, 3)

@@ -255,5 +255,7 @@ def test_vectors_that_do_not_pair():
     U, _, Vh = gpusvd.svd(random((5, 3)))
     with pytest.raises(ValueError, match="do not pair"):
         gpusvd.sign_flip(U, Vh)
+    with pytest.raises(ValueError, match=r"batch of Vh of shape \(3,\) does not broadcast"):
+        gpusvd.sign_flip(np.ones((2, 3, 3)), np.ones((3, 3, 3)))
     with pytest.raises(ValueError, match="do not pair"):
         gpusvd.sign_flip([1.0], [1.0])

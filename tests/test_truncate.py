@@ -253,6 +253,7 @@ def test_matrices_without_entries(backend, shape, rule):
         ({"atol": np.nan}, "atol must be at least 0"),
         ({"energy": 1.1}, "energy must be from 0 to 1, not 1.1"),
         ({"error": [-1.0, 0.0]}, "error must be at least 0"),
+        ({"rank": [1, 2, 3]}, r"rank of shape \(3,\) does not broadcast against a batch of \(2,\)"),
         ({"rtol": 0.1, "max_rank": -1}, "max_rank must be None or a non-negative int, not -1"),
         ({"rank": 1, "max_rank": 1.5}, "max_rank must be None or a non-negative int, not 1.5"),
     ],
@@ -418,6 +419,7 @@ def test_storage_ratio(backend):
     ratios = backend.numpy(gpusvd.storage_ratio(8, 24, backend.array([[0], [8]])))
     np.testing.assert_allclose(ratios, [[0], [8 * 33 / 192]])
     assert gpusvd.storage_ratio(0, 5, 0) == 0
+    assert gpusvd.storage_ratio(np.int8(100), np.int32(2**30), 1) == gpusvd.storage_ratio(100, 2**30, 1)
     with pytest.raises(ValueError, match="m must be a non-negative int, not -1"):
         gpusvd.storage_ratio(-1, 5, 0)
     with pytest.raises(ValueError, match=r"n must be a non-negative int, not 2\.5"):
