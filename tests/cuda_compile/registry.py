@@ -26,8 +26,8 @@ REPRESENTATIVE = {
 }
 
 
-# Registers are chosen by what ptxas needs for sm_90. For sm_100 (ptxas 13.5) it needs a few more, and spills up to
-# 120 bytes a thread in these; nothing on sm_80 and sm_90.
+# Registers are chosen by what ptxas needs for sm_90. For sm_100 (ptxas 13.5) it needs a few more, and spills up
+# to 120 bytes a thread in these; nothing on sm_80 and sm_90.
 SPILL_ON_SM_100 = {
     "orthogonalise_groups 32x32 complex128",
     "orthogonalise_groups 32x32 complex128 values",
@@ -84,8 +84,8 @@ def cuda_kernels() -> list[Kernel]:
 
 
 def registers_suffice(name, kernel) -> tuple[str, ...]:
-    """The architectures for which a matrix is promised to stay in registers: all for a thread, and for a group
-    up to 64 columns but for the above."""
+    """The architectures for which a matrix is promised to stay in registers: all for a thread, and for a
+    group up to 64 columns but for the above."""
     function = kernel.function.__name__
     if function != "svd_threads" and not (
         function == "orthogonalise_groups" and dict(kernel.constants)["n"] <= 64
