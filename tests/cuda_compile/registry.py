@@ -26,8 +26,8 @@ REPRESENTATIVE = {
 }
 
 
-# Registers are chosen by what ptxas needs for sm_90. For sm_100 (ptxas 13.5) it needs a few more, and spills up
-# to 120 bytes a thread in these; nothing on sm_80 and sm_90.
+# Registers are chosen by what ptxas needs for sm_90. For sm_100 (ptxas 13.5) it needs a few more, and spills
+# up to 120 bytes a thread in these; nothing on sm_80 and sm_90.
 SPILL_ON_SM_100 = {
     "orthogonalise_groups 32x32 complex128",
     "orthogonalise_groups 32x32 complex128 values",
