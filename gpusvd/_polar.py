@@ -19,6 +19,7 @@ from gpusvd._arrays import (
     widened,
 )
 from gpusvd._points import centred, check_pairs, check_points, counting, mean, power_of_two, relative_weights
+from gpusvd._product import in_pieces, matmul
 from gpusvd._results import Array
 
 
@@ -124,10 +125,16 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult
     a = matrices(xp, a)
     wide = widened(xp, a)
     w, _, vh = decompose(xp, wide)
+
+    def multiply(
+        w: Array, vh: Array, a: Array, u: Array | None = None, p: Array | None = None
+    ) -> tuple[Array, Array]:
+        u = matmul(w, vh, u)
+        return u, matmul(adjoint(xp, u), a, p) if side == "right" else matmul(a, adjoint(xp, u), p)
+
     with quiet():
-        u = w @ vh
-        p = adjoint(xp, u) @ wide if side == "right" else wide @ adjoint(xp, u)
-        return PolarResult(astype(xp, u, a.dtype), astype(xp, p, a.dtype))
+        u, p = in_pieces(multiply, w, vh, wide)
+    return PolarResult(astype(xp, u, a.dtype), astype(xp, p, a.dtype))
 
 
 def procrustes(x: ArrayLike, y: ArrayLike) -> ProcrustesResult:

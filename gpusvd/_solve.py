@@ -21,9 +21,10 @@ from gpusvd._arrays import (
     widened,
 )
 from gpusvd._check import Errors, check_batch, check_errors
+from gpusvd._product import in_pieces, matmul, with_values
 from gpusvd._results import Array
 from gpusvd._spectrum import nonzero, not_zero
-from gpusvd._truncate import count, product
+from gpusvd._truncate import count
 
 
 class LstsqResult(NamedTuple):
@@ -102,9 +103,7 @@ def pinv(
     a = matrices(xp, a, hermitian)
     u, s, vh = decompose(xp, widened(xp, a), hermitian=hermitian)
     limit, name = (rcond, "rcond") if rtol is None else (rtol, "rtol")
-    inverse, _ = _inverse(xp, a, s, limit, name)
-    with quiet():
-        return astype(xp, product(adjoint(xp, vh), inverse, adjoint(xp, u)), a.dtype)
+    return astype(xp, _inverse_product(xp, u, s, vh, not_zero(xp, a, s, limit, name)), a.dtype)
 
 
 def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqResult:
@@ -165,15 +164,15 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
     a, b, vector = _system(xp, a, b)
     wide, right = widened(xp, a), widened(xp, b)
     u, s, vh = decompose(xp, wide)
-    inverse, rank = _inverse(xp, a, s, _lapack_rcond(xp, a, rcond))
+    above = not_zero(xp, a, s, _lapack_rcond(xp, a, rcond), "rcond")
     with quiet():
-        x = _apply(xp, u, inverse, vh, right)
+        x = _apply(xp, u, _inverse(xp, s, above), vh, right)
         rest = xp.abs(right - wide @ x)
         residuals = xp.sum(rest * rest, axis=-2)
     return LstsqResult(
         astype(xp, x[..., 0] if vector else x, a.dtype),
         astype(xp, residuals, real_dtype(xp, a)),
-        rank,
+        count(xp, above),
         astype(xp, s, real_dtype(xp, a)),
     )
 
@@ -227,8 +226,8 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     penalty = limits(xp, "alpha", alpha, np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a)
     wide = widened(xp, a)
     u, s, vh = decompose(xp, wide)
-    inverse, _ = _inverse(xp, a, s, None)
     with quiet():
+        inverse = _inverse(xp, s, not_zero(xp, a, s, None))
         penalty = astype(xp, penalty, s.dtype)[..., None]
         # σ / (σ² + α) without a square that over- or underflows
         damped = xp.where(s == 0, 0, 1 / (s + penalty / nonzero(xp, s)))
@@ -282,20 +281,28 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
     regular = s > 0
     if errors == "raise" and not bool(xp.all(regular)):
         raise LinAlgError("a matrix is singular, or has a NaN or Inf")
-    with quiet():
-        inverse = xp.where(xp.all(regular, axis=-1, keepdims=True), 1 / nonzero(xp, s), xp.nan)
-        return astype(xp, product(adjoint(xp, vh), inverse, adjoint(xp, u)), a.dtype)
+    solved = xp.where(xp.all(regular, axis=-1, keepdims=True), s, xp.nan)
+    return astype(xp, _inverse_product(xp, u, solved, vh, xp.ones_like(regular)), a.dtype)
 
 
 # Steps that the functions share
 
 
-def _inverse(xp: Namespace, a: Array, s: Array, rtol: Any, name: str = "rtol") -> tuple[Array, Array]:
-    """Return 1/σ, 0 where σ counts as zero, and how many do not."""
-    above = not_zero(xp, a, s, rtol, name)
-    with quiet():  # the inverse of a subnormal number may overflow
-        inverse = xp.where(above, 1 / xp.where(above, s, 1), 0)
-    return inverse, count(xp, above)
+def _inverse(xp: Namespace, s: Array, above: Array) -> Array:
+    """Return 1/σ, and 0 where it is not to count; the inverse of a subnormal number may overflow."""
+    inverse: Array = xp.where(above, 1 / xp.where(above, s, 1), 0)
+    return inverse
+
+
+def _inverse_product(xp: Namespace, u: Array, s: Array, vh: Array, above: Array) -> Array:
+    """Return V diag(1/σ) Uᴴ, with 0 where σ is not to count."""
+
+    def multiply(u: Array, s: Array, vh: Array, above: Array, out: Array | None = None) -> tuple[Array]:
+        inverse = _inverse(xp, s[..., 0], above[..., 0])
+        return (matmul(*with_values(adjoint(xp, vh), inverse, adjoint(xp, u)), out),)
+
+    with quiet():
+        return in_pieces(multiply, u, s[..., None], vh, above[..., None])[0]
 
 
 def _lapack_rcond(xp: Namespace, a: Array, rcond: Any) -> Any:

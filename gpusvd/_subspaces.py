@@ -19,9 +19,10 @@ from gpusvd._arrays import (
     widened,
 )
 from gpusvd._check import check_batch
+from gpusvd._product import product
 from gpusvd._results import Array
 from gpusvd._spectrum import nonzero, not_zero
-from gpusvd._truncate import common_width, count, failed, product
+from gpusvd._truncate import common_width, count, failed
 
 
 class Subspace(NamedTuple):

@@ -11,8 +11,8 @@ from gpusvd._arrays import (
     quiet,
     widened,
 )
+from gpusvd._product import product
 from gpusvd._results import Array
-from gpusvd._truncate import product
 
 
 def svt(a: ArrayLike, tau: ArrayLike) -> Array:

@@ -26,13 +26,9 @@ from gpusvd._arrays import (
     widened,
 )
 from gpusvd._check import checked_size
+from gpusvd._product import product
 from gpusvd._results import Array
 from gpusvd._spectrum import first, relative_squares, significant, spectrum
-from gpusvd._threads import for_each, usable_cores
-from gpusvd._vendor import pool_size
-
-# Of a product, in NumPy. On batches of 50 MB, 64 KiB is up to a third slower and 4 MiB no faster.
-_PIECE_BYTES = 1024 * 1024
 
 
 class TruncatedSVD(NamedTuple):
@@ -476,37 +472,6 @@ def factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Array, Array
 
 def _batch(u: Array, s: Array, vh: Array) -> tuple[int, ...]:
     return np.broadcast_shapes(u.shape[:-2], s.shape[:-1], vh.shape[:-2])
-
-
-def product(u: Array, s: Array, vh: Array) -> Array:
-    """
-    Return U diag(s) Vh, with s multiplied into the smaller of the two.
-
-    NumPy works on a few matrices at a time, on all cores: what they are multiplied to takes little memory,
-    and stays in the cache.
-    """
-    m, k, n, batch = *u.shape[-2:], vh.shape[-1], u.shape[:-2]
-    if not isinstance(u, np.ndarray) or not batch == s.shape[:-1] == vh.shape[:-2]:
-        left, right = _with_values(u, s, vh)
-        return left @ right
-    count = math.prod(batch)
-    result = np.empty((count, m, n), np.result_type(u, s, vh))
-    step = max(1, _PIECE_BYTES // max(1, m * n * result.itemsize))
-    u, s, vh = u.reshape(count, m, k), s.reshape(count, k), vh.reshape(count, k, n)
-
-    def multiply(which: range) -> None:
-        piece = slice(which.start, which.stop)
-        with quiet():  # in every thread anew
-            np.matmul(*_with_values(u[piece], s[piece], vh[piece]), out=result[piece])
-
-    pieces = [range(begin, min(begin + step, count)) for begin in range(0, count, step)]
-    for_each(multiply, pieces, pool_size(m, n, result.dtype, usable_cores()))
-    return result.reshape(*batch, m, n)
-
-
-def _with_values(u: Array, s: Array, vh: Array) -> tuple[Array, Array]:
-    """Return the two factors of the product, s in the smaller one."""
-    return (u * s[..., None, :], vh) if u.shape[-2] <= vh.shape[-1] else (u, s[..., None] * vh)
 
 
 def failed(xp: Namespace, s: Array) -> Array:

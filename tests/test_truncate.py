@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 
 import gpusvd
-from gpusvd import _truncate
+from gpusvd import _product
 from gpusvd._threads import usable_cores
 from tests import gallery, measures
 
@@ -333,7 +333,7 @@ def test_a_rank_for_each_matrix(backend):
 @pytest.mark.parametrize("shape", [(40, 1000, 10), (5, 8, 10, 1000), (20_000, 8, 8), (20, 100, 500, 2)])
 def test_reconstruct_needs_little_beside_the_result(shape, monkeypatch):
     piece = 2**16
-    monkeypatch.setattr(_truncate, "_PIECE_BYTES", piece)
+    monkeypatch.setattr(_product, "_PIECE_BYTES", piece)
     U, S, Vh = thin(random(shape))
     for rank in (None, 2, np.full(shape[:-2], 2)):
         gpusvd.reconstruct(U[:1], S[:1], Vh[:1])  # NumPy imports on first use
