@@ -75,30 +75,30 @@ def numbers(xp: Namespace, a: Any, beside: Any = None) -> Array:
     return x
 
 
-def floating(xp: Namespace, a: Any, beside: Any = None) -> Array:
+def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array:
     """
     Return `a` as an array of floating-point numbers, converted as `svd` does.
 
     Integers and bool become float64, any byte order the machine's; the rest is not copied. Numbers and lists
-    go where the array `beside` is. TypeError for what `svd` does not take.
+    go where the array `beside` is. TypeError, which names the argument, for what `svd` does not take.
     """
     x = numbers(xp, a, beside)
     if _shares_dtypes(xp):
-        return astype(xp, x, factor_dtype(x.dtype))
+        return astype(xp, x, factor_dtype(x.dtype, name))
     if xp.isdtype(x.dtype, ("bool", "integral")):
         return astype(xp, x, xp.float64)
     if x.dtype in (xp.float32, xp.float64, xp.complex64, xp.complex128):
         return x
     raise TypeError(
-        f"array type {x.dtype} is unsupported in svd; of {xp.__name__} it may be float32, float64, "
+        f"array type {x.dtype}{name and f' of {name}'} is unsupported in svd; of {xp.__name__} it may be float32, float64, "
         "complex64, complex128, any integer type or bool"
     )
 
 
-def common_floating(xp: Namespace, *arrays: Any) -> list[Array]:
-    """Return the arrays converted to the one floating-point dtype that holds all of them."""
-    beside = next((a for a in arrays if _library(a) is not None), None)
-    converted = [floating(xp, a, beside) for a in arrays]
+def common_floating(xp: Namespace, **arrays: Any) -> list[Array]:
+    """Return the arrays, given by name, converted to the one floating-point dtype that holds all of them."""
+    beside = next((a for a in arrays.values() if _library(a) is not None), None)
+    converted = [floating(xp, a, beside, name) for name, a in arrays.items()]
     dtype = xp.result_type(*(a.dtype for a in converted))
     return [astype(xp, a, dtype) for a in converted]
 

@@ -20,13 +20,14 @@ _FACTOR_DTYPES = {
 }
 
 
-def factor_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype of the singular vectors of matrices of `dtype`."""
+def factor_dtype(dtype: np.dtype[Any], name: str = "") -> np.dtype[Any]:
+    """Return the dtype of the singular vectors of matrices of `dtype`; `name` is the argument's, if there are
+    several."""
     try:
         return _FACTOR_DTYPES[dtype.char]
     except KeyError:
         raise TypeError(
-            f"array type {dtype} is unsupported in svd; it may be float16, float32, float64, "
+            f"array type {dtype}{name and f' of {name}'} is unsupported in svd; it may be float16, float32, float64, "
             "complex64, complex128, any integer type or bool"
         ) from None
 

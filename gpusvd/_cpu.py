@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpusvd._hermitian import from_lower_triangles
 from gpusvd._results import Array, Info
 from gpusvd._threads import for_each, piece_index, usable_cores
 
@@ -141,15 +142,6 @@ class _Batch:
                 self.array[piece_index(piece, self.batch)] = block if self.batch else block[0]
 
 
-def _hermitian(block: Array) -> Array:
-    """Return the Hermitian matrices with these lower triangles."""
-    lower = np.tril(block, -1)
-    diagonal = np.where(np.eye(block.shape[-1], dtype=bool), block, 0)
-    with np.errstate(invalid="ignore"):  # NaN or Inf in an imaginary part counts, a number there does not
-        whole: Array = lower + lower.conj().swapaxes(1, 2) + (diagonal.real + 0 * diagonal.imag)
-    return whole
-
-
 def decompose(
     a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int | None
 ) -> None:
@@ -180,7 +172,7 @@ def decompose(
     def decompose_piece(piece: range) -> None:
         block = source.read(piece)
         if hermitian:
-            block = _hermitian(block)
+            block = from_lower_triangles(np, block)
         rooms = [batch.room(piece) for batch in results]
         sigma, off, left, right = rooms if vectors else (*rooms, nothing, nothing)
         right = right.swapaxes(1, 2)

@@ -70,9 +70,9 @@ class PCAResult(NamedTuple):
         Raises ValueError for samples of another shape.
         """
         xp = array_namespace(x, self.components)
-        samples, components, middle = common_floating(xp, x, self.components, self.mean)
+        samples, components, middle = common_floating(xp, x=x, components=self.components, mean=self.mean)
         _check_columns("x", samples, components.shape[-1], "N", "Q samples of N features")
-        check_batch("x", samples.shape[:-2], components.shape[:-2])
+        check_batch("the batch of x", samples.shape[:-2], components.shape[:-2])
         with quiet():
             centre = widened(xp, samples) - widened(xp, middle)[..., None, :]
             scores = centre @ adjoint(xp, widened(xp, components))
@@ -88,9 +88,11 @@ class PCAResult(NamedTuple):
         Raises ValueError for scores of another shape.
         """
         xp = array_namespace(scores, self.components)
-        coordinates, components, middle = common_floating(xp, scores, self.components, self.mean)
+        coordinates, components, middle = common_floating(
+            xp, scores=scores, components=self.components, mean=self.mean
+        )
         _check_columns("scores", coordinates, components.shape[-2], "C", "Q samples along C components")
-        check_batch("scores", coordinates.shape[:-2], components.shape[:-2])
+        check_batch("the batch of scores", coordinates.shape[:-2], components.shape[:-2])
         with quiet():
             wide = widened(xp, coordinates)
             if self.whiten:

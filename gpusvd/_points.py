@@ -24,19 +24,19 @@ def check_pairs(x: Array, y: Array) -> None:
         raise ValueError(
             f"x {x.shape} and y {y.shape} do not pair: expected (..., P, N) for both, with the same P and N"
         )
-    check_batch("y", y.shape[:-2], x.shape[:-2])
+    check_batch("the batch of y", y.shape[:-2], x.shape[:-2])
 
 
 def relative_weights(xp: Namespace, weights: Any, x: Array, y: Array) -> Array | None:
     """Return weights (..., P) in the dtype of `x` that sum to one, None for None; raise unless they can."""
     if weights is None:
         return None
-    w = floating(xp, weights, x)
+    w = floating(xp, weights, x, "weights")
     if is_complex(xp, w):
         raise TypeError(f"weights has dtype {w.dtype}, expected real numbers")
     if w.ndim < 1 or w.shape[-1] != x.shape[-2]:
         raise ValueError(f"weights has shape {w.shape}, expected (..., {x.shape[-2]}): one for each point")
-    check_batch("weights", w.shape[:-1], np.broadcast_shapes(x.shape[:-2], y.shape[:-2]))
+    check_batch("the batch of weights", w.shape[:-1], np.broadcast_shapes(x.shape[:-2], y.shape[:-2]))
     if on_host(weights):
         _check_weights(np.asarray(weights))
     with quiet():

@@ -186,7 +186,7 @@ def procrustes(x: ArrayLike, y: ArrayLike) -> ProcrustesResult:
            [1., 0.]])
     """
     xp = array_namespace(x, y)
-    x, y = common_floating(xp, x, y)
+    x, y = common_floating(xp, x=x, y=y)
     check_pairs(x, y)
     dtype, real = x.dtype, real_dtype(xp, x)
     with quiet():
@@ -262,7 +262,7 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
     (array([5., 6., 7.]), 0.0)
     """
     xp = array_namespace(x, y, weights)
-    x, y = common_floating(xp, x, y)
+    x, y = common_floating(xp, x=x, y=y)
     check_pairs(x, y)
     check_points("x", x)
     if is_complex(xp, x):

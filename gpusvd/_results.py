@@ -46,15 +46,19 @@ class SVDExResult(NamedTuple):
     info: Info
 
 
-def failures(converged: NDArray[np.bool_]) -> str:
-    """Say which matrices of a batch have no factors."""
-    if converged.ndim == 0:
-        return "The matrix has a NaN or Inf, or its SVD did not converge"
-    bad = np.argwhere(~converged)
+def failures(
+    fine: NDArray[np.bool_],
+    one: str = "has a NaN or Inf, or its SVD did not converge",
+    many: str = "have a NaN or Inf, or their SVD did not converge",
+) -> str:
+    """Say which matrices of a batch are not fine, and what is wrong with one or many of them."""
+    if fine.ndim == 0:
+        return f"The matrix {one}"
+    bad = np.argwhere(~fine)
     first = ", ".join(
         str(tuple(index.tolist()) if len(index) > 1 else index.item()) for index in bad[:_NAMED_INDICES]
     )
     return (
-        f"{len(bad)} of {converged.size} matrices have a NaN or Inf, or their SVD did not converge; "
+        f"{len(bad)} of {fine.size} matrices {many}; "
         f"batch indices: {first}{', ...' if len(bad) > _NAMED_INDICES else ''}"
     )

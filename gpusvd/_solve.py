@@ -18,11 +18,12 @@ from gpusvd._arrays import (
     matrices,
     quiet,
     real_dtype,
+    to_host,
     widened,
 )
 from gpusvd._check import Errors, check_batch, check_errors
 from gpusvd._product import in_pieces, matmul, with_values
-from gpusvd._results import Array
+from gpusvd._results import Array, failures
 from gpusvd._spectrum import nonzero, not_zero
 from gpusvd._truncate import count
 
@@ -235,6 +236,9 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     return astype(xp, x[..., 0] if vector else x, a.dtype)
 
 
+_SINGULAR = "is singular, or has a NaN or Inf", "are singular, or have a NaN or Inf"
+
+
 def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
     """
     Return the inverse of every matrix.
@@ -248,8 +252,8 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
         Square matrices, as `svd` takes them.
     errors : {"nan", "raise"}, optional
         A singular matrix, or one with NaN or Inf, gets NaN for an inverse (default), for itself alone; or
-        LinAlgError is raised, as `numpy.linalg.inv` does for singular ones. To raise, one number is read
-        back from the device.
+        LinAlgError is raised, as `numpy.linalg.inv` does for singular ones, and names them. For that a flag
+        for each matrix is read back from the device.
 
     Returns
     -------
@@ -279,9 +283,10 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
     a = matrices(xp, a, square=True)
     u, s, vh = decompose(xp, widened(xp, a))
     regular = s > 0
-    if errors == "raise" and not bool(xp.all(regular)):
-        raise LinAlgError("a matrix is singular, or has a NaN or Inf")
-    solved = xp.where(xp.all(regular, axis=-1, keepdims=True), s, xp.nan)
+    whole = xp.all(regular, axis=-1, keepdims=True)
+    if errors == "raise" and not bool(xp.all(whole)):
+        raise LinAlgError(failures(to_host(xp, whole[..., 0]), *_SINGULAR))
+    solved = xp.where(whole, s, xp.nan)
     return astype(xp, _inverse_product(xp, u, solved, vh, xp.ones_like(regular)), a.dtype)
 
 
@@ -315,7 +320,7 @@ def _lapack_rcond(xp: Namespace, a: Array, rcond: Any) -> Any:
 
 def _system(xp: Namespace, a: Any, b: Any) -> tuple[Array, Array, bool]:
     """Return matrices and right-hand sides (..., M, R) in one dtype, and whether `b` was a vector."""
-    a, b = common_floating(xp, a, b)
+    a, b = common_floating(xp, a=a, b=b)
     a = matrices(xp, a)
     vector = b.ndim == 1
     if vector:

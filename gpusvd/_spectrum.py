@@ -4,6 +4,7 @@ import math
 from functools import lru_cache
 from typing import Any, Literal
 
+import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import ArrayLike
 
@@ -249,7 +250,7 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
     >>> gpusvd.cond([[[4, 0], [0, 2]], [[1, 1], [0, 0]]])
     array([ 2., inf])
     """
-    if p not in (None, 2, -2, "fro", "nuc"):
+    if np.ndim(p) or p not in (None, 2, -2, "fro", "nuc"):
         raise ValueError(f"p must be None, 2, -2, 'fro' or 'nuc', not {p!r}")
     xp = array_namespace(a)
     a = matrices(xp, a, square=p in ("fro", "nuc"))
@@ -299,7 +300,7 @@ def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  
     >>> [float(gpusvd.norm(a, ord)) for ord in ("fro", "nuc", 2)]
     [5.0, 7.0, 4.0]
     """
-    if ord not in (None, "fro", "nuc", 2):
+    if np.ndim(ord) or ord not in (None, "fro", "nuc", 2):
         raise ValueError(f"ord must be 'fro', 'nuc' or 2, not {ord!r}")
     xp = array_namespace(a)
     a = matrices(xp, a)
@@ -392,7 +393,7 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
 
 def spectrum(xp: Namespace, S: Any) -> Array:
     """Return S as floating-point numbers; raise unless it can be singular values."""
-    values = floating(xp, S)
+    values = floating(xp, S, name="S")
     if is_complex(xp, values):
         raise TypeError(f"S has dtype {values.dtype}, expected real singular values")
     if values.ndim < 1:

@@ -274,7 +274,7 @@ def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tup
            [-0.8, -0.6]])
     """
     xp = array_namespace(U, Vh)
-    u, vh = floating(xp, U), floating(xp, Vh)
+    u, vh = floating(xp, U, name="U"), floating(xp, Vh, name="Vh")
     if u.ndim < 2 or vh.ndim < 2 or u.shape[-1] != vh.shape[-2]:
         raise ValueError(
             f"U {u.shape} and Vh {vh.shape} do not pair: expected (..., M, K) and (..., K, N), as "

@@ -455,7 +455,7 @@ def _check_count(name: str, value: object, most: int) -> int:
 
 def factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Array, Array]:
     """Return U (..., M, K), S (..., K) and Vh (..., K, N) in floating point; raise unless they fit."""
-    u, s, vh = floating(xp, U), spectrum(xp, S), floating(xp, Vh)
+    u, s, vh = floating(xp, U, name="U"), spectrum(xp, S), floating(xp, Vh, name="Vh")
     k = s.shape[-1]
     try:
         fit = u.shape[-1] >= k and vh.shape[-2] >= k

@@ -72,7 +72,7 @@ def spectrum(S: ArrayLike, *, ax: Axes | None = None, **line: Any) -> Axes:
     'log'
     """
     values = _spectra(S)
-    ax = _new_axes() if ax is None else ax
+    ax = _axes(ax)
     middle, low, high = _percentiles(values)
     index = np.arange(1, values.shape[-1] + 1)
     positive = np.where(middle > 0, middle, np.nan)
@@ -139,7 +139,7 @@ def energy(
     if not all(0 <= level <= 1 for level in levels):
         raise ValueError(f"levels must be from 0 to 1, not {levels!r}")
     values = energy_fractions(_spectra(S))
-    ax = _new_axes() if ax is None else ax
+    ax = _axes(ax)
     middle, low, high = _percentiles(values)
     count = np.arange(1, values.shape[-1] + 1)
     (drawn,) = ax.plot(count, middle, **{"marker": "o", "markersize": 4, **line})
@@ -205,7 +205,11 @@ def rank_strip(
     image = _on_host(a)
     channels = _channels(image)
     m, n = channels.shape[-2:]
-    chosen = _default_ranks(min(m, n)) if ranks is None else [_checked_rank(k, min(m, n)) for k in ranks]
+    if ranks is None:
+        ranks = _default_ranks(min(m, n))
+    elif np.ndim(ranks) != 1:
+        raise ValueError(f"ranks must be a sequence of integers, not {ranks!r}")
+    chosen = [_checked_rank(k, min(m, n)) for k in ranks]
     panels = _panels(axes, 1 + len(chosen), n / m)
     u, s, vh = svd(channels, full_matrices=False)
     everything = float(np.linalg.norm(truncation_error(s, 0)))
@@ -342,10 +346,14 @@ def _of_batch(values: Array) -> str:
 # Axes to draw on
 
 
-def _new_axes() -> Axes:
-    from matplotlib import pyplot
+def _axes(ax: Axes | None) -> Axes:
+    """Return these Axes, or new ones."""
+    if ax is None:
+        from matplotlib import pyplot
 
-    ax: Axes = pyplot.subplots(layout="constrained")[1]
+        ax = pyplot.subplots(layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax must be matplotlib Axes, not {ax!r}")
     return ax
 
 
@@ -360,6 +368,8 @@ def _panels(axes: Sequence[Axes] | None, count: int, aspect: float) -> NDArray[n
     panels = np.ravel(np.asarray(axes, dtype=object))
     if len(panels) != count:
         raise ValueError(f"axes are {len(panels)}, expected {count}: one for each picture")
+    for panel in panels:
+        _axes(panel)
     return panels
 
 

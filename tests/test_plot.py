@@ -176,6 +176,8 @@ def test_spectra_refuse(drawn):
         drawn(1.0)
     with pytest.raises(TypeError, match="expected real singular values"):
         drawn([1j])
+    with pytest.raises(TypeError, match="ax must be matplotlib Axes, not 3"):
+        drawn([1.0], ax=3)
     assert pyplot.get_fignums() == before
 
 
@@ -263,6 +265,8 @@ def test_rank_strip_refuses():
     for ranks in ([5], [-1], [1.0], [True]):
         with pytest.raises(ValueError, match=r"ranks must be integers from 0 to min\(M, N\) = 3, but one is"):
             gpusvd.plot.rank_strip(np.ones((4, 3)), ranks)
+    with pytest.raises(ValueError, match="ranks must be a sequence of integers, not 2"):
+        gpusvd.plot.rank_strip(np.ones((4, 3)), 2)
     with pytest.raises(ValueError, match="a has a NaN or Inf"):
         gpusvd.plot.rank_strip([[np.nan]])
     with pytest.raises(TypeError, match="a has dtype complex128"):

@@ -248,6 +248,8 @@ def test_wrong_systems(solve):
         solve(a, random((2, 5, 1)))
     with pytest.raises(LinAlgError, match="at least two-dimensional"):
         solve(random(5), random(5))
+    with pytest.raises(TypeError, match="array type object of b is unsupported"):
+        solve(a, None)
 
 
 # Ridge regression
@@ -323,8 +325,11 @@ def test_inv_of_singular_and_bad_matrices(backend):
     np.testing.assert_array_equal(x[0], np.diag([0.5, 0.25]))
     assert np.isnan(x[1:]).all()
     for i in (1, 2, 3):
-        with pytest.raises(LinAlgError, match="singular, or has a NaN or Inf"):
+        said = "1 of 2 matrices are singular, or have a NaN or Inf; batch indices: 1$"
+        with pytest.raises(LinAlgError, match=said):
             gpusvd.inv(backend.array(a[[0, i]]), errors="raise")
+    with pytest.raises(LinAlgError, match="The matrix is singular, or has a NaN or Inf"):
+        gpusvd.inv(backend.array(a[1]), errors="raise")
     np.testing.assert_array_equal(backend.numpy(gpusvd.inv(backend.array(a[0]), errors="raise")), x[0])
 
 

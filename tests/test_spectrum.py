@@ -178,6 +178,8 @@ def test_wrong_cond():
         gpusvd.cond(np.eye(2), 1)
     with pytest.raises(LinAlgError, match="square"):
         gpusvd.cond(np.ones((2, 3)), "fro")
+    with pytest.raises(ValueError, match=r"p must be .*, not array\("):
+        gpusvd.cond(np.eye(2), np.array([1, 2]))
     with pytest.raises(LinAlgError, match="not defined on empty"):
         gpusvd.cond(np.zeros((2, 0, 3)))
     assert gpusvd.cond(np.zeros((0, 2, 3))).shape == (0,)
@@ -208,6 +210,8 @@ def test_norm_of_extreme_bad_and_empty_matrices(backend):
     assert gpusvd.norm(np.full((16, 16), 100, np.float16)).dtype == np.float16
     with pytest.raises(ValueError, match="ord must be 'fro', 'nuc' or 2, not 1"):
         gpusvd.norm(a, 1)
+    with pytest.raises(ValueError, match="ord must be 'fro', 'nuc' or 2, not array"):
+        gpusvd.norm(a, np.array([1, 2]))
 
 
 # Noise
