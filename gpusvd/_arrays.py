@@ -89,9 +89,10 @@ def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array
         return astype(xp, x, xp.float64)
     if x.dtype in (xp.float32, xp.float64, xp.complex64, xp.complex128):
         return x
+    which = f"{x.dtype}{name and f' of {name}'}"
     raise TypeError(
-        f"array type {x.dtype}{name and f' of {name}'} is unsupported in svd; of {xp.__name__} it may be float32, float64, "
-        "complex64, complex128, any integer type or bool"
+        f"array type {which} is unsupported in svd; of {xp.__name__} it may be float32, float64, complex64, "
+        "complex128, any integer type or bool"
     )
 
 

@@ -26,9 +26,10 @@ def factor_dtype(dtype: np.dtype[Any], name: str = "") -> np.dtype[Any]:
     try:
         return _FACTOR_DTYPES[dtype.char]
     except KeyError:
+        which = f"{dtype}{name and f' of {name}'}"
         raise TypeError(
-            f"array type {dtype}{name and f' of {name}'} is unsupported in svd; it may be float16, float32, float64, "
-            "complex64, complex128, any integer type or bool"
+            f"array type {which} is unsupported in svd; it may be float16, float32, float64, complex64, "
+            "complex128, any integer type or bool"
         ) from None
 
 
@@ -53,6 +54,11 @@ def checked_size(name: str, size: object) -> int:
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
         raise ValueError(f"{name} must be a non-negative int, not {size!r}")
     return int(size)
+
+
+def is_one_of(value: Any, choices: Sequence[object]) -> bool:
+    """Return whether a value is among the choices; an array is not."""
+    return np.ndim(value) == 0 and value in choices
 
 
 def check_driver(driver: Driver) -> None:

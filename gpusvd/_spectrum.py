@@ -4,7 +4,6 @@ import math
 from functools import lru_cache
 from typing import Any, Literal
 
-import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import ArrayLike
 
@@ -23,7 +22,7 @@ from gpusvd._arrays import (
     singular_values,
     widened,
 )
-from gpusvd._check import checked_size
+from gpusvd._check import checked_size, is_one_of
 from gpusvd._results import Array
 
 
@@ -250,7 +249,7 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
     >>> gpusvd.cond([[[4, 0], [0, 2]], [[1, 1], [0, 0]]])
     array([ 2., inf])
     """
-    if np.ndim(p) or p not in (None, 2, -2, "fro", "nuc"):
+    if not is_one_of(p, (None, 2, -2, "fro", "nuc")):
         raise ValueError(f"p must be None, 2, -2, 'fro' or 'nuc', not {p!r}")
     xp = array_namespace(a)
     a = matrices(xp, a, square=p in ("fro", "nuc"))
@@ -300,7 +299,7 @@ def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  
     >>> [float(gpusvd.norm(a, ord)) for ord in ("fro", "nuc", 2)]
     [5.0, 7.0, 4.0]
     """
-    if np.ndim(ord) or ord not in (None, "fro", "nuc", 2):
+    if not is_one_of(ord, (None, "fro", "nuc", 2)):
         raise ValueError(f"ord must be 'fro', 'nuc' or 2, not {ord!r}")
     xp = array_namespace(a)
     a = matrices(xp, a)

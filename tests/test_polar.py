@@ -488,7 +488,7 @@ def test_kabsch_refuses():
         gpusvd.kabsch(np.ones((0, 3)), np.ones((0, 3)))
     with pytest.raises(TypeError, match="procrustes takes complex"):
         gpusvd.kabsch(np.ones((4, 3), complex), np.ones((4, 3)))
-    with pytest.raises(TypeError, match="array type .* of weights is unsupported"):
+    with pytest.raises(TypeError, match=r"array type .* of weights is unsupported"):
         gpusvd.kabsch(np.ones((4, 3)), np.ones((4, 3)), ["a"] * 4)
     with pytest.raises(TypeError, match="weights has dtype complex128"):
         gpusvd.kabsch(np.ones((4, 3)), np.ones((4, 3)), np.ones(4, complex))
