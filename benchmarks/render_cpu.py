@@ -80,7 +80,7 @@ def footnote(runs: Sequence[Document]) -> str:
     parts = [
         'Medians of calls made by turns in one process with `driver="auto"`,',
         f"on {ran_on['cores']} cores of an {ran_on['cpu']} on {' and '.join(days)},",
-        f"gpusvd {ran_on['gpusvd']} ({', '.join(commits)}), NumPy {ran_on['numpy']} with {blas}, numba {ran_on['numba']},",
-        f"Python {ran_on['python']}, by `python -m benchmarks.compare_numpy`.",
+        f"gpusvd {ran_on['gpusvd']} ({', '.join(commits)}), NumPy {ran_on['numpy']} with {blas},",
+        f"numba {ran_on['numba']}, Python {ran_on['python']}, by `python -m benchmarks.compare_numpy`.",
     ]
     return textwrap.fill(" ".join(parts), WIDTH, break_long_words=False, break_on_hyphens=False)
