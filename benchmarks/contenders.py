@@ -158,9 +158,17 @@ def torchs(a: np.ndarray, work: str) -> Call:
 def jaxs(a: np.ndarray, work: str) -> Call:
     jax = installed("jax")
     jax.config.update("jax_enable_x64", True)
-    x = jax.device_put(a, jax.devices("cpu")[0])
-    svd = jax.jit(lambda x: jax.numpy.linalg.svd(x, **WORK[work]))
+    x, svd = jax.device_put(a, jax.devices("cpu")[0]), jax_svd(work)
     return lambda: jax.block_until_ready(svd(x))
+
+
+@cache
+def jax_svd(work: str) -> Callable[..., Any]:
+    """Compiled once for a shape and dtype."""
+    import jax
+
+    compiled: Callable[..., Any] = jax.jit(lambda x: jax.numpy.linalg.svd(x, **WORK[work]))
+    return compiled
 
 
 def eigen(a: np.ndarray, work: str) -> Call:

@@ -1,9 +1,9 @@
 """gpusvd beside its peers on the CPU: see `benchmarks.contenders` for who they are.
 
-For each number of threads a process of its own, bound to so many cores, in which all peers take turns on the
-same random batch. A peer that would take long gets a part of the batch, and its time is scaled. Ratios are the
-time of the best peer over that of gpusvd with driver="auto": below 1, it loses. Cases come in an order in
-which any part of them makes sense, and those for which --minutes do not suffice are written down as left out.
+For each number of threads a process of its own, bound to so many cores, in which all peers take turns on
+the same random batch. A peer that would take long gets a part of the batch, and its time is scaled. Ratios
+are the time of the best peer over that of gpusvd with driver="auto": below 1, it loses. Cases come in an
+order in which any part of them makes sense; those for which --minutes do not suffice are listed as left out.
 """
 
 import argparse
