@@ -93,10 +93,15 @@ def errors(a: np.ndarray, u: np.ndarray, s: np.ndarray, vh: np.ndarray, exact: S
         return {"failed": "not finite"}
     orthogonality = max(measures.loss_of_orthogonality(q) for q in (u, measures.adjoint(vh)))
     return {
-        "residual": float(measures.residual(a, u, s, vh)) / eps,
-        "orthogonality": float(orthogonality) / eps,
-        "relative": relative_errors(s, exact, eps),
+        "residual": rounded(measures.residual(a, u, s, vh) / eps),
+        "orthogonality": rounded(orthogonality / eps),
+        "relative": [rounded(error) for error in relative_errors(s, exact, eps)],
     }
+
+
+def rounded(x: float) -> float:
+    """To three digits, which is all that an error needs, for smaller files."""
+    return float(f"{x:.3g}")
 
 
 def relative_errors(s: np.ndarray, exact: Sequence[Any], eps: float) -> list[float]:
