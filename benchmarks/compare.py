@@ -11,6 +11,8 @@ The exit status is 1 if some case loses. The limit is 1.05, that is 5%; with --s
 
 import argparse
 import json
+import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,7 @@ ROOT = HERE.parent
 SIZES = (2, 4, 8, 16, 32, 64, 128)
 LIMIT, SMOKE_LIMIT = 1.05, 2.0
 CONFIDENCE = 0.95
+AT_LEAST = 0.01  # seconds of a turn
 WORKER = Path(__file__).with_name("compare_worker.py")
 
 Row = dict[str, Any]
@@ -131,33 +134,48 @@ def measured(folders: Sequence[Path], cases: Sequence[Case], pairs: int, limit: 
 def worker(folder: Path) -> Iterator["subprocess.Popen[str]"]:
     """A process that imports gpusvd from a folder and times what it is told, see `compare_worker.py`."""
     command = [sys.executable, str(WORKER), str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    # numba's cache goes by the paths of sources, which are found here only once
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder.parent / "cache")}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def ask(process: "subprocess.Popen[str]", question: Mapping[str, Any]) -> Any:
+def tell(process: "subprocess.Popen[str]", question: Mapping[str, Any]) -> None:
     assert process.stdin is not None
-    assert process.stdout is not None
     process.stdin.write(json.dumps(question) + "\n")
     process.stdin.flush()
+
+
+def answer_of(process: "subprocess.Popen[str]") -> float:
+    assert process.stdout is not None
     answer = process.stdout.readline()
     if not answer:
-        raise RuntimeError(f"the process of a commit ended with {process.wait()}, asked {question}")
-    return json.loads(answer)
+        raise RuntimeError(f"the process of a commit ended with {process.wait()}")
+    return float(answer)
+
+
+def timed(process: "subprocess.Popen[str]", repeat: int) -> float:
+    tell(process, {"repeat": repeat})
+    return answer_of(process)
 
 
 def by_turns(
     workers: "Sequence[subprocess.Popen[str]]", case: Case, pairs: int
 ) -> tuple[list[float], list[float]]:
     """Seconds of a call in each process, pair by pair; who is first changes from pair to pair."""
-    repeats = [ask(process, {"case": case._asdict(), "options": WORK[case.work]}) for process in workers]
+    for process in workers:  # both compile at the same time
+        tell(process, {"case": case._asdict(), "options": WORK[case.work]})
+    for process in workers:
+        answer_of(process)
+    repeat = max(1, math.ceil(AT_LEAST / min(timed(process, 2) for process in workers)))
     times: tuple[list[float], list[float]] = ([], [])
     for pair in range(pairs):
         for k in (0, 1) if pair % 2 else (1, 0):
-            times[k].append(ask(workers[k], {"repeat": max(repeats)}))
+            times[k].append(timed(workers[k], repeat))
     return times
 
 
