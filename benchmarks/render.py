@@ -1,8 +1,8 @@
-"""Write the tables of the README from the runs under results/: the CPU's from `benchmarks.compare_numpy`, the
-GPU's from `benchmarks.device`, of each GPU the newest.
+"""Write what the runs under results/ say: the README's tables, the CPU's from `benchmarks.compare_numpy`
+and the GPU's from `benchmarks.device`, those of benchmarks/README.md and the pictures in docs/benchmarks/.
 
 A table stands between two comments, and nobody types into it: a test holds that it is what this module
-writes.
+writes, and that each picture is of the newest run.
 """
 
 import json
@@ -12,13 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import render_cpu
+from benchmarks import figures, render_cpu, render_tables
 from benchmarks.device_cases import COMPLEX, REAL
 from benchmarks.device_goals import times_cupy
 from benchmarks.device_table import in_one_call, short
 from benchmarks.measure import HERE
 
 README = HERE.parent / "README.md"
+PAGE = HERE / "README.md"
+PICTURES = HERE.parent / "docs" / "benchmarks"
 BEGIN = "<!-- written by python -m benchmarks.render: -->"
 END = "<!-- :written by python -m benchmarks.render -->"
 CPU_BEGIN = "<!-- CPU, written by python -m benchmarks.render: -->"
@@ -31,12 +33,39 @@ Document = Mapping[str, Any]
 
 
 def main() -> int:
-    text = README.read_text()
-    new = readme(text, HERE / "results")
-    if new != text:
-        README.write_text(new)
-    print(f"{README} {'is written' if new != text else 'is as it should be'}")
+    results = HERE / "results"
+    for path, render in ((README, readme), (PAGE, page)):
+        text = path.read_text(encoding="utf-8")
+        new = render(text, results)
+        if new != text:
+            path.write_text(new, encoding="utf-8")
+        print(f"{path} {'is written' if new != text else 'is as it should be'}")
+    for path, source in stale_figures(results):
+        figures.draw(path, source.name, json.loads(source.read_text()))
+        print(f"{path} is drawn")
     return 0
+
+
+def page(text: str, results: Path) -> str:
+    """Return benchmarks/README.md with the tables that the runs in a folder give."""
+    for kind, table_of in render_tables.TABLES.items():
+        begin, end = (mark.replace("CPU", kind) for mark in (CPU_BEGIN, CPU_END))
+        text = replaced(text, table_of(documents(results, kind)), begin, end)
+    return text
+
+
+def stale_figures(results: Path) -> list[tuple[Path, Path]]:
+    """Return the pictures that are not of the newest run, each with the file of that."""
+    stale = []
+    for name, (kind, _) in figures.FIGURES.items():
+        runs = sorted(results.glob(f"{kind}-*.json"), key=date)
+        if runs and figures.drawn_from(PICTURES / name) != runs[-1].name:
+            stale.append((PICTURES / name, runs[-1]))
+    return stale
+
+
+def date(path: Path) -> str:
+    return str(json.loads(path.read_text())["provenance"]["date"])
 
 
 def readme(text: str, results: Path) -> str:

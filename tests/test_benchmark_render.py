@@ -14,6 +14,13 @@ def test_the_readme_is_as_rendered():
     assert render.readme(text, render.HERE / "results") == text, "run python -m benchmarks.render"
 
 
+def test_the_page_and_the_pictures_are_as_rendered():
+    results = render.HERE / "results"
+    text = render.PAGE.read_text(encoding="utf-8")
+    assert render.page(text, results) == text, "run python -m benchmarks.render"
+    assert render.stale_figures(results) == [], "run python -m benchmarks.render"
+
+
 def test_without_a_run():
     assert render.rendered(render.newest([])) == "Nothing has been measured on a GPU."
     failed = made_up_run()
