@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.accuracy import CONTENDERS, DTYPES, GROUPS, chosen
 
+LOW = 0.03  # eps; what is below lies there
 SOURCE = "Source"  # the key in the picture's metadata
 COLOURS = dict(zip(CONTENDERS, ("black", "tab:red", "tab:green", "tab:blue", "tab:orange"), strict=True))
 
@@ -48,7 +49,10 @@ def growth(run: Document) -> Any:
 
 
 def accuracy(run: Document) -> Any:
-    """Errors in ascending order: the share of matrices, or of singular values, that are below a height."""
+    """Errors in ascending order: the share of matrices, or of singular values, that are below a height.
+
+    What is wrong altogether is cut at 10 / eps; an error of a singular value taken for zero is 1 / eps.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 6), layout="constrained")
@@ -60,6 +64,7 @@ def accuracy(run: Document) -> Any:
     ]
     for (row, dtype), (column, (what, group)) in product(enumerate(DTYPES), enumerate(kinds)):
         axes = panels[row, column]
+        wrong = 10 / float(np.finfo(dtype).eps)  # no digit is right from 1 / eps on
         for contender in CONTENDERS:
             good = [
                 r
@@ -70,7 +75,7 @@ def accuracy(run: Document) -> Any:
                 errors = np.sort(np.hstack([r[what] for r in good]))
                 share = (np.arange(len(errors)) + 0.5) / len(errors)
                 label = 'gpusvd, driver="jacobi"' if contender == "jacobi" else contender
-                axes.semilogy(share, np.maximum(errors, 1e-2), color=COLOURS[contender], label=label)
+                axes.semilogy(share, np.clip(errors, LOW, wrong), color=COLOURS[contender], label=label)
         axes.grid(alpha=0.3)
         name = "relative error of singular values" if what == "relative" else what
         axes.set_title(f"{dtype}: {name},\n{group}", fontsize=9)
