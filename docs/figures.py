@@ -74,20 +74,24 @@ def graded() -> tuple[np.ndarray, np.ndarray, float]:
 def accuracy_figure() -> Figure:
     """Relative error of every singular value against its size."""
     a, exact, condition = graded()
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     for ax, dtype in zip(figure.subplots(1, 2, sharey=True), ("float32", "float64"), strict=True):
         eps = float(np.finfo(dtype).eps)
         x = (exact / exact[:, :1]).ravel()
         for (name, driver), marker in zip(DRIVERS.items(), "o^", strict=True):
             values = gpusvd.svdvals(a.astype(dtype), driver=driver).astype(float)
             error = np.maximum(np.abs(values - exact) / exact, eps / 16).ravel()
-            ax.loglog(x, error, marker, ms=3, mew=0, alpha=0.7, label=name if name == "LAPACK" else "gpusvd, jacobi")
+            ax.loglog(
+                x, error, marker, ms=4, mew=0, alpha=0.6, label=name if name == "LAPACK" else "gpusvd, jacobi"
+            )
         ax.axhline(eps * condition, color="0.5", lw=0.8, ls="--", label="eps times the condition of B")
         ax.axhline(1, color="0.5", lw=0.8, label="no digit is right")
         ax.invert_xaxis()
         ax.set(title=dtype, xlabel="σ / σ₁")
     figure.axes[0].set_ylabel("relative error of σ")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False
+    )
     return figure
 
 
@@ -96,7 +100,9 @@ def quality() -> list[dict[str, Any]]:
     rows = []
     for dtype in ("float32", "float64", "complex64", "complex128"):
         for n in (3, 8, 32, 128):
-            a = gallery.gaussian_entries(np.random.default_rng(n), 100, n * n, np.dtype(dtype)).reshape(100, n, n)
+            a = gallery.gaussian_entries(np.random.default_rng(n), 100, n * n, np.dtype(dtype)).reshape(
+                100, n, n
+            )
             row: dict[str, Any] = {"dtype": dtype, "n": n, "count": 100}
             for name, driver in DRIVERS.items():
                 U, S, Vh = gpusvd.svd(a.astype(dtype), driver=driver)

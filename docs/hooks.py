@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,20 @@ def on_page_content(html: str, **_: Any) -> str:
 
 def linked(html: str) -> str:
     """Make the names of public functions links, but not in headings, links and code blocks."""
-    names = "|".join(map(re.escape, sorted(gpusvd.__all__, key=len, reverse=True)))
+    names = "|".join(sorted(gpusvd.__all__, key=len, reverse=True))
     apart = r"<(pre|a|h[1-6]|autoref)\b.*?</\1>"
 
     def link(found: re.Match[str]) -> str:
         name = found["name"]
-        return (
-            f'<autoref identifier="gpusvd.{name}" optional>{found[0]}</autoref>' if name else found[0]
-        )
+        if name is None or (name in PARAMETERS and not found["prefix"]):
+            return found[0]
+        return f'<autoref identifier="gpusvd.{name}" optional>{found[0]}</autoref>'
 
-    return re.sub(rf"{apart}|<code>(?:gpusvd\.)?(?P<name>{names})</code>", link, html, flags=re.DOTALL)
+    pattern = rf"{apart}|<code>(?P<prefix>gpusvd\.)?(?P<name>{names})</code>"
+    return re.sub(pattern, link, html, flags=re.DOTALL)
+
+
+PARAMETERS = {"energy"}  # functions whose name is a parameter's too
 
 
 # Measurements
@@ -70,11 +75,12 @@ def date(path: Path) -> str:
     return str(json.loads(path.read_text(encoding="utf-8"))["provenance"]["date"])
 
 
-def ratio(row: Row | None, driver: str = "auto") -> str:
-    if row is None:
-        return ""
-    value = row["ratio"][driver]
-    return f"{value:.2f}" if value < 1.005 else f"{value:.2g}"
+def ratio(row: Row | None) -> str:
+    return "" if row is None else two_digits(row["ratio"]["auto"])
+
+
+def two_digits(x: float) -> str:
+    return f"{x:.0f}" if x >= 9.95 else f"{x:.1f}" if x >= 0.995 else f"{x:.2f}"
 
 
 def speed(work: str) -> str:
@@ -100,12 +106,15 @@ def rectangular(_: str) -> str:
 def losses(_: str) -> str:
     """How much of the sweep of shapes and batches is slower than NumPy, and the worst of it."""
     lines = []
-    chosen = [row for row in rows("compare_numpy") if row["section"] == "sweep"]
+    chosen = [row for row in rows("compare_numpy") if row["section"] in ("sweep", "rectangular")]
     for dtype in DTYPES:
         of_dtype = [row for row in chosen if row["dtype"] == dtype]
-        slower = sorted((row for row in of_dtype if row["ratio"]["auto"] < 0.95), key=lambda r: r["ratio"]["auto"])
+        slower = sorted(
+            (row for row in of_dtype if row["ratio"]["auto"] < 0.95), key=lambda r: r["ratio"]["auto"]
+        )
         worst = "; ".join(
-            f"{row['m']} x {row['n']} {row['work']}, batch of {row['batch']}: {ratio(row)}" for row in slower[:2]
+            f"{row['m']} x {row['n']} {row['work']}, batch of {row['batch']}: {ratio(row)}"
+            for row in slower[:2]
         )
         lines.append([dtype, f"{len(slower)} of {len(of_dtype)}", worst])
     return f"{table(['', 'below 0.95', 'the worst'], lines)}\n\n{sources(chosen)}"
@@ -142,12 +151,14 @@ def gpu(_: str) -> str:
 def accuracy(_: str) -> str:
     """Residual and loss of orthogonality in units of eps, as `docs/figures.py` measured them."""
     document = json.loads((ROOT / "docs" / "figures" / "accuracy.json").read_text(encoding="utf-8"))
+    columns = [(what, driver) for what in ("residual", "orthogonality") for driver in ("jacobi", "LAPACK")]
     lines = [
-        [f"{row['dtype']}, n = {row['n']}", *(f"{row[driver][what]:.2g}" for what in QUALITIES for driver in DRIVERS)]
+        [row["dtype"], str(row["n"]), *(two_digits(row[driver][what]) for what, driver in columns)]
         for row in document["rows"]
     ]
-    heading = ["", *(f"{what}, {driver}" for what in QUALITIES for driver in DRIVERS)]
-    return f"{table(heading, lines)}\n\n{provenance(document['provenance'])}"
+    run = document["provenance"]
+    made = f"`python {run['command']}`, commit {run['commit']}, {ran_on(run)}"
+    return f"{table(['', 'n', *map(', '.join, columns)], lines)}\n\n<small>{made}</small>"
 
 
 def budgets(_: str) -> str:
@@ -155,7 +166,13 @@ def budgets(_: str) -> str:
     kernels = json.loads((ROOT / "tests" / "cuda_budgets.json").read_text(encoding="utf-8"))["kernels"]
     numbers = ("registers", "spill_stores", "local", "shared")
     lines = [[f"`{name}`", *(str(kernels[name]["sm_90"][n]) for n in numbers)] for name in BUDGETS]
-    heading = ["kernel, size and dtype on sm_90", "registers", "bytes of spill stores", "of local memory", "of shared memory"]
+    heading = [
+        "kernel, size and dtype on sm_90",
+        "registers",
+        "bytes of spill stores",
+        "of local memory",
+        "of shared memory",
+    ]
     return table(heading, lines)
 
 
@@ -168,25 +185,26 @@ BUDGETS = (
     "orthogonalise_blocks 128x128 complex64",
     "assemble_batch 64x64 complex64",
 )
-QUALITIES = ("residual", "orthogonality")
-DRIVERS = ("jacobi", "LAPACK")
 
 
 def table(heading: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [heading, ["---"] * len(heading), *lines])
 
 
-def sources(chosen: Any) -> str:
-    """Where numbers come from, a line for each file."""
-    found = {row["file"]: row["provenance"] for row in chosen}
-    return "\n".join(f"<small>{provenance(found[name], name)}</small><br>" for name in sorted(found))
+def sources(chosen: Iterable[Row]) -> str:
+    """Where numbers come from: the machine and versions, and the files, which name command and commit."""
+    files: dict[str, set[str]] = {}
+    for row in chosen:
+        files.setdefault(ran_on(row["provenance"]), set()).add(row["file"])
+    lines = [f"{run} {', '.join(f'`{name}`' for name in sorted(names))}" for run, names in files.items()]
+    return f"<small>{'<br>'.join(lines)}</small>"
 
 
-def provenance(run: Row, name: str = "") -> str:
-    parts = [f"`python {run['command']}`", run["date"][:10], f"gpusvd {run['gpusvd']}"]
-    parts += [f"commit {run['commit']}", f"{run['cpu']}, {run['cores']} cores", f"Python {run['python']}"]
-    parts += [f"NumPy {run['numpy']}", run["blas"], f"numba {run['numba']}", f"`benchmarks/results/{name}`" if name else ""]
-    return ", ".join(filter(None, parts)) + "."
+def ran_on(run: Row) -> str:
+    return (
+        f"{run['date'][:10]}, gpusvd {run['gpusvd']}, {run['cpu']}, {run['cores']} cores, "
+        f"Python {run['python']}, NumPy {run['numpy']} ({run['blas']}), numba {run['numba']}."
+    )
 
 
 # The command line and the examples
