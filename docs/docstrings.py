@@ -1,7 +1,7 @@
 """A griffe extension: what the reference cannot read in docstrings of NumPy's style, in words that it can.
 
 Parameters described together get a default each; the parts of a named tuple become a list, and so does what
-to see also; a choice of strings keeps its quotes.
+to see also; a choice of strings becomes words.
 """
 
 import re
@@ -26,7 +26,8 @@ def readable(text: str) -> str:
     text = SEE_ALSO.sub(lambda found: re.sub(r"(?m)^(\w+) : ", r"- `\1`: ", found[0]), text)
     text = TOGETHER.sub(apart, text)
     text = PART.sub(lambda found: f"    - **{found[1]}** (`{plain(found[2])}`)\n", text)
-    text = CHOICE.sub(r"\1 or \2", text)
+    text = CHOICE.sub(lambda found: f"{found[1]} or {found[2]}".replace('"', ""), text)
+    text = text.replace("‖*", "‖\\*")  # the nuclear norm, no emphasis
     text = re.sub(r"(?m)^(\w+) : (.*``.*)$", lambda found: f"{found[1]} : {plain(found[2])}", text)
     return text + examples + rest
 

@@ -50,7 +50,7 @@ def draw_tutorial() -> None:
     names: dict[str, Any] = {}
     for example in doctest.DocTestParser().get_examples(page):
         if example.exc_msg is None:
-            exec(compile(example.source, "tutorial.md", "single"), names)
+            exec(compile(example.source, "tutorial.md", "exec"), names)
     for name, variable in TUTORIAL.items():
         save(np.ravel(names[variable])[0].figure, name, "png")
         with Image.open(FIGURES / f"{name}.png") as image:
