@@ -97,7 +97,7 @@ def rectangular(_: str) -> str:
     places = list(dict.fromkeys((row["m"], row["n"], row["work"]) for row in chosen))
     by_place = {(row["dtype"], row["m"], row["n"], row["work"]): row for row in chosen}
     lines = [
-        [f"{m} x {n}, {work}", *(ratio(by_place.get((dtype, m, n, work))) for dtype in DTYPES)]
+        [f"{m}&nbsp;x&nbsp;{n}, {work}", *(ratio(by_place.get((dtype, m, n, work))) for dtype in DTYPES)]
         for m, n, work in places
     ]
     return f"{table(['', *DTYPES], lines)}\n\n{sources(chosen)}"
