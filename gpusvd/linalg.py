@@ -53,7 +53,6 @@ def matrix_norm(
     By `ord`: "fro", also None, (Σ |aᵢⱼ|²)^½; "nuc" Σ σᵢ; 2 and -2 the largest and smallest σᵢ; 1 and -1 the
     largest and smallest sum of the absolute values in a column; inf and -inf in a row. With `keepdims` the
     result is (..., 1, 1).
-    result is (..., 1, 1).
 
     Raises
     ------
