@@ -32,8 +32,12 @@ from gpusvd._truncate import (
 from gpusvd._warmup import warmup
 
 if TYPE_CHECKING:
+    from gpusvd import dask as dask
     from gpusvd import device as device
+    from gpusvd import jax as jax
+    from gpusvd import linalg as linalg
     from gpusvd import plot as plot
+    from gpusvd import torch as torch
 
 __version__ = "0.1.0.dev0"
 
@@ -88,7 +92,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("device", "plot"):  # they bring along what is optional, or long to import
+    if name in (
+        "dask",
+        "device",
+        "jax",
+        "linalg",
+        "plot",
+        "torch",
+    ):  # they bring along what is optional, or long to import
         import importlib
 
         return importlib.import_module(f"gpusvd.{name}")
