@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,10 @@ def main() -> None:
     quick = parser.parse_args().quick
     ran_on = provenance()
     print_provenance(ran_on)
-    rows = [import_time(), *(first_calls(dtype) for dtype in (DTYPES[:1] if quick else DTYPES))]
+    dtypes = DTYPES[:1] if quick else DTYPES
+    rows = [import_time(), *(first_calls(dtype) for dtype in dtypes)]
     if sys.platform == "linux":
-        rows += memory_rows(megabytes=4 if quick else 128)
+        rows += memory_rows(dtypes, megabytes=4 if quick else 128)
     else:
         print("\nMemory is measured on Linux only.")
     if not quick:
@@ -60,16 +62,18 @@ def first_calls(dtype: str) -> dict[str, Any]:
     return {"what": "first call", "dtype": dtype, "shapes": SHAPES, "cold": cold, "warm": warm}
 
 
-def memory_rows(megabytes: float) -> list[dict[str, Any]]:
+def memory_rows(dtypes: Sequence[str], megabytes: float) -> list[dict[str, Any]]:
+    """All kinds of input in the first dtype; in the others only those that need no conversion."""
     rows = []
     print(f"\nMemory beyond input and outputs, input of {megabytes} MB (goal: 32 MiB)")
-    for m, n in ((8, 8), (64, 64), (256, 256)):
-        for name in INPUTS:
-            call = f"extra_memory({m}, {n}, {name!r}, {megabytes})"
-            code = f"from benchmarks.first_use import extra_memory; print({call})"
-            mebibytes = fresh(code, os.environ) / 2**20
-            rows.append({"what": "memory", "m": m, "n": n, "input": name, "mebibytes": mebibytes})
-            print(f"{m:5} x {n:<5}{name:12}{mebibytes:8.1f} MiB", flush=True)
+    cases = [(dtypes[0], name) for name in INPUTS] + [(dtype, "as it is") for dtype in dtypes[1:]]
+    for (m, n), (dtype, name) in product(((8, 8), (64, 64), (256, 256)), cases):
+        call = f"extra_memory({m}, {n}, {dtype!r}, {name!r}, {megabytes})"
+        code = f"from benchmarks.first_use import extra_memory; print({call})"
+        mebibytes = fresh(code, os.environ) / 2**20
+        row = {"what": "memory", "dtype": dtype, "m": m, "n": n, "input": name, "mebibytes": mebibytes}
+        rows.append(row)
+        print(f"{m:5} x {n:<5}{dtype:12}{name:12}{mebibytes:8.1f} MiB", flush=True)
     return rows
 
 
@@ -93,10 +97,10 @@ def time_first_calls(dtype: str) -> list[float]:
     return seconds
 
 
-def extra_memory(m: int, n: int, name: str, megabytes: float) -> int:
+def extra_memory(m: int, n: int, dtype: str, name: str, megabytes: float) -> int:
     """Bytes that a call adds at its highest, into outputs that are there and after a first call."""
-    count = int(megabytes * 1e6 / (4 * m * n))
-    a = INPUTS[name](random_batch(count, m, n, "float32"))
+    count = int(megabytes * 1e6 / (np.dtype(dtype).itemsize * m * n))
+    a = INPUTS[name](random_batch(count, m, n, dtype))
     small = gpusvd.svd(a[:64], full_matrices=False, driver="jacobi")
     out = tuple(np.ones((count, *factor.shape[1:]), factor.dtype) for factor in small)
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew

@@ -1,7 +1,7 @@
-"""Write the GPU table of the README from the runs of `benchmarks.device` under results/: of each GPU the
-newest.
+"""Write the tables of the README from the runs under results/: the CPU's from `benchmarks.compare_numpy`, the
+GPU's from `benchmarks.device`, of each GPU the newest.
 
-The table stands between two comments, and nobody types into it: a test holds that it is what this module
+A table stands between two comments, and nobody types into it: a test holds that it is what this module
 writes.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import render_cpu
 from benchmarks.device_cases import COMPLEX, REAL
 from benchmarks.device_goals import times_cupy
 from benchmarks.device_table import in_one_call, short
@@ -20,6 +21,8 @@ from benchmarks.measure import HERE
 README = HERE.parent / "README.md"
 BEGIN = "<!-- written by python -m benchmarks.render: -->"
 END = "<!-- :written by python -m benchmarks.render -->"
+CPU_BEGIN = "<!-- CPU, written by python -m benchmarks.render: -->"
+CPU_END = "<!-- :CPU, written by python -m benchmarks.render -->"
 NOTHING = "Nothing has been measured on a GPU."
 WIDTH = 118  # of the README's lines
 
@@ -29,15 +32,22 @@ Document = Mapping[str, Any]
 
 def main() -> int:
     text = README.read_text()
-    new = replaced(text, rendered(newest(documents(HERE / "results"))))
+    new = readme(text, HERE / "results")
     if new != text:
         README.write_text(new)
     print(f"{README} {'is written' if new != text else 'is as it should be'}")
     return 0
 
 
-def documents(folder: Path) -> list[Document]:
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("device-*.json"))]
+def readme(text: str, results: Path) -> str:
+    """Return the README with the tables that the runs in a folder give."""
+    cpu = render_cpu.newest(documents(results, "compare_numpy"))
+    text = replaced(text, render_cpu.rendered(cpu), CPU_BEGIN, CPU_END)
+    return replaced(text, rendered(newest(documents(results))))
+
+
+def documents(folder: Path, kind: str = "device") -> list[Document]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{kind}-*.json"))]
 
 
 def newest(found: Iterable[Document]) -> list[Document]:
@@ -131,13 +141,13 @@ def footnote(run: Document, rows: Sequence[Row]) -> str:
     return textwrap.fill(" ".join(parts), WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def replaced(text: str, block: str) -> str:
-    """Return the README with another table."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the README lacks the comments {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"
+def replaced(text: str, block: str, begin: str = BEGIN, end: str = END) -> str:
+    """Return the text with another block between two comments."""
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"the README lacks the comments {begin} and {end}")
+    return f"{before}{begin}\n\n{block}\n\n{end}{after}"
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
-"""The README's GPU table is what the committed runs say."""
+"""The README's tables are what the committed runs say."""
 
 import copy
 import json
 
 import pytest
 
-from benchmarks import render
+from benchmarks import render, render_cpu
 from tests.test_benchmark_device import made_up_run
 
 
 def test_the_readme_is_as_rendered():
     text = render.README.read_text()
-    runs = render.newest(render.documents(render.HERE / "results"))
-    assert render.replaced(text, render.rendered(runs)) == text, "run python -m benchmarks.render"
+    assert render.readme(text, render.HERE / "results") == text, "run python -m benchmarks.render"
 
 
 def test_without_a_run():
@@ -67,3 +66,45 @@ def test_the_block_is_replaced_and_nothing_else():
     assert render.replaced(text, "new") == f"before {render.BEGIN}\n\nnew\n\n{render.END} after"
     with pytest.raises(ValueError, match="lacks the comments"):
         render.replaced("no comments", "new")
+
+
+# The CPU's table
+
+
+def cpu_run(date, dtype, ratios, cores="2", section="square"):
+    """A run of `benchmarks.compare_numpy` with square matrices of these sizes."""
+    ran_on = dict.fromkeys(render_cpu.MACHINE, "1.0") | {"cpu": "Made Up", "cores": cores, "blas": "mkl 1"}
+    ran_on |= {"date": f"{date}T00:00:00+00:00", "commit": f"of {date}"}
+    rows = [
+        {"section": section, "dtype": dtype, "n": n, "work": "thin", "ratio": {"auto": ratio, "jacobi": 0.1}}
+        for n, ratio in ratios.items()
+    ]
+    return {"provenance": ran_on, "rows": rows}
+
+
+def test_the_newest_cpu_run_of_each_dtype():
+    runs = [
+        cpu_run("2026-01-03", "float32", {2: 36.4, 8: 9.96}),
+        cpu_run("2026-01-01", "float32", {2: 1.0}),
+        cpu_run("2026-01-02", "float64", {2: 0.949, 4: 8.0}),
+        cpu_run("2026-01-01", "complex64", {2: 5.0}, cores="64"),
+        cpu_run("2026-01-04", "complex64", {2: 5.0}, section="sweep"),
+    ]
+    text = render_cpu.rendered(render_cpu.newest(runs))
+    assert text.startswith("| n | 2 | 4 | 8 |\n| --- | --- | --- | --- |\n")
+    assert "| float32 | 36 |  | 10 |\n" in text
+    assert "| float64 | 0.95 | 8.0 |  |\n" in text
+    assert "complex64" not in text
+    assert "on 2026-01-02 and 2026-01-03" in text.replace("\n", " ")
+
+
+def test_without_a_cpu_run():
+    assert render_cpu.rendered(render_cpu.newest([])) == render_cpu.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [(None, ""), (0.994, "0.99"), (0.996, "1.0"), (9.94, "9.9"), (9.96, "10"), (123.4, "123")],
+)
+def test_two_digits(ratio, text):
+    assert render_cpu.two_digits(ratio) == text
