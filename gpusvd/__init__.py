@@ -17,6 +17,7 @@ from gpusvd._spectrum import (
     participation_ratio,
     spectral_entropy,
 )
+from gpusvd._stream import stream
 from gpusvd._subspaces import Subspace, left_null_space, null_space, orth, projector, row_space, sign_flip
 from gpusvd._svd import svd, svd_ex, svdvals
 from gpusvd._svt import svt
@@ -77,6 +78,7 @@ __all__ = [
     "sign_flip",
     "spectral_entropy",
     "storage_ratio",
+    "stream",
     "svd",
     "svd_ex",
     "svdvals",
