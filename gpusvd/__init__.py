@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from gpusvd._driver import explain
 from gpusvd._pca import AffineSubspace, PCAResult, best_fit_subspace, pca
 from gpusvd._polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
+from gpusvd._ragged import RaggedResult, svd_ragged
 from gpusvd._results import SVDExResult, SVDResult
 from gpusvd._solve import LstsqResult, inv, lstsq, pinv, ridge
 from gpusvd._spectrum import (
@@ -45,6 +46,7 @@ __all__ = [
     "PCAResult",
     "PolarResult",
     "ProcrustesResult",
+    "RaggedResult",
     "SVDExResult",
     "SVDResult",
     "Subspace",
@@ -81,6 +83,7 @@ __all__ = [
     "stream",
     "svd",
     "svd_ex",
+    "svd_ragged",
     "svdvals",
     "svt",
     "truncate",
