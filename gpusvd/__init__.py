@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from gpusvd._driver import explain
 from gpusvd._pca import AffineSubspace, PCAResult, best_fit_subspace, pca
 from gpusvd._polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
+from gpusvd._ragged import RaggedResult, svd_ragged
 from gpusvd._results import SVDExResult, SVDResult
 from gpusvd._solve import LstsqResult, inv, lstsq, pinv, ridge
 from gpusvd._spectrum import (
@@ -17,6 +18,7 @@ from gpusvd._spectrum import (
     participation_ratio,
     spectral_entropy,
 )
+from gpusvd._stream import stream
 from gpusvd._subspaces import Subspace, left_null_space, null_space, orth, projector, row_space, sign_flip
 from gpusvd._svd import svd, svd_ex, svdvals
 from gpusvd._svt import svt
@@ -48,6 +50,7 @@ __all__ = [
     "PCAResult",
     "PolarResult",
     "ProcrustesResult",
+    "RaggedResult",
     "SVDExResult",
     "SVDResult",
     "Subspace",
@@ -81,8 +84,10 @@ __all__ = [
     "sign_flip",
     "spectral_entropy",
     "storage_ratio",
+    "stream",
     "svd",
     "svd_ex",
+    "svd_ragged",
     "svdvals",
     "svt",
     "truncate",
