@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from gpusvd._driver import explain
 from gpusvd._pca import AffineSubspace, PCAResult, best_fit_subspace, pca
 from gpusvd._polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
+from gpusvd._ragged import RaggedResult, svd_ragged
 from gpusvd._results import SVDExResult, SVDResult
 from gpusvd._solve import LstsqResult, inv, lstsq, pinv, ridge
 from gpusvd._spectrum import (
@@ -17,6 +18,7 @@ from gpusvd._spectrum import (
     participation_ratio,
     spectral_entropy,
 )
+from gpusvd._stream import stream
 from gpusvd._subspaces import Subspace, left_null_space, null_space, orth, projector, row_space, sign_flip
 from gpusvd._svd import svd, svd_ex, svdvals
 from gpusvd._svt import svt
@@ -32,8 +34,12 @@ from gpusvd._truncate import (
 from gpusvd._warmup import warmup
 
 if TYPE_CHECKING:
+    from gpusvd import dask as dask
     from gpusvd import device as device
+    from gpusvd import jax as jax
+    from gpusvd import linalg as linalg
     from gpusvd import plot as plot
+    from gpusvd import torch as torch
 
 __version__ = "0.1.0.dev0"
 
@@ -44,6 +50,7 @@ __all__ = [
     "PCAResult",
     "PolarResult",
     "ProcrustesResult",
+    "RaggedResult",
     "SVDExResult",
     "SVDResult",
     "Subspace",
@@ -77,8 +84,10 @@ __all__ = [
     "sign_flip",
     "spectral_entropy",
     "storage_ratio",
+    "stream",
     "svd",
     "svd_ex",
+    "svd_ragged",
     "svdvals",
     "svt",
     "truncate",
@@ -88,7 +97,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("device", "plot"):  # they bring along what is optional, or long to import
+    if name in (
+        "dask",
+        "device",
+        "jax",
+        "linalg",
+        "plot",
+        "torch",
+    ):  # they bring along what is optional, or long to import
         import importlib
 
         return importlib.import_module(f"gpusvd.{name}")

@@ -66,7 +66,7 @@ def decompose(
     """
     cupy = cupy_with_device()
     at_home = is_on_gpu(a)
-    matrices = _on_device(cupy, a)
+    matrices = on_device(cupy, a)
     check_dimensions(matrices.shape, hermitian)
     dtype = factor_dtype(matrices.dtype)
     wanted = expected_results(matrices.shape, dtype, full_matrices, compute_uv)
@@ -107,7 +107,7 @@ def choose(shape: Sequence[int], driver: Driver) -> Driver:
     return "jacobi" if min(shape[-2:]) <= JACOBI_COLUMNS else "vendor"
 
 
-def _on_device(cupy: Any, a: Any) -> Any:
+def on_device(cupy: Any, a: Any) -> Any:
     """Return a CuPy array: the same memory if it is a GPU's, else a copy there."""
     if isinstance(a, cupy.ndarray):
         return a

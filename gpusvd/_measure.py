@@ -11,6 +11,8 @@ import numpy as np
 
 from gpusvd._threads import usable_cores
 
+_LOOK = 0.009  # seconds: systems count the time of running threads in ticks of up to 4 ms
+
 
 def machine() -> dict[str, str]:
     """Processor, cores this process may use, system and versions, in words."""
@@ -44,14 +46,27 @@ def by_turns(
     """Seconds each call took, in at least `rounds` rounds and until `seconds` have passed.
 
     A round runs every call once, so that a machine that grows slower or busier does so for all of them alike.
+    Each starts when nothing of this process runs any more: the threads of a BLAS may look out for work long
+    after a call, in OpenBLAS a tenth of a second, and take their core from whoever is timed next.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     begin = time.perf_counter()
     done = 0
     while done < rounds or time.perf_counter() - begin < seconds:
         for name, call in calls.items():
+            wait_until_idle()
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)
         done += 1
     return times
+
+
+def wait_until_idle(longest: float = 1.0) -> None:
+    """Sleep until no thread of this process runs, at most so many seconds."""
+    end = time.perf_counter() + longest
+    busy = True
+    while busy and time.perf_counter() < end:
+        used = time.process_time()
+        time.sleep(_LOOK)
+        busy = time.process_time() - used > _LOOK / 4

@@ -20,6 +20,7 @@ from gpusvd._arrays import (
     widened,
 )
 from gpusvd._check import check_batch
+from gpusvd._home import home_of
 from gpusvd._points import centred, check_points, power_of_two
 from gpusvd._results import Array
 from gpusvd._spectrum import nonzero, relative_squares, significant
@@ -197,6 +198,8 @@ def pca(
     >>> p.inverse_transform(p.transform([[5, 0, 2]])).round(12)  # the nearest point of the line
     array([[4., 2., 1.]])
     """
+    if home := home_of(x, energy):
+        return home.pca(x, n_components, energy, whiten)  # type: ignore[no-any-return]
     xp = array_namespace(x, energy)
     data = floating(xp, x)
     check_points("x", data)

@@ -18,6 +18,7 @@ from gpusvd._arrays import (
     transpose,
     widened,
 )
+from gpusvd._home import home_of
 from gpusvd._points import centred, check_pairs, check_points, counting, mean, power_of_two, relative_weights
 from gpusvd._product import in_pieces, matmul
 from gpusvd._results import Array
@@ -119,6 +120,8 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult
     array([[2., 0.],
            [0., 3.]])
     """
+    if home := home_of(a):
+        return home.polar(a, side)  # type: ignore[no-any-return]
     if side not in ("right", "left"):
         raise ValueError(f"side must be 'right' or 'left', not {side!r}")
     xp = array_namespace(a)

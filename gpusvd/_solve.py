@@ -22,6 +22,7 @@ from gpusvd._arrays import (
     widened,
 )
 from gpusvd._check import Errors, check_batch, check_errors
+from gpusvd._home import home_of
 from gpusvd._product import in_pieces, matmul, with_values
 from gpusvd._results import Array, failures
 from gpusvd._spectrum import nonzero, not_zero
@@ -98,6 +99,8 @@ def pinv(
            [[1.  , 0.  ],
             [0.  , 0.  ]]])
     """
+    if home := home_of(a, rcond, rtol):
+        return home.pinv(a, rcond, hermitian, rtol=rtol)  # type: ignore[no-any-return]
     if rcond is not None and rtol is not None:
         raise ValueError("pinv takes rcond or rtol, not both: they are the same")
     xp = array_namespace(a, rcond, rtol)

@@ -21,6 +21,7 @@ from gpusvd._check import (
     factor_dtype,
 )
 from gpusvd._driver import choose
+from gpusvd._home import home_of
 from gpusvd._results import Array, Info, SVDExResult, SVDResult, failures
 
 
@@ -198,6 +199,18 @@ def svd(
     >>> np.allclose(U * S[:, np.newaxis, :] @ Vh, a)
     True
     """
+    if home := home_of(a):
+        return home.svd(  # type: ignore[no-any-return]
+            a,
+            full_matrices,
+            compute_uv,
+            hermitian,
+            driver=driver,
+            out=out,
+            errors=errors,
+            threads=threads,
+            device=device,
+        )
     u, s, vh, _ = _decompose(a, full_matrices, compute_uv, hermitian, driver, out, errors, threads, device)
     return s if u is None or vh is None else SVDResult(u, s, vh)
 
@@ -243,6 +256,10 @@ def svdvals(
     array([[4., 3.],
            [2., 0.]])
     """
+    if home := home_of(a):
+        return home.svdvals(  # type: ignore[no-any-return]
+            a, hermitian=hermitian, driver=driver, out=out, errors=errors, threads=threads, device=device
+        )
     return _decompose(a, False, False, hermitian, driver, out, errors, threads, device)[1]
 
 
@@ -294,6 +311,17 @@ def svd_ex(
     >>> info.converged
     array([ True, False])
     """
+    if home := home_of(a):
+        return home.svd_ex(  # type: ignore[no-any-return]
+            a,
+            full_matrices,
+            hermitian=hermitian,
+            driver=driver,
+            out=out,
+            errors=errors,
+            threads=threads,
+            device=device,
+        )
     u, s, vh, info = _decompose(
         a, full_matrices, True, hermitian, driver, out, errors, threads, device, informed=True
     )

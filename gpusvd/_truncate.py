@@ -26,6 +26,7 @@ from gpusvd._arrays import (
     widened,
 )
 from gpusvd._check import checked_size
+from gpusvd._home import home_of
 from gpusvd._product import product
 from gpusvd._results import Array
 from gpusvd._spectrum import first, relative_squares, significant, spectrum
@@ -132,6 +133,9 @@ def truncate(
            [10.,  4.,  4.]])
     """
     rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    if home := home_of(U, S, Vh, value):
+        rules = {rule: value, "max_rank": max_rank}
+        return home.truncate(U, S, Vh, **rules)  # type: ignore[no-any-return]
     xp = array_namespace(U, S, Vh, value)
     u, s, vh = factors(xp, U, S, Vh)
     limit = _checked(xp, rule, value, _batch(u, s, vh), s)
@@ -198,6 +202,10 @@ def low_rank(
     ((2, 1), array(1))
     """
     rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    if home := home_of(a, value):
+        u, s, vh = home.svd(a, full_matrices=False)
+        rules = {rule: value, "max_rank": max_rank}
+        return home.truncate(u, s, vh, **rules)  # type: ignore[no-any-return]
     xp = array_namespace(a, value)
     a = matrices(xp, a)
     _checked(xp, rule, value, a.shape[:-2], a)  # before the work is done
@@ -245,6 +253,8 @@ def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | Non
            [ 0.,  3.,  0.],
            [ 0.,  0.,  0.]])
     """
+    if home := home_of(U, S, Vh, rank):
+        return home.reconstruct(U, S, Vh, rank)  # type: ignore[no-any-return]
     xp = array_namespace(U, S, Vh, rank)
     u, s, vh = factors(xp, U, S, Vh)
     dtype = xp.result_type(u.dtype, s.dtype, vh.dtype)

@@ -34,6 +34,15 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  the name that
     def __setitem__(self, index, value):
         self.host[index] = to_host(value)
 
+    def set(self, host, stream):
+        assert stream.current, "a copy on a stream that is not the current one"
+        self.host[...] = host
+
+    def get(self, stream, out, blocking):
+        assert stream.current
+        assert not blocking
+        stream.queue.append(lambda: np.copyto(out, self.host))
+
     def __bool__(self):
         return bool(self.host)
 
@@ -56,6 +65,32 @@ def _on_device(function):
     return call
 
 
+class Stream:
+    """A stream whose copies to the host are late: they come when one waits for them."""
+
+    def __init__(self, non_blocking):
+        self.queue, self.current = [], False
+
+    def __enter__(self):
+        self.current = True
+
+    def __exit__(self, *_):
+        self.current = False
+
+    def synchronize(self):
+        for copy in self.queue:
+            copy()
+        self.queue.clear()
+
+
+class Device(nullcontext):
+    """One of the devices."""
+
+    def __init__(self, index=0):
+        super().__init__()
+        self.id = index
+
+
 def module(devices=1):
     """A module to put in the place of `cupy`, that finds so many devices."""
     cupy = types.ModuleType("cupy")
@@ -76,6 +111,9 @@ def module(devices=1):
         return devices
 
     cupy.cuda = types.SimpleNamespace(
-        runtime=types.SimpleNamespace(getDeviceCount=device_count, CUDARuntimeError=CUDARuntimeError)
+        runtime=types.SimpleNamespace(getDeviceCount=device_count, CUDARuntimeError=CUDARuntimeError),
+        Device=Device,
+        Stream=Stream,
+        alloc_pinned_memory=bytearray,
     )
     return cupy

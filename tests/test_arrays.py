@@ -79,10 +79,12 @@ def test_floating_refuses_what_svd_refuses(a):
 
 
 def test_common_floating():
-    a, b = _arrays.common_floating(np, np.ones(2, np.float32), np.ones(2, np.complex64))
+    a, b = _arrays.common_floating(np, a=np.ones(2, np.float32), b=np.ones(2, np.complex64))
     assert a.dtype == b.dtype == np.complex64
-    a, b = _arrays.common_floating(np, np.ones(2, np.float16), [1, 2])
+    a, b = _arrays.common_floating(np, a=np.ones(2, np.float16), b=[1, 2])
     assert a.dtype == b.dtype == np.float64
+    with pytest.raises(TypeError, match="array type object of b is unsupported"):
+        _arrays.common_floating(np, a=np.ones(2), b=None)
 
 
 def test_matrices_have_two_dimensions(backend):

@@ -1,0 +1,253 @@
+"""What mkdocs calls while it builds the site: parts of pages that have their source elsewhere.
+
+`<!-- render: NAME ARGUMENT -->` on a page is replaced by what the function NAME returns: tables from the runs
+under benchmarks/results/, the help of the command line, the list of examples. In the text of all pages the
+names of public functions become links to the reference.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the builder may run from anywhere
+
+import gpusvd  # noqa: E402
+from benchmarks import render  # noqa: E402
+from gpusvd.__main__ import parser  # noqa: E402
+
+DTYPES = ("float32", "float64", "complex64", "complex128")
+Row = dict[str, Any]
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    return re.sub(r"<!-- render: (\w+) ?(.*?) -->", lambda mark: RENDERERS[mark[1]](mark[2]), markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    return linked(html)
+
+
+# Names of functions
+
+
+def linked(html: str) -> str:
+    """Make the names of public functions links, but not in headings, links and code blocks."""
+    names = "|".join(sorted(gpusvd.__all__, key=len, reverse=True))
+    apart = r"<(pre|a|h[1-6]|autoref)\b.*?</\1>"
+
+    def link(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name is None or (name in PARAMETERS and not found["prefix"]):
+            return found[0]
+        return f'<autoref identifier="gpusvd.{name}" optional>{found[0]}</autoref>'
+
+    pattern = rf"{apart}|<code>(?P<prefix>gpusvd\.)?(?P<name>{names})</code>"
+    return re.sub(pattern, link, html, flags=re.DOTALL)
+
+
+PARAMETERS = {"energy"}  # functions whose name is a parameter's too
+
+
+# Measurements
+
+
+@cache
+def rows(kind: str) -> tuple[Row, ...]:
+    """Rows of the newest run of each benchmark and dtype, with their provenance."""
+    found: dict[str, list[Row]] = {}
+    for path in sorted((ROOT / "benchmarks" / "results").glob(f"{kind}-*.json"), key=date):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        by_dtype: dict[str, list[Row]] = {}
+        for row in document["rows"]:
+            from_file = {**row, "file": path.name, "provenance": document["provenance"]}
+            by_dtype.setdefault(row.get("dtype", ""), []).append(from_file)
+        found.update(by_dtype)
+    return tuple(row for of_dtype in found.values() for row in of_dtype)
+
+
+def date(path: Path) -> str:
+    return str(json.loads(path.read_text(encoding="utf-8"))["provenance"]["date"])
+
+
+def ratio(row: Row | None) -> str:
+    return "" if row is None else two_digits(row["ratio"]["auto"])
+
+
+def two_digits(x: float) -> str:
+    return f"{x:.0f}" if x >= 9.95 else f"{x:.1f}" if x >= 0.995 else f"{x:.2f}"
+
+
+def speed(work: str) -> str:
+    """Square matrices, n across and dtypes down: NumPy's time over gpusvd's."""
+    chosen = [row for row in rows("compare_numpy") if row["section"] == "square" and row["work"] == work]
+    by_place = {(row["dtype"], row["n"]): row for row in chosen}
+    sizes = sorted({n for _, n in by_place})
+    lines = [[dtype, *(ratio(by_place.get((dtype, n))) for n in sizes)] for dtype in DTYPES]
+    return f"{table(['n', *map(str, sizes)], lines)}\n\n{sources(chosen)}"
+
+
+def rectangular(_: str) -> str:
+    chosen = [row for row in rows("compare_numpy") if row["section"] == "rectangular"]
+    places = list(dict.fromkeys((row["m"], row["n"], row["work"]) for row in chosen))
+    by_place = {(row["dtype"], row["m"], row["n"], row["work"]): row for row in chosen}
+    lines = [
+        [f"{m}&nbsp;x&nbsp;{n}, {work}", *(ratio(by_place.get((dtype, m, n, work))) for dtype in DTYPES)]
+        for m, n, work in places
+    ]
+    return f"{table(['', *DTYPES], lines)}\n\n{sources(chosen)}"
+
+
+def losses(_: str) -> str:
+    """How much of the sweep of shapes and batches is slower than NumPy, and the worst of it."""
+    lines = []
+    chosen = [row for row in rows("compare_numpy") if row["section"] in ("sweep", "rectangular")]
+    for dtype in DTYPES:
+        of_dtype = [row for row in chosen if row["dtype"] == dtype]
+        slower = sorted(
+            (row for row in of_dtype if row["ratio"]["auto"] < 0.95), key=lambda r: r["ratio"]["auto"]
+        )
+        worst = "; ".join(
+            f"{row['m']} x {row['n']} {row['work']}, batch of {row['batch']}: {ratio(row)}"
+            for row in slower[:2]
+        )
+        lines.append([dtype, f"{len(slower)} of {len(of_dtype)}", worst])
+    return f"{table(['', 'below 0.95', 'the worst'], lines)}\n\n{sources(chosen)}"
+
+
+def layer(_: str) -> str:
+    """Time of functions of the layer, without the SVD, over that of the SVD."""
+    chosen = rows("layer")
+    calls = list(dict.fromkeys(row["call"] for row in chosen))
+    by_place = {(row["call"], row["dtype"]): row for row in chosen}
+    lines = [
+        [call, *(f"{by_place[call, t]['share']:.2f}" if (call, t) in by_place else "" for t in DTYPES)]
+        for call in calls
+    ]
+    return f"{table(['', *DTYPES], lines)}\n\n{sources(chosen)}"
+
+
+def first_use(_: str) -> str:
+    chosen = rows("first_use")
+    lines = [
+        [row["dtype"], f"{row['cold'][0]:.1f} s", f"{row['warm'][0]:.2f} s"]
+        for row in chosen
+        if row["what"] == "first call"
+    ]
+    (imported,) = [row["seconds"] for row in chosen if row["what"] == "import"]
+    heading = ["first call in a process", "kernels not compiled yet", "kernels on disk"]
+    return f"`import gpusvd`: {imported:.2f} s.\n\n{table(heading, lines)}\n\n{sources(chosen)}"
+
+
+def gpu(_: str) -> str:
+    return render.rendered(render.newest(render.documents(ROOT / "benchmarks" / "results")))
+
+
+def accuracy(_: str) -> str:
+    """Residual and loss of orthogonality in units of eps, as `docs/figures.py` measured them."""
+    document = json.loads((ROOT / "docs" / "figures" / "accuracy.json").read_text(encoding="utf-8"))
+    columns = [(what, driver) for what in ("residual", "orthogonality") for driver in ("jacobi", "LAPACK")]
+    lines = [
+        [row["dtype"], str(row["n"]), *(two_digits(row[driver][what]) for what, driver in columns)]
+        for row in document["rows"]
+    ]
+    run = document["provenance"]
+    made = f"`python {run['command']}`, commit {run['commit']}, {ran_on(run)}"
+    return f"{table(['', 'n', *map(', '.join, columns)], lines)}\n\n<small>{made}</small>"
+
+
+def budgets(_: str) -> str:
+    """What some CUDA kernels cost on sm_90, from the table that the tests compare with."""
+    kernels = json.loads((ROOT / "tests" / "cuda_budgets.json").read_text(encoding="utf-8"))["kernels"]
+    numbers = ("registers", "spill_stores", "local", "shared")
+    lines = [[f"`{name}`", *(str(kernels[name]["sm_90"][n]) for n in numbers)] for name in BUDGETS]
+    heading = [
+        "kernel, size and dtype on sm_90",
+        "registers",
+        "bytes of spill stores",
+        "of local memory",
+        "of shared memory",
+    ]
+    return table(heading, lines)
+
+
+BUDGETS = (
+    "svd_threads 3x3 float32",
+    "svd_threads 4x4 float64",
+    "factor_batch 64x64 float64",
+    "orthogonalise_groups 64x64 float32",
+    "orthogonalise_groups 128x128 float32",
+    "orthogonalise_blocks 128x128 complex64",
+    "assemble_batch 64x64 complex64",
+)
+
+
+def table(heading: list[str], lines: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heading, ["---"] * len(heading), *lines])
+
+
+def sources(chosen: Iterable[Row]) -> str:
+    """Where numbers come from: the machine and versions, and the files, which name command and commit."""
+    files: dict[str, set[str]] = {}
+    for row in chosen:
+        files.setdefault(ran_on(row["provenance"]), set()).add(row["file"])
+    lines = [f"{run} {', '.join(f'`{name}`' for name in sorted(names))}" for run, names in files.items()]
+    return f"<small>{'<br>'.join(lines)}</small>"
+
+
+def ran_on(run: Row) -> str:
+    return (
+        f"{run['date'][:10]}, gpusvd {run['gpusvd']}, {run['cpu']}, {run['cores']} cores, "
+        f"Python {run['python']}, NumPy {run['numpy']} ({run['blas']}), numba {run['numba']}."
+    )
+
+
+# The command line and the examples
+
+
+def command_help(command: str) -> str:
+    os.environ["COLUMNS"] = "88"
+    top = parser()
+    if not command:
+        return fenced(top.format_help(), "text")
+    (commands,) = [action.choices for action in top._actions if isinstance(action.choices, dict)]
+    return fenced(commands[command].format_help(), "text")
+
+
+def examples(_: str) -> str:
+    """The table of examples/README.md, a section for each script, with its source."""
+    page = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    row = r"^\| \[!\[\]\(\.\./docs/(\S+?)\)\]\(\S+\) \| \[(\w+)\.py\]\(\S+\): (.*?) \| (.*?) \|$"
+    parts = []
+    for picture, name, text, functions in re.findall(row, page, re.MULTILINE):
+        source = fenced((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8"), "python")
+        indented = "".join(f"    {line}\n" if line else "\n" for line in source.splitlines())
+        parts.append(
+            f"## {name.replace('_', ' ').capitalize()}\n\n{text[0].upper()}{text[1:]}.\n\n"
+            f"![{name.replace('_', ' ')}]({picture})\n\nUses {functions}.\n\n"
+            f'??? note "examples/{name}.py"\n\n{indented}'
+        )
+    return "\n\n".join(parts)
+
+
+def fenced(text: str, language: str) -> str:
+    return f"```{language}\n{text.rstrip()}\n```"
+
+
+RENDERERS = {
+    "accuracy": accuracy,
+    "examples": examples,
+    "first_use": first_use,
+    "gpu": gpu,
+    "budgets": budgets,
+    "command_help": command_help,
+    "layer": layer,
+    "losses": losses,
+    "rectangular": rectangular,
+    "speed": speed,
+}

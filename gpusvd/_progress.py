@@ -1,0 +1,36 @@
+"""How far a long call has come, for people who wait."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = bool | Callable[[int, int | None], object]
+
+
+def check_progress(progress: Progress | None) -> None:
+    """Raise TypeError unless this is a way to show progress, and ImportError where it is not installed."""
+    if progress is True:
+        try:
+            import tqdm  # noqa: F401
+        except ImportError as error:
+            raise ImportError("progress=True needs tqdm: pip install 'gpusvd[progress]'") from error
+    elif progress is not None and progress is not False and not callable(progress):
+        raise TypeError(
+            f"progress must be True, None or a callable of (done, total), not a {type(progress).__name__}"
+        )
+
+
+@contextmanager
+def reporting(progress: Progress | None, done: int, total: int | None) -> Iterator[Callable[[int], object]]:
+    """Give what is called with the number of matrices done, and show `done` to begin with."""
+    if progress is True:
+        from tqdm import tqdm
+
+        with tqdm(initial=done, total=total, unit=" matrices", unit_scale=True) as bar:
+            yield lambda now: bar.update(now - bar.n)
+    elif callable(progress):
+        call = progress
+        if done:
+            call(done, total)
+        yield lambda now: call(now, total)
+    else:
+        yield lambda now: None

@@ -1,0 +1,594 @@
+"""
+Batches beyond one machine: the functions of this package for Dask arrays, lazily.
+
+A Dask array in gives Dask arrays out, with the chunks of the batch kept: a task decomposes a chunk.
+Every matrix must lie in one chunk. The functions of the same name in `gpusvd`, and `low_rank`, come here when
+they are given a Dask array: ``gpusvd.svd(x)`` and ``gpusvd.dask.svd(x)`` are the same.
+
+A task uses one core, unless `threads` says otherwise: Dask runs as many tasks at once as it has threads.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+import gpusvd
+from gpusvd import _pca, _truncate
+from gpusvd._check import (
+    Device,
+    Driver,
+    Errors,
+    check_batch,
+    check_device,
+    check_dimensions,
+    check_driver,
+    check_errors,
+    check_threads,
+    factor_dtype,
+)
+from gpusvd._points import check_points
+from gpusvd._polar import PolarResult
+from gpusvd._results import Info, SVDExResult, SVDResult
+from gpusvd._threads import at_most
+from gpusvd._truncate import TruncatedSVD
+
+try:
+    import dask.array as da
+except ImportError as error:
+    raise ImportError("gpusvd.dask needs Dask: pip install 'gpusvd[dask]'") from error
+
+__all__ = ["PCAResult", "pca", "pinv", "polar", "reconstruct", "svd", "svd_ex", "svdvals", "truncate"]
+
+DaskArray = Any  # dask.array.Array, which has no types
+
+
+def svd(
+    a: DaskArray,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> Any:
+    """
+    Decompose every matrix of a Dask array, lazily.
+
+    Parameters
+    ----------
+    a : (..., M, N) dask array
+        Matrices, as `gpusvd.svd` takes them, each in one chunk; of NumPy or CuPy arrays.
+    full_matrices, compute_uv, hermitian, driver
+        As in `gpusvd.svd`.
+    out : None
+        A Dask array is computed into no other: use `dask.array.store`.
+    errors : {"nan", "raise"}, optional
+        As in `gpusvd.svd`. "raise" does so when the result is computed, and names matrices by their indices
+        in their chunk.
+    threads : int, optional
+        How many threads a task uses. Default: 1.
+    device : {None, "cuda"}, optional
+        "cuda" takes every chunk through the current CUDA device of the worker, and back.
+
+    Returns
+    -------
+    SVDResult
+        U, S and Vh, or with ``compute_uv=False`` S alone, as `gpusvd.svd` describes them, as Dask arrays with
+        the chunks of the batch. Computed together, as by `dask.compute`, they cost one decomposition.
+
+    Raises
+    ------
+    ValueError
+        If a matrix is cut into chunks: the message has the call that puts it together.
+    LinAlgError, TypeError, ValueError
+        As `gpusvd.svd`, at once.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import gpusvd
+    >>> x = da.random.default_rng(0).standard_normal((1000, 8, 5), chunks=(250, 8, 5))
+    >>> U, S, Vh = gpusvd.svd(x, full_matrices=False)
+    >>> U.shape, U.chunks[0]
+    ((1000, 8, 5), (250, 250, 250, 250))
+    >>> bool(abs(U * S[:, None, :] @ Vh - x).max().compute() < 1e-12)
+    True
+    """
+    if not compute_uv:
+        return svdvals(
+            a, hermitian=hermitian, driver=driver, out=out, errors=errors, threads=threads, device=device
+        )
+    options = _checked_options(driver, out, errors, threads, device)
+    a = _matrices(a, "a", hermitian)
+    signature, sizes, metas = _factors(a, full_matrices)
+    call = functools.partial(gpusvd.svd, full_matrices=full_matrices, hermitian=hermitian, **options)
+    return SVDResult(*_blocks(call, signature, [a], sizes, metas))
+
+
+def svdvals(
+    a: DaskArray,
+    *,
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    out: None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> DaskArray:
+    """
+    Compute the singular values of every matrix of a Dask array, lazily.
+
+    Parameters
+    ----------
+    a, hermitian, driver, out, errors, threads, device
+        As in `svd`.
+
+    Returns
+    -------
+    S : (..., K) dask array
+        As `gpusvd.svdvals` returns them.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `svd`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import gpusvd
+    >>> gpusvd.svdvals(da.ones((4, 2, 2), chunks=(2, 2, 2))).round(12).compute()[0]
+    array([2., 0.])
+    """
+    options = _checked_options(driver, out, errors, threads, device)
+    a = _matrices(a, "a", hermitian)
+    call = functools.partial(gpusvd.svdvals, hermitian=hermitian, **options)
+    return _blocks(call, "(m,n)->(k)", [a], {"k": min(a.shape[-2:])}, _meta(a, 1, real=True))
+
+
+def svd_ex(
+    a: DaskArray,
+    full_matrices: bool = True,
+    *,
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    out: None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> SVDExResult:
+    """
+    Decompose every matrix of a Dask array, and say what happened to each; lazily.
+
+    Parameters
+    ----------
+    a, full_matrices, hermitian, driver, out, errors, threads, device
+        As in `svd`.
+
+    Returns
+    -------
+    SVDExResult
+        U, S, Vh and info, as `gpusvd.svd_ex` describes them, of Dask arrays.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `svd`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import gpusvd
+    >>> gpusvd.svd_ex(da.eye(2, chunks=2)).info.converged.compute()
+    array(True)
+    """
+    options = _checked_options(driver, out, errors, threads, device)
+    a = _matrices(a, "a", hermitian)
+    signature, sizes, metas = _factors(a, full_matrices)
+    info = [_meta(a, 0, dtype=dtype) for dtype in (np.bool_, np.int32)] + [_meta(a, 0, real=True)]
+    call = functools.partial(_svd_ex_block, full_matrices=full_matrices, hermitian=hermitian, **options)
+    u, s, vh, *told = _blocks(call, signature + ",(),(),()", [a], sizes, (*metas, *info))
+    return SVDExResult(u, s, vh, Info(*told))
+
+
+def truncate(
+    U: DaskArray,
+    S: DaskArray,
+    Vh: DaskArray,
+    *,
+    rank: Any = None,
+    rtol: Any = None,
+    atol: Any = None,
+    energy: Any = None,
+    error: Any = None,
+    max_rank: int | None = None,
+) -> TruncatedSVD:
+    """
+    Keep the leading singular values of every matrix, as many as one rule says; lazily.
+
+    Parameters
+    ----------
+    U, S, Vh : dask arrays
+        The factors, as `svd` returns them.
+    rank, rtol, atol, energy, error, max_rank
+        As in `gpusvd.truncate`; an array of one number for each matrix may be a Dask array.
+
+    Returns
+    -------
+    TruncatedSVD
+        As `gpusvd.truncate` describes it, of Dask arrays, but for their width R, which must be known
+        before anything is computed: the rank, if that is an int, else `max_rank`, else K. Beyond its own rank
+        a matrix has zeros.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `gpusvd.truncate`. A Dask array of limits is not searched for values out of range.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import gpusvd
+    >>> x = da.random.default_rng(0).standard_normal((100, 8, 5), chunks=(25, 8, 5))
+    >>> t = gpusvd.truncate(*gpusvd.svd(x, full_matrices=False), energy=0.5, max_rank=3)
+    >>> t.U.shape
+    (100, 8, 3)
+    """
+    rule, value = _truncate._one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    u, s, vh = _together(U, S, Vh)
+    k = s.shape[-1]
+    width = k if max_rank is None else _truncate._check_count("max_rank", max_rank, k)
+    limit, options = _limit(rule, value, s)
+    if rule == "rank" and options:
+        width = min(int(value), width)
+    call = functools.partial(_truncate_block, rule=rule, max_rank=width, **options)
+    return TruncatedSVD(
+        *_blocks(
+            call,
+            _with_limit("(m,u),(k),(v,n)", limit, "(m,r),(r),(r,n),()"),
+            [u, s, vh, *limit],
+            {"r": width},
+            (_meta(u, 2), _meta(s, 1), _meta(vh, 2), _meta(s, 0, dtype=np.int64)),
+        )
+    )
+
+
+def reconstruct(U: DaskArray, S: DaskArray, Vh: DaskArray, rank: Any = None) -> DaskArray:
+    """
+    Return U diag(S) Vh of every matrix, or of its leading `rank` singular values; lazily.
+
+    Parameters
+    ----------
+    U, S, Vh : dask arrays
+        The factors, as `svd` or `truncate` returns them.
+    rank
+        As in `gpusvd.reconstruct`; an array of one number for each matrix may be a Dask array.
+
+    Returns
+    -------
+    (..., M, N) dask array
+        The matrices.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `gpusvd.reconstruct`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import gpusvd
+    >>> x = da.ones((4, 2, 3), chunks=(2, 2, 3))
+    >>> gpusvd.reconstruct(*gpusvd.svd(x), rank=1).round(12).compute()[0]
+    array([[1., 1., 1.],
+           [1., 1., 1.]])
+    """
+    u, s, vh = _together(U, S, Vh)
+    limit, options = ([], {}) if rank is None else _limit("rank", rank, s)
+    dtype = np.result_type(*(factor_dtype(x.dtype) for x in (u, s, vh)))
+    return _blocks(
+        functools.partial(_on_one_core, gpusvd.reconstruct, **options),
+        _with_limit("(m,u),(k),(v,n)", limit, "(m,n)"),
+        [u, s, vh, *limit],
+        {},
+        _meta(u, 2, dtype=dtype),
+    )
+
+
+def pinv(a: DaskArray, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> DaskArray:
+    """
+    Return the Moore-Penrose pseudo-inverse of every matrix of a Dask array, lazily.
+
+    Parameters
+    ----------
+    a : (..., M, N) dask array
+        Matrices, each in one chunk.
+    rcond, hermitian, rtol
+        As in `gpusvd.pinv`; an array of one number for each matrix may be a Dask array.
+
+    Returns
+    -------
+    (..., N, M) dask array
+        The pseudo-inverses.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `gpusvd.pinv`, and ValueError for a matrix that is cut into chunks.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import gpusvd
+    >>> gpusvd.pinv(2 * da.eye(2, chunks=2)).compute()
+    array([[0.5, 0. ],
+           [0. , 0.5]])
+    """
+    if rcond is not None and rtol is not None:
+        raise ValueError("pinv takes rcond or rtol, not both: they are the same")
+    a = _matrices(a, "a", hermitian)
+    name, value = ("rcond", rcond) if rtol is None else ("rtol", rtol)
+    limit, options = ([], {}) if value is None else _limit(name, value, a[..., 0])
+    return _blocks(
+        functools.partial(_pinv_block, name=name, hermitian=hermitian, **options),
+        _with_limit("(m,n)", limit, "(n,m)"),
+        [a, *limit],
+        {},
+        _meta(a, 2),
+    )
+
+
+def polar(a: DaskArray, side: Literal["right", "left"] = "right") -> PolarResult:
+    """
+    Factor every matrix of a Dask array into one with orthonormal columns and a semidefinite one, lazily.
+
+    Parameters
+    ----------
+    a : (..., M, N) dask array
+        Matrices, each in one chunk.
+    side
+        As in `gpusvd.polar`.
+
+    Returns
+    -------
+    PolarResult
+        U and P, as `gpusvd.polar` describes them, as Dask arrays.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `gpusvd.polar`, and ValueError for a matrix that is cut into chunks.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import gpusvd
+    >>> gpusvd.polar(-2 * da.eye(2, chunks=2)).P.compute()
+    array([[2., 0.],
+           [0., 2.]])
+    """
+    if side not in ("right", "left"):
+        raise ValueError(f"side must be 'right' or 'left', not {side!r}")
+    a = _matrices(a, "a")
+    signature = "(m,n)->(m,n),(n,n)" if side == "right" else "(m,n)->(m,n),(m,m)"
+    call = functools.partial(_on_one_core, gpusvd.polar, side=side)
+    return PolarResult(*_blocks(call, signature, [a], {}, (_meta(a, 2), _meta(a, 2))))
+
+
+class PCAResult(_pca.PCAResult):
+    """The principal components of each set of data, as `gpusvd.PCAResult`, of Dask arrays."""
+
+    def transform(self, x: DaskArray) -> DaskArray:
+        """Return the scores (..., Q, C) of samples (..., Q, N), lazily."""
+        return self._map("transform", x, "x", self.components.shape[-1], "(q,n)", "(q,c)")
+
+    def inverse_transform(self, scores: DaskArray) -> DaskArray:
+        """Return the samples (..., Q, N) that have these scores (..., Q, C), lazily."""
+        c = self.components.shape[-2]
+        return self._map("inverse_transform", scores, "scores", c, "(q,c)", "(q,n)")
+
+    def _map(self, method: str, x: DaskArray, name: str, columns: int, given: str, result: str) -> DaskArray:
+        x = _matrices(x, name)
+        if x.shape[-1] != columns:
+            raise ValueError(f"{name} has shape {x.shape}, expected (..., {columns})")
+        dtype = np.result_type(factor_dtype(x.dtype), self.components.dtype)
+        call = functools.partial(_pca_map_block, method, points=self.scores.shape[-2], whiten=self.whiten)
+        arrays = [x, self.components, self.singular_values, self.mean]
+        signature = f"{given},(c,n),(c),(n)->{result}"
+        return _blocks(call, signature, arrays, {}, _meta(x, 2, dtype=dtype))
+
+
+def pca(x: DaskArray, n_components: int | None = None, energy: Any = None, whiten: bool = False) -> PCAResult:
+    """
+    Find the principal components of every set of data in a Dask array, lazily.
+
+    Parameters
+    ----------
+    x : (..., P, N) dask array
+        Sets of P samples of N features, each set in one chunk.
+    n_components, energy, whiten
+        As in `gpusvd.pca`; an array of one number for each set may be a Dask array.
+
+    Returns
+    -------
+    PCAResult
+        As `gpusvd.pca` describes it, of Dask arrays, with lazy `transform` and `inverse_transform`; but C,
+        the width of the arrays, must be known before anything is computed: n_components if given, else min(P,
+        N), also with `energy`. Beyond its own number of components a set has zeros.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `gpusvd.pca`, and ValueError for a set that is cut into chunks.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import gpusvd
+    >>> x = da.random.default_rng(0).standard_normal((10, 50, 4), chunks=(5, 50, 4))
+    >>> p = gpusvd.pca(x, n_components=2)
+    >>> p.scores.shape, p.transform(x).chunks[0]
+    ((10, 50, 2), (5, 5))
+    """
+    x = _matrices(x, "x")
+    check_points("x", x)
+    most = min(x.shape[-2:])
+    c = most if n_components is None else _pca._checked_count("n_components", n_components, most)
+    limit, options = ([], {}) if energy is None else _limit("energy", energy, x[..., 0, :])
+    real = _meta(x, 1, real=True)
+    results = _blocks(
+        functools.partial(_pca_block, n_components=c, whiten=bool(whiten), **options),
+        _with_limit("(p,n)", limit, "(c,n),(c),(c),(c),(n),(p,c),()"),
+        [x, *limit],
+        {"c": c},
+        (_meta(x, 2), real, real, real, _meta(x, 1), _meta(x, 2), _meta(x, 0, dtype=np.int64)),
+    )
+    return PCAResult._make((*results, bool(whiten)))
+
+
+# What a task does with its chunk
+
+
+def _on_one_core(function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
+    with at_most(1):
+        return function(*arrays, **options)
+
+
+def _svd_ex_block(a: Any, **options: Any) -> tuple[Any, ...]:
+    u, s, vh, info = gpusvd.svd_ex(a, **options)
+    return u, s, vh, *info
+
+
+def _truncate_block(u: Any, s: Any, vh: Any, *limit: Any, rule: str, max_rank: int, **options: Any) -> Any:
+    rules = options or {rule: limit[0]}
+    return _on_one_core(gpusvd.truncate, u, s, vh, max_rank=max_rank, **rules)
+
+
+def _pinv_block(a: Any, *limit: Any, name: str, hermitian: bool, **options: Any) -> Any:
+    return _on_one_core(
+        gpusvd.pinv, a, hermitian=hermitian, **(dict(zip([name], limit, strict=False)) | options)
+    )
+
+
+def _pca_block(x: Any, *limit: Any, n_components: int, **options: Any) -> tuple[Any, ...]:
+    energy = limit[0] if limit else options.pop("energy", None)
+    return tuple(_on_one_core(gpusvd.pca, x, n_components, energy, **options))[:-1]
+
+
+def _pca_map_block(
+    method: str, x: Any, components: Any, values: Any, mean: Any, points: int, whiten: bool
+) -> Any:
+    samples = np.empty((points, 0))  # of which their number alone counts
+    fitted = _pca.PCAResult(components, values, values, values, mean, samples, values, whiten)
+    return _on_one_core(getattr(fitted, method), x)
+
+
+# Arguments
+
+
+def _checked_options(
+    driver: Driver, out: None, errors: Errors, threads: int | None, device: Device | None
+) -> dict[str, Any]:
+    """Return the options that a task passes on; raise for those that no task could take."""
+    check_driver(driver)
+    check_errors(errors)
+    check_threads(threads)
+    check_device(device)
+    if out is not None:
+        raise TypeError("out must be None for a Dask array: write its results with dask.array.store")
+    return {"driver": driver, "errors": errors, "threads": threads or 1, "device": device}
+
+
+def _matrices(a: Any, name: str, square: bool = False) -> DaskArray:
+    """Return a Dask array of matrices, each in one chunk, or raise."""
+    a = da.asarray(a)
+    factor_dtype(a.dtype)
+    check_dimensions(a.shape, square)
+    _check_chunks(a, name, 2)
+    return a
+
+
+def _check_chunks(a: DaskArray, name: str, dimensions: int) -> None:
+    """Raise ValueError unless the last dimensions are in one chunk."""
+    axes = range(-dimensions, 0)
+    if any(math.isnan(a.shape[axis]) for axis in axes):
+        raise ValueError(f"{name} has matrices of unknown shape: call {name}.compute_chunk_sizes() first")
+    if any(len(a.chunks[axis]) > 1 for axis in axes):
+        what = "the matrices" if dimensions == 2 else "the singular values"
+        call = f"{name}.rechunk({{{', '.join(f'{axis}: -1' for axis in axes)}}})"
+        raise ValueError(f"{what} of {name} are cut into chunks {a.chunks[-dimensions:]}: pass {call}")
+
+
+def _together(U: Any, S: Any, Vh: Any) -> tuple[DaskArray, DaskArray, DaskArray]:
+    """Return the factors as Dask arrays, or raise unless they belong together."""
+    u, s, vh = da.asarray(U), da.asarray(S), da.asarray(Vh)
+    _truncate.factors(np, *(np.broadcast_to(np.empty((), x.dtype), _known(x.shape)) for x in (u, s, vh)))
+    for array, name, dimensions in ((u, "U", 2), (s, "S", 1), (vh, "Vh", 2)):
+        _check_chunks(array, name, dimensions)
+    return u, s, vh
+
+
+def _limit(name: str, value: Any, values: DaskArray) -> tuple[list[DaskArray], dict[str, Any]]:
+    """Return a limit as an array that is cut as the batch is, or as an option that is the same for all."""
+    batch = _known(values.shape[:-1])
+    if isinstance(value, da.Array):
+        check_batch(name, _known(value.shape), batch)
+        return [value], {}
+    _truncate._checked(np, name, value, batch, None)
+    return ([da.asarray(value)], {}) if np.ndim(value) else ([], {name: value})
+
+
+def _known(shape: tuple[float, ...]) -> tuple[int, ...]:
+    """Return a shape with 1, which fits any, for what Dask does not know yet."""
+    return tuple(1 if math.isnan(length) else int(length) for length in shape)
+
+
+# Blocks
+
+
+def _with_limit(given: str, limit: list[DaskArray], results: str) -> str:
+    return f"{given},()->{results}" if limit else f"{given}->{results}"
+
+
+def _factors(a: DaskArray, full_matrices: bool) -> tuple[str, dict[str, int], tuple[Any, ...]]:
+    """Return the signature of an SVD, the sizes it introduces, and empty arrays of its results' kinds."""
+    signature = "(m,n)->(m,m),(k),(n,n)" if full_matrices else "(m,n)->(m,k),(k),(k,n)"
+    return signature, {"k": min(a.shape[-2:])}, (_meta(a, 2), _meta(a, 1, real=True), _meta(a, 2))
+
+
+def _meta(a: DaskArray, dimensions: int, *, dtype: Any = None, real: bool = False) -> Any:
+    """Return an empty array of the library of `a`, with as many dimensions beyond the batch's."""
+    kind = factor_dtype(a.dtype)
+    if real:
+        kind = np.dtype(kind.char.lower())
+    shape = (0,) * dimensions
+    return np.empty_like(a._meta, dtype=kind if dtype is None else dtype, order="C", subok=False, shape=shape)
+
+
+def _blocks(
+    function: Callable[..., Any],
+    signature: str,
+    arrays: Sequence[DaskArray],
+    sizes: dict[str, int],
+    metas: Any,
+) -> Any:
+    """Return what a function makes of every chunk, the chunks of the arrays brought into line."""
+    given, _, results = signature.partition("->")
+    core = [len(re.findall(r"\w+", names)) for names in re.findall(r"\(.*?\)", given)]
+    if len(arrays) > 1 and any(math.isnan(length) for array in arrays for length in array.shape):
+        raise ValueError("the batch is of unknown shape: call compute_chunk_sizes() of the arrays first")
+    pairs: list[Any] = []
+    for array, own in zip(arrays, core, strict=True):
+        loop = array.ndim - own
+        labels = tuple(range(-loop, 0)) + tuple(f"{id(array)}-{i}" for i in range(own))
+        pairs += [array, labels]
+    _, aligned = da.core.unify_chunks(*pairs)
+    new = {name: size for name, size in sizes.items() if name in results and name not in given}
+    return da.apply_gufunc(function, signature, *aligned, output_sizes=new, meta=metas)

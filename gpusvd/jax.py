@@ -1,0 +1,170 @@
+"""
+The SVD for JAX: inside `jax.jit`, `jax.vmap`, `jax.jvp` and `jax.grad`, computed on the CPU by a callback.
+
+A call leaves the compiled program, decomposes on the host and returns: with arrays on a GPU that is a copy
+there and back. Outside of a compiled program `gpusvd.svd` takes JAX's arrays too, and in GPU memory without
+a copy.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+import gpusvd
+from gpusvd._check import Driver, check_dimensions, check_driver, factor_dtype
+from gpusvd._results import SVDResult
+
+try:
+    import jax
+    import jax.numpy as jnp
+except ImportError as error:
+    raise ImportError("gpusvd.jax needs JAX: pip install 'gpusvd[jax]'") from error
+
+__all__ = ["svd", "svdvals"]
+
+JaxArray = Any  # jax.Array, whose types would make JAX a dependency of who checks types
+
+
+def svd(a: JaxArray, full_matrices: bool = True, compute_uv: bool = True, *, driver: Driver = "auto") -> Any:
+    """
+    Decompose every matrix of a JAX array; under jit and vmap too, and with a derivative.
+
+    Parameters
+    ----------
+    a : (..., M, N) array
+        Matrices; integers and bool become JAX's default floating-point numbers, float32 unless JAX is told
+        otherwise. Under `jax.vmap` the mapped axis joins the batch, and there is one call.
+    full_matrices, compute_uv, driver
+        As in `gpusvd.svd`. The vectors that full matrices add have no derivative.
+
+    Returns
+    -------
+    SVDResult
+        U, S and Vh, or S alone, as `gpusvd.svd` describes them. A matrix with NaN or Inf has NaN factors,
+        for itself alone.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `gpusvd.svd`; ValueError for the derivative of full matrices that are not square.
+
+    Notes
+    -----
+    The derivative of the vectors is dU = U (sym(P) ∘ F + skew(P) ∘ G) + (1 - U Uᴴ) dA V Σ⁻¹, P = Uᴴ dA V,
+    with the factors F and G, and what becomes of them where singular values coincide, as in
+    `gpusvd.torch.svd`. `jax.grad` transposes it.
+
+    Examples
+    --------
+    ::
+
+        polar = jax.jit(lambda a: (lambda U, S, Vh: U @ Vh)(*gpusvd.jax.svd(a, full_matrices=False)))
+        jax.grad(lambda a: polar(a).sum())(jnp.eye(3))
+    """
+    check_driver(driver)
+    a = jnp.asarray(a)
+    check_dimensions(a.shape, False)
+    factor_dtype(np.dtype(a.dtype))
+    if not jnp.issubdtype(a.dtype, jnp.inexact):
+        a = a.astype(jnp.result_type(float))
+    if not compute_uv:
+        return _svdvals(a, driver)
+    return SVDResult(*_svd(a, bool(full_matrices), driver))
+
+
+def svdvals(a: JaxArray, *, driver: Driver = "auto") -> JaxArray:
+    """
+    Compute the singular values of every matrix of a JAX array, as ``svd(a, compute_uv=False)``.
+
+    Parameters
+    ----------
+    a, driver
+        As in `svd`.
+
+    Returns
+    -------
+    S : (..., K) array
+        As `gpusvd.svdvals` returns them; their derivative is defined also where they coincide.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `svd`.
+    """
+    return svd(a, compute_uv=False, driver=driver)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _svd(a: JaxArray, full_matrices: bool, driver: Driver) -> tuple[JaxArray, JaxArray, JaxArray]:
+    *batch, m, n = a.shape
+    k = min(m, n)
+    rows, columns = (m, n) if full_matrices else (k, k)
+    shapes = (*batch, m, rows), (*batch, k), (*batch, columns, n)
+    kinds = a.dtype, _real(a), a.dtype
+    results = tuple(jax.ShapeDtypeStruct(*result) for result in zip(shapes, kinds, strict=True))
+
+    def decompose(host: Any) -> tuple[Any, ...]:
+        return tuple(gpusvd.svd(np.asarray(host), full_matrices, driver=driver))
+
+    factors: tuple[JaxArray, JaxArray, JaxArray] = jax.pure_callback(
+        decompose, results, a, vmap_method="expand_dims"
+    )
+    return factors
+
+
+@_svd.defjvp  # type: ignore[untyped-decorator]
+def _svd_jvp(full_matrices: bool, driver: Driver, primals: Any, tangents: Any) -> Any:
+    (a,), (da,) = primals, tangents
+    m, n = a.shape[-2:]
+    if full_matrices and m != n:
+        raise ValueError("full U and Vh have no derivative: pass full_matrices=False")
+    u, s, vh = _svd(a, full_matrices, driver)
+    k = s.shape[-1]
+    if not k:
+        return (u, s, vh), (jnp.zeros_like(u), jnp.zeros_like(s), jnp.zeros_like(vh))
+    uh, v = _adjoint(u), _adjoint(vh)
+    least = max(m, n) * jnp.finfo(s.dtype).eps * s[..., :1]
+    p = uh @ da @ v
+    f = _inverse(s[..., None, :] - s[..., :, None], least[..., None])
+    g = _inverse(s[..., None, :] / 2 + s[..., :, None] / 2, 0 * least[..., None]) / 2
+    even, odd = (p + _adjoint(p)) / 2 * f, (p - _adjoint(p)) / 2 * g
+    du, dv = u @ (even + odd), v @ (even - odd)
+    inverse = _inverse(s, least)[..., None, :]
+    if m > k:
+        du = du + (da @ v - u @ p) * inverse
+    if n > k:
+        dv = dv + (_adjoint(da) @ u - v @ _adjoint(p)) * inverse
+    ds = jnp.real(jnp.diagonal(p, axis1=-2, axis2=-1))
+    return (u, s, vh), (du, ds, _adjoint(dv))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _svdvals(a: JaxArray, driver: Driver) -> JaxArray:
+    result = jax.ShapeDtypeStruct((*a.shape[:-2], min(a.shape[-2:])), _real(a))
+
+    def decompose(host: Any) -> Any:
+        return gpusvd.svdvals(np.asarray(host), driver=driver)
+
+    return jax.pure_callback(decompose, result, a, vmap_method="expand_dims")
+
+
+@_svdvals.defjvp  # type: ignore[untyped-decorator]
+def _svdvals_jvp(driver: Driver, primals: Any, tangents: Any) -> Any:
+    u, s, vh = _svd(primals[0], False, driver)
+    p = _adjoint(u) @ tangents[0] @ _adjoint(vh)
+    return s, jnp.real(jnp.diagonal(p, axis1=-2, axis2=-1))
+
+
+def _real(a: JaxArray) -> Any:
+    return jnp.finfo(a.dtype).dtype
+
+
+def _adjoint(x: JaxArray) -> JaxArray:
+    return jnp.conj(jnp.swapaxes(x, -1, -2))
+
+
+def _inverse(x: JaxArray, least: JaxArray) -> JaxArray:
+    """Return 1 / x, and 0 where x is within `least` of zero."""
+    fine = ~(jnp.abs(x) <= least)  # NaN goes through
+    return jnp.where(fine, 1 / jnp.where(fine, x, 1), 0)

@@ -1,0 +1,162 @@
+"""
+The functions of the array API standard's extension `linalg` that singular values give, by their names there.
+
+For code written to the standard: the same names, arguments and results as
+``x.__array_namespace__().linalg``, for arrays of NumPy, CuPy or any library of the standard. The extension's
+other functions (cholesky, qr, eigh, ...) are the library's own.
+"""
+
+import math
+from typing import Any, Literal
+
+from gpusvd import _solve, _spectrum
+from gpusvd._arrays import (
+    array_namespace,
+    astype,
+    decompose,
+    matrices,
+    quiet,
+    real_dtype,
+    singular_values,
+    widened,
+)
+from gpusvd._arrays import transpose as _transpose
+from gpusvd._results import Array, SVDResult
+
+__all__ = ["inv", "matrix_norm", "matrix_rank", "matrix_transpose", "pinv", "svd", "svdvals"]
+
+
+def inv(x: Array, /) -> Array:
+    """
+    Return the inverse of every matrix (..., N, N), as `gpusvd.inv`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.linalg.inv([[2, 0], [0, 4]])
+    array([[0.5 , 0.  ],
+           [0.  , 0.25]])
+    """
+    return _solve.inv(x)
+
+
+def matrix_norm(
+    x: Array,
+    /,
+    *,
+    keepdims: bool = False,
+    ord: Literal["fro", "nuc", 1, 2, -1, -2] | float | None = "fro",  # noqa: A002
+) -> Array:
+    """
+    Return a norm of every matrix (..., M, N).
+
+    By `ord`: "fro", also None, (Σ |aᵢⱼ|²)^½; "nuc" Σ σᵢ; 2 and -2 the largest and smallest σᵢ; 1 and -1 the
+    largest and smallest sum of the absolute values in a column; inf and -inf in a row. With `keepdims` the
+    result is (..., 1, 1).
+
+    Raises
+    ------
+    ValueError
+        For another `ord`, and for -2, -1 and -inf of matrices without entries, which have no smallest number.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> [float(gpusvd.linalg.matrix_norm([[3, 0], [0, -4]], ord=ord)) for ord in ("fro", "nuc", 2, -2, 1)]
+    [5.0, 7.0, 4.0, 3.0, 4.0]
+    """
+    if ord not in (None, "fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf):
+        raise ValueError(f"ord must be None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not {ord!r}")
+    xp = array_namespace(x)
+    a = matrices(xp, x)
+    if ord in (None, "fro", "nuc", 2):
+        result = xp.asarray(_spectrum.norm(a, "fro" if ord is None else ord))  # type: ignore[arg-type]
+    else:
+        result = xp.asarray(_extreme(xp, a, float(ord)))
+    return xp.reshape(result, (*result.shape, 1, 1)) if keepdims else result  # type: ignore[no-any-return]
+
+
+def _extreme(xp: Any, a: Array, ord: float) -> Array:  # noqa: A002
+    """Return the largest or, for a negative `ord`, smallest sum of a row or column, or singular value."""
+    with quiet():  # a sum may overflow
+        if ord == -2:
+            sums = widened(xp, singular_values(xp, a))
+        else:
+            sums = xp.sum(xp.abs(widened(xp, a)), axis=-2 if abs(ord) == 1 else -1)
+        if sums.shape[-1] == 0 and ord < 0:
+            raise ValueError(f"a norm of ord {ord:g} is not defined for matrices without entries")
+        if sums.shape[-1] == 0:
+            return xp.sum(sums, axis=-1)  # type: ignore[no-any-return]
+        return astype(xp, (xp.max if ord > 0 else xp.min)(sums, axis=-1), real_dtype(xp, a))
+
+
+def matrix_rank(x: Array, /, *, rtol: Any = None) -> Array:
+    """
+    Return the number of singular values of every matrix (..., M, N) above rtol σ₁, as `gpusvd.matrix_rank`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.linalg.matrix_rank([[[1, 1], [1, 1]], [[1, 0], [0, 1]]])
+    array([1, 2])
+    """
+    xp = array_namespace(x, rtol)
+    return xp.asarray(_spectrum.matrix_rank(matrices(xp, x), rtol=rtol))  # type: ignore[no-any-return]
+
+
+def matrix_transpose(x: Array, /) -> Array:
+    """
+    Return the transpose (..., N, M) of every matrix (..., M, N).
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.linalg.matrix_transpose([[1, 2], [3, 4]])
+    array([[1, 3],
+           [2, 4]])
+    """
+    xp = array_namespace(x)
+    return _transpose(xp.asarray(x))
+
+
+def pinv(x: Array, /, *, rtol: Any = None) -> Array:
+    """
+    Return the pseudo-inverse (..., N, M) of every matrix (..., M, N), as `gpusvd.pinv`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.linalg.pinv([[2, 0], [0, 0]])
+    array([[0.5, 0. ],
+           [0. , 0. ]])
+    """
+    return _solve.pinv(x, rtol=rtol)
+
+
+def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
+    """
+    Return U, S and Vh of every matrix (..., M, N), as `gpusvd.svd`, in arrays of the library of `x`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.linalg.svd([[3, 0], [0, 4]]).S
+    array([4., 3.])
+    """
+    xp = array_namespace(x)
+    return SVDResult(*decompose(xp, matrices(xp, x), full_matrices))
+
+
+def svdvals(x: Array, /) -> Array:
+    """
+    Return the singular values (..., K) of every matrix, as `gpusvd.svdvals`, in an array of the library of
+    `x`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.linalg.svdvals([[3, 0], [0, 4]])
+    array([4., 3.])
+    """
+    xp = array_namespace(x)
+    return singular_values(xp, matrices(xp, x))

@@ -1,0 +1,300 @@
+"""
+Tensors in, tensors out, on the CPU and on a GPU, without a copy; and the gradient of the SVD.
+
+`svd` and `svdvals` take part in autograd. Every other function of `gpusvd` is here too, under its own name,
+and takes tensors for arrays: ``gpusvd.torch.lstsq(A, b)``; those know no gradient, and say so where one is
+wanted. `gpusvd.svd`, `svdvals`, `svd_ex`, `truncate`, `low_rank`, `reconstruct`, `pinv`, `polar` and `pca`
+come here by themselves when they are given a tensor. The code for CUDA tensors has not run on a GPU yet.
+"""
+
+import functools
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+import gpusvd
+from gpusvd._check import Device, Driver, Errors
+from gpusvd._results import SVDResult
+
+try:
+    import torch
+except ImportError as error:
+    raise ImportError("gpusvd.torch needs PyTorch: pip install 'gpusvd[torch]'") from error
+
+__all__ = ["degenerate", "svd", "svdvals"]
+
+Tensor = Any  # torch.Tensor, whose types would make torch a dependency of who checks types
+
+
+def svd(
+    a: Tensor,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> Any:
+    """
+    Decompose every matrix of a tensor, with a gradient.
+
+    Parameters
+    ----------
+    a : (..., M, N) tensor
+        Matrices of the dtypes that `gpusvd.svd` takes, on the CPU or a CUDA device; of any strides.
+    full_matrices : bool, optional
+        As in `gpusvd.svd`. The vectors that it adds have no gradient: pass False where one is wanted and the
+        matrices are not square.
+    compute_uv, hermitian, driver, errors, threads, device
+        As in `gpusvd.svd`. Of a Hermitian matrix the gradient is that of any: a tensor that the lower
+        triangle alone determines must be made so by the caller.
+    out : None
+        There is none: a tensor with a gradient is not written to.
+
+    Returns
+    -------
+    SVDResult
+        U, S and Vh as `gpusvd.svd` describes them, or S alone, as tensors on the device of `a`.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `gpusvd.svd`; ValueError for a gradient of full matrices that are not square.
+
+    See Also
+    --------
+    degenerate : The matrices at which the gradient is not defined.
+
+    Notes
+    -----
+    With X = Uᴴ ∂U, Y = Vᴴ ∂V, where ∂ is the gradient of the loss, and their skew parts x = (X - Xᴴ) / 2 and
+    y = (Y - Yᴴ) / 2, the gradient is
+
+        U [(x + y) ∘ F + (x - y) ∘ G + diag(∂S)] Vᴴ + (1 - U Uᴴ) ∂U Σ⁻¹ Vᴴ + U Σ⁻¹ ∂Vᴴ (1 - V Vᴴ),
+
+    F_ij = 1 / (σ_j - σ_i) off the diagonal and G_ij = 1 / (σ_j + σ_i). The usual factor 1 / (σ_j² - σ_i²),
+    the product of the two, over- and underflows where they do not, and cancels where they do not.
+
+    F is singular where two values coincide, but x + y is zero there for every loss that the choice of the
+    vectors does not change. So differences up to max(M, N) eps σ₁ count as equal and their F as 0, and
+    inverses of values up to that as 0 likewise: the gradient is right for such a loss, as of the polar
+    factor U Vᴴ, finite for any, and `degenerate` says where a loss that depends on the choice has none. Of
+    complex vectors a loss must not depend on the phase either.
+
+    References
+    ----------
+    J. Townsend, "Differentiating the singular value decomposition", 2016. Z.-Q. Wan and S.-X. Zhang,
+    "Automatic differentiation for complex valued SVD", arXiv:1909.02659, 2019.
+
+    Examples
+    --------
+    ::
+
+        a = torch.randn(1000, 8, 5, requires_grad=True)
+        U, S, Vh = gpusvd.torch.svd(a, full_matrices=False)
+        (U @ Vh).sum().backward()
+    """
+    if not compute_uv:
+        return svdvals(
+            a, hermitian=hermitian, driver=driver, out=out, errors=errors, threads=threads, device=device
+        )
+    _check(a, out)
+    thin = not full_matrices or a.shape[-1:] == a.shape[-2:-1]
+    if not thin and _wants_gradient(a):
+        raise ValueError("full U and Vh have no gradient: pass full_matrices=False")
+    options = {"driver": driver, "errors": errors, "threads": threads, "device": device}
+    return SVDResult(*_SVD.apply(a, full_matrices, hermitian, options))
+
+
+def svdvals(
+    a: Tensor,
+    *,
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    out: None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> Tensor:
+    """
+    Compute the singular values of every matrix of a tensor, with a gradient.
+
+    ∂A = U diag(∂S) Vᴴ, defined also where values coincide. The vectors are computed too where a gradient is
+    wanted.
+
+    Parameters
+    ----------
+    a, hermitian, driver, out, errors, threads, device
+        As in `svd`.
+
+    Returns
+    -------
+    S : (..., K) tensor
+        As `gpusvd.svdvals` returns them.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `gpusvd.svdvals`.
+    """
+    options: dict[str, Any] = {"driver": driver, "errors": errors, "threads": threads, "device": device}
+    _check(a, out)
+    if _wants_gradient(a):
+        return svd(a, False, True, hermitian, **options).S
+    return _through(gpusvd.svdvals)(a, hermitian=hermitian, **options)
+
+
+def degenerate(S: Tensor, m: int, n: int) -> Tensor:
+    """
+    Return which matrices have singular vectors without a gradient.
+
+    Those of which two singular values differ by no more than max(m, n) eps σ₁, or the smallest is no larger
+    than that: vectors in their space are a choice that the matrix does not determine. NaN counts too.
+
+    Parameters
+    ----------
+    S : (..., K) tensor
+        All singular values in descending order.
+    m, n : int
+        Rows and columns.
+
+    Returns
+    -------
+    (...) tensor of bool
+        True for matrices at which only losses that do not depend on that choice have a gradient.
+    """
+    if S.shape[-1] == 0:
+        return torch.zeros(S.shape[:-1], dtype=torch.bool, device=S.device)
+    least = _least(S, m, n)
+    gaps = torch.cat([S[..., :-1] - S[..., 1:], S[..., -1:]], dim=-1)
+    return ~(gaps > least).all(dim=-1)
+
+
+class _SVD(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, full_matrices: bool, hermitian: bool, options: Any) -> Any:
+        u, s, vh = _through(gpusvd.svd)(a.detach(), full_matrices, True, hermitian, **options)
+        ctx.save_for_backward(u, s, vh)
+        return u, s, vh
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        return _gradient(*ctx.saved_tensors, *gradients), None, None, None
+
+
+def _gradient(u: Tensor, s: Tensor, vh: Tensor, du: Tensor, ds: Tensor, dvh: Tensor) -> Tensor:
+    """Return the gradient by the formula of `svd`; the gradients of a loss may each be None."""
+    m, n = u.shape[-2], vh.shape[-1]
+    least = _least(s, m, n) if s.shape[-1] else s
+    core = torch.zeros_like(u[..., : s.shape[-1], :]) if ds is None else torch.diag_embed(ds).to(u.dtype)
+    if du is not None or dvh is not None:
+        zero = torch.zeros_like(core)
+        x = zero if du is None else _skew(u.mH @ du)
+        y = zero if dvh is None else _skew(vh @ dvh.mH)
+        difference = s[..., None, :] - s[..., :, None]
+        core = core + (x + y) * _inverse(difference, least[..., None])
+        total = s[..., None, :] / 2 + s[..., :, None] / 2  # the sum of two large numbers may overflow
+        core = core + (x - y) / 2 * _inverse(total, 0 * least[..., None])
+    a = u @ core @ vh
+    inverse = _inverse(s, least)[..., None, :]
+    if du is not None and m > s.shape[-1]:
+        rest = du - u @ (u.mH @ du)
+        a = a + (rest * inverse) @ vh
+    if dvh is not None and n > s.shape[-1]:
+        rest = dvh - (dvh @ vh.mH) @ vh
+        a = a + u @ (inverse.mT * rest)
+    return a
+
+
+def _skew(x: Tensor) -> Tensor:
+    return (x - x.mH) / 2
+
+
+def _inverse(x: Tensor, least: Tensor) -> Tensor:
+    """Return 1 / x, and 0 where x is within `least` of zero."""
+    fine = ~(x.abs() <= least)  # NaN goes through
+    return torch.where(fine, 1 / torch.where(fine, x, torch.ones_like(x)), torch.zeros_like(x))
+
+
+def _least(s: Tensor, m: int, n: int) -> Tensor:
+    """Return what counts as zero beside the values: max(m, n) eps σ₁ in the shape (..., 1)."""
+    return (max(m, n) * torch.finfo(s.dtype).eps * s[..., :1]).detach()
+
+
+# Tensors for arrays
+
+
+def __getattr__(name: str) -> Any:
+    function = getattr(gpusvd, name) if name in gpusvd.__all__ else None
+    if not callable(function) or isinstance(function, type):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _through(function)
+
+
+def _through(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of arrays as one of tensors."""
+
+    @functools.wraps(function)
+    def with_tensors(*args: Any, **options: Any) -> Any:
+        tensors = [x for x in (*args, *options.values()) if isinstance(x, torch.Tensor)]
+        if any(_wants_gradient(x) for x in tensors):
+            raise ValueError(
+                f"{function.__name__} has no gradient: pass a.detach(), or compose it of gpusvd.torch.svd"
+            )
+        place = next((x.device for x in tensors), torch.device("cpu"))
+        with _stream(place):
+            given = [_array(x) for x in args]
+            return _tensors(function(*given, **{name: _array(x) for name, x in options.items()}), place)
+
+    return with_tensors
+
+
+def _stream(place: Any) -> Any:
+    """Let CuPy work on torch's current stream."""
+    if place.type != "cuda":
+        return nullcontext()
+    import cupy
+
+    return cupy.cuda.ExternalStream(torch.cuda.current_stream(place).cuda_stream, place.index or 0)
+
+
+def _array(x: Any) -> Any:
+    """Return a tensor's memory as NumPy's or CuPy's array, and anything else as it is."""
+    if not isinstance(x, torch.Tensor):
+        return x
+    if x.dtype == torch.bfloat16:
+        raise TypeError("array type bfloat16 is unsupported in svd: pass a.float()")
+    x = x.detach().resolve_conj().resolve_neg()
+    if x.device.type == "cpu":
+        return x.numpy()
+    if x.device.type != "cuda":
+        raise TypeError(f"a is on the device {x.device}, expected the CPU or CUDA: pass a.cpu()")
+    from gpusvd._gpu import cupy_with_device
+
+    return cupy_with_device().from_dlpack(x)
+
+
+def _tensors(x: Any, place: Any) -> Any:
+    """Return an array, or a tuple of arrays, as tensors of the same memory."""
+    if isinstance(x, tuple):
+        parts = [_tensors(part, place) for part in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
+    if isinstance(x, np.ndarray | np.generic):
+        return torch.from_numpy(np.asarray(x)).to(place)
+    return torch.from_dlpack(x) if hasattr(x, "__dlpack__") else x
+
+
+def _wants_gradient(a: Tensor) -> bool:
+    return bool(torch.is_grad_enabled() and a.requires_grad)
+
+
+def _check(a: Any, out: Any) -> None:
+    if not isinstance(a, torch.Tensor):
+        raise TypeError(f"a is a {type(a).__name__}, expected a tensor")
+    if out is not None:
+        raise TypeError("out must be None for a tensor")

@@ -1,0 +1,102 @@
+"""JAX: the SVD under jit, vmap and derivatives."""
+
+import numpy as np
+import pytest
+
+import gpusvd
+
+jax = pytest.importorskip("jax", reason="JAX is not installed: pip install 'gpusvd[jax]'")
+jnp = jax.numpy
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    with jax.enable_x64(True):
+        yield
+
+
+def batch(*shape, dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal(shape)
+    if np.dtype(dtype).kind == "c":
+        a = a + 1j * rng.standard_normal(shape)
+    return jnp.asarray(a.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("full_matrices", [True, False])
+def test_the_same_numbers_under_jit_and_vmap(dtype, full_matrices):
+    a = batch(3, 4, 2, dtype=dtype)
+
+    def svd(a):
+        return gpusvd.jax.svd(a, full_matrices, driver="jacobi")
+
+    expected = gpusvd.svd(np.asarray(a), full_matrices, driver="jacobi")
+    for call in (svd, jax.jit(svd), jax.vmap(svd), jax.jit(jax.vmap(svd)), jax.vmap(jax.jit(svd))):
+        result = call(a)
+        assert type(result) is type(expected)
+        for x, y in zip(result, expected, strict=True):
+            assert isinstance(x, jax.Array)
+            assert x.dtype == y.dtype
+            np.testing.assert_array_equal(x, y)
+
+
+def test_vmap_over_another_axis_is_one_call(monkeypatch):
+    shapes = []
+    original = gpusvd.svdvals
+    monkeypatch.setattr(gpusvd, "svdvals", lambda a, **options: (shapes.append(a.shape), original(a))[1])
+    a = batch(4, 5, 2)
+    values = jax.vmap(gpusvd.jax.svdvals, in_axes=1)(a)
+    np.testing.assert_allclose(values, original(np.asarray(a).swapaxes(0, 1)), rtol=1e-13)
+    assert shapes == [(5, 4, 2)]
+
+
+def test_other_inputs():
+    assert gpusvd.jax.svdvals([[3, 0], [0, 4]]).tolist() == [4.0, 3.0]
+    U, S, Vh = gpusvd.jax.svd(jnp.zeros((2, 0, 3)))
+    assert (U.shape, S.shape, Vh.shape) == ((2, 0, 0), (2, 0), (2, 3, 3))
+    a = batch(2, 3, 3).at[1, 0, 0].set(jnp.nan)
+    assert jnp.isnan(gpusvd.jax.svd(a).U).all(axis=(1, 2)).tolist() == [False, True]
+    with pytest.raises(np.linalg.LinAlgError, match="1-dimensional"):
+        gpusvd.jax.svd(jnp.zeros(3))
+    with pytest.raises(ValueError, match="driver must be"):
+        gpusvd.jax.svd(jnp.eye(2), driver="qr")
+    with pytest.raises(ValueError, match="full_matrices=False"):
+        jax.grad(lambda a: gpusvd.jax.svd(a).U.sum())(batch(3, 2))
+
+
+def loss(svd, a):
+    """A number that neither the signs nor the phases of the vectors change, and every factor does."""
+    U, S, Vh = svd(a)
+    rows = batch(*a.shape[-2:], dtype=a.dtype, seed=1)
+    top = (U[..., :, :1] * S[..., None, :1]) @ Vh[..., :1, :]
+    squares = (jnp.abs(U) ** 2).sum(axis=-1) * jnp.arange(U.shape[-2])
+    return (S**3).sum() + jnp.real(rows * (U @ Vh)).sum() + jnp.real(rows * top).sum() + squares.sum()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("shape", [(3, 3), (5, 3), (3, 5), (2, 4, 2)], ids=str)
+def test_derivatives(shape, dtype):
+    a = batch(*shape, dtype=dtype)
+    da = batch(*shape, dtype=dtype, seed=3)
+
+    def ours(a):
+        return loss(lambda a: gpusvd.jax.svd(a, full_matrices=False), a)
+
+    h = 1e-6
+    numeric = (ours(a + h * da) - ours(a - h * da)) / (2 * h)
+    _, forward = jax.jvp(ours, (a,), (da,))
+    gradient = jax.jit(jax.grad(ours))(a)
+    np.testing.assert_allclose(forward, numeric, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(jnp.real(gradient * da).sum(), numeric, rtol=1e-6, atol=1e-6)
+    values = jax.grad(lambda a: (gpusvd.jax.svdvals(a) ** 2).sum())(a)
+    np.testing.assert_allclose(values, 2 * jnp.conj(a), rtol=1e-10, atol=1e-10)
+
+
+def test_equal_values_leave_the_gradient_of_the_polar_factor():
+    def polar(a):
+        U, _, Vh = gpusvd.jax.svd(a, full_matrices=False)
+        return (batch(3, 3, seed=1) * (U @ Vh)).sum()
+
+    w = np.asarray(batch(3, 3, seed=1))
+    np.testing.assert_allclose(jax.grad(polar)(2 * jnp.eye(3)), (w - w.T) / 4, atol=1e-12)
