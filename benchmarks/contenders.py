@@ -11,7 +11,7 @@ to another library's arrays are not part of the call.
   `scipy.linalg.cython_lapack`, in a compiled loop.
 - torch, jax: `torch.linalg.svd` and a jitted `jax.numpy.linalg.svd`, of the whole batch.
 - eigen: Eigen's `JacobiSVD` with its default preconditioner, through eigenpy, in a loop in Python; of float64
-  alone. Of the bindings on PyPI it is one that is kept up and has JacobiSVD; eigency only converts arrays.
+  alone. It is a binding on PyPI that is kept up and has JacobiSVD.
 """
 
 import ctypes
