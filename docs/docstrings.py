@@ -29,7 +29,7 @@ def readable(text: str) -> str:
     text = CHOICE.sub(lambda found: f"{found[1]} or {found[2]}".replace('"', ""), text)
     text = text.replace("‖*", "‖\\*")  # the nuclear norm, no emphasis
     text = re.sub(r"(?m)^(\w+) : (.*``.*)$", lambda found: f"{found[1]} : {plain(found[2])}", text)
-    return text + examples + rest
+    return re.sub(r"::$", ":", text + examples + rest, flags=re.MULTILINE)
 
 
 def apart(found: re.Match[str]) -> str:

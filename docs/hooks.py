@@ -17,7 +17,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the builder may run from anywhere
 
-import gpusvd  # noqa: E402
 from benchmarks import render  # noqa: E402
 from gpusvd.__main__ import parser  # noqa: E402
 
@@ -36,9 +35,17 @@ def on_page_content(html: str, **_: Any) -> str:
 # Names of functions
 
 
+@cache
+def documented() -> tuple[str, ...]:
+    """What the reference has, without `gpusvd.`, longer names first."""
+    pages = [page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs" / "api").glob("*.md"))]
+    names = re.findall(r"^::: gpusvd\.([a-zA-Z]\S*)$", "\n".join(pages), re.MULTILINE)
+    return tuple(sorted(names, key=len, reverse=True))
+
+
 def linked(html: str) -> str:
     """Make the names of public functions links, but not in headings, links and code blocks."""
-    names = "|".join(sorted(gpusvd.__all__, key=len, reverse=True))
+    names = "|".join(map(re.escape, documented()))
     apart = r"<(pre|a|h[1-6]|autoref)\b.*?</\1>"
 
     def link(found: re.Match[str]) -> str:
