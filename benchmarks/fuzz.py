@@ -26,8 +26,8 @@ HANG = 60  # seconds for one example
 DTYPES = (*"?bhilqBHILQefdFD", ">f4", ">c16", "g", "G", "O", "U3", "M8[s]", "V4")
 # What an error is to say: the name of an argument, or in NumPy's words what is wrong with the array.
 NAMES = set(
-    """driver errors threads device out full_matrices compute_uv hermitian chunk consume resume progress source
-    matrices array matrix dimension square NaN""".split()  # noqa: SIM905
+    """driver errors threads device out full_matrices compute_uv hermitian chunk consume resume progress
+    source matrices array matrix dimension square NaN""".split()  # noqa: SIM905
 )
 
 odd: st.SearchStrategy[Any] = st.one_of(
@@ -50,13 +50,14 @@ def arrays(draw: st.DrawFn) -> Any:
     if dtype.kind in "OU":
         a = np.zeros(shape, dtype)
     elif draw(st.booleans()):
-        a = (9 * rng.standard_normal(shape)).astype(np.float64)
+        a = np.array(9 * rng.standard_normal(shape))
         with np.errstate(all="ignore"):
             a = a.astype(dtype) if dtype.kind in "?biufc" else np.zeros(shape, dtype)
     else:
         count = int(np.prod(shape))
         bits = rng.integers(0, 256, count * dtype.itemsize, np.uint8)
         a = (bits % 2).view(dtype).reshape(shape) if dtype.kind == "b" else bits.view(dtype).reshape(shape)
+    a = np.asarray(a)
     if a.ndim > 1 and draw(st.booleans()):
         a = a.swapaxes(-1, -2)
     if a.ndim and draw(st.booleans()):

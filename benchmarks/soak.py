@@ -28,11 +28,12 @@ def main() -> int:
     parser.add_argument("--callers", type=int, default=4, help="threads that call (default: 4)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    start = time.monotonic()
     crowd(64)
-    print("64 threads at once: every result right", flush=True)
+    print(f"{time.monotonic() - start:6.0f} s 64 threads at once: every result right", flush=True)
     for method in multiprocessing.get_all_start_methods():
         processes(method)
-        print(f"processes by {method}: every result right", flush=True)
+        print(f"{time.monotonic() - start:6.0f} s processes by {method}: every result right", flush=True)
     return soak(arguments.minutes * 60, arguments.callers, arguments.seed)
 
 
@@ -76,8 +77,8 @@ def soak(seconds: float, callers: int, seed: int) -> int:
     half = len(settled) // 2
     growth = float(np.median(settled[half:]) - np.median(settled[:half])) if half else 0.0
     print(
-        f"{sum(counts)} calls from {callers} threads in {seconds:.0f} s, {len(faults)} faults, {hung} threads "
-        f"hang; memory {settled[-1]:.0f} MiB, {growth:+.1f} MiB in the last {50 * (1 - SETTLE):.0f}% of the time"
+        f"{sum(counts)} calls from {callers} threads in {seconds:.0f} s, {len(faults)} faults, {hung} hang; "
+        f"memory {settled[-1]:.0f} MiB, {growth:+.1f} MiB in the last {50 * (1 - SETTLE):.0f}% of the time"
     )
     for fault in faults[:20]:
         print(fault)
