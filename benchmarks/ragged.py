@@ -30,9 +30,10 @@ def main() -> None:
     ran_on = provenance()
     print_provenance(ran_on)
     print(
-        "\nTimes as fast as NumPy, thin SVD: numpy.linalg.svd of a batch of each size over gpusvd.svd of it;\n"
-        "a loop of numpy.linalg.svd over svd_ragged, and over svd_ragged with all its items made. Goal: 75%\n"
-        f"of the first.\n\n{'dtype':9}{'sizes':>14}{'matrices':>10}{'batches':>9}{'ragged':>8}{'items':>8}{'':>8}"
+        "\nTimes as fast as NumPy, thin SVD: numpy.linalg.svd of a batch of each size over gpusvd.svd,\n"
+        "and a loop of numpy.linalg.svd over svd_ragged, without and with all its items made. Goal: 75% of\n"
+        "the first.\n\n"
+        f"{'dtype':9}{'sizes':>14}{'matrices':>10}{'batches':>9}{'ragged':>8}{'items':>8}{'of it':>8}"
     )
     rows = []
     for dtype in arguments.dtype:

@@ -1,5 +1,6 @@
 """The commands: what they print and write, and what they say and leave behind when they cannot."""
 
+import itertools
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from PIL import Image
 
 import gpusvd
 from gpusvd.__main__ import main
-from gpusvd._commands import files, info
+from gpusvd._commands import files, info, svd
 from tests.measures import residual
 
 ROOT = Path(__file__).parents[1]
@@ -540,8 +541,44 @@ def test_out_of_memory(folder, monkeypatch, capsys):
     def large(*_, **__):
         raise MemoryError("Unable to allocate 8.00 TiB")
 
-    monkeypatch.setattr(gpusvd, "svd", large)
+    monkeypatch.setattr(gpusvd, "stream", large)
     assert_refused(["svd", "batch.npy", "-o", "out.npz"], capsys, "out of memory. Unable to allocate")
+
+
+def test_svd_shows_a_bar_on_a_terminal(folder, monkeypatch, capsys):
+    clock = itertools.count(0.0, 0.6)
+    monkeypatch.setattr(svd.time, "monotonic", lambda: next(clock))
+    assert main(["svd", "batch.npy", "-o", "out.npz"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with svd.bar() as show:
+        show(1, 4)
+        show(4, 4)
+    err = capsys.readouterr().err
+    assert "\r[##########" + 30 * "." + "]  25%, 2 s left" in err
+    assert "100%" in err
+    assert err.endswith(" \r")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+def test_svd_into_a_full_disk(folder):
+    import resource
+
+    np.save("large.npy", np.ones((2000, 8, 8)))
+    process = gpusvd_process(
+        "svd",
+        "large.npy",
+        "-o",
+        "out.npz",
+        cwd=folder,
+        preexec_fn=lambda: (
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
+        ),
+    )
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (2, "", "gpusvd: cannot write out.npz: File too large\n")
+    assert set(os.listdir()) == {"photo.png", "batch.npy", "large.npy"}
 
 
 # Ctrl-C
@@ -555,6 +592,7 @@ def test_interrupt_leaves_nothing_behind(arguments, folder, monkeypatch, capsys)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(gpusvd, "svd", interrupted)
+    monkeypatch.setattr(gpusvd, "stream", interrupted)
     before = contents()
     assert main(arguments) == 130
     assert capsys.readouterr() == ("", "")

@@ -20,6 +20,7 @@ over at the right and at the bottom is cut off.
 """
 
 import math
+import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -43,6 +44,20 @@ def write(file: IO[bytes], form: str, arrays: Mapping[str, Array]) -> None:
     """Write arrays as a file of this format."""
     entries: dict[str, Any] = {"format": np.array(form), "version": np.array(VERSION), **arrays}
     np.savez(file, **entries)
+
+
+def write_parts(
+    file: IO[bytes], form: str, parts: Mapping[str, tuple[tuple[int, ...], np.dtype[Any], IO[bytes]]]
+) -> None:
+    """Write a file of this format from arrays that lie in files, whose entries these hold in C order."""
+    write(file, form, {})
+    with zipfile.ZipFile(file, "a") as archive:
+        for name, (shape, dtype, part) in parts.items():
+            part.seek(0)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(entry, header)
+                shutil.copyfileobj(part, entry, 2**20)
 
 
 class PictureFactors(NamedTuple):

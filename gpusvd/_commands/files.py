@@ -17,7 +17,7 @@ def replacing(output: Path) -> Iterator[IO[bytes]]:
     try:
         if target.exists() and not target.is_file():
             raise OSError("it is a folder" if target.is_dir() else "it is not a regular file")
-        file = beside.open("xb")
+        file = beside.open("x+b")
         try:
             with file:
                 yield file
