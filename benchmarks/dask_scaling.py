@@ -49,7 +49,7 @@ class clusters:  # noqa: N801
         self.open = []
         for workers in (1, 2):
             cluster = distributed.LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
             )
             self.open += [distributed.Client(cluster, set_as_default=False), cluster]
         return self.open[::2]
