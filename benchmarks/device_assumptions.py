@@ -215,7 +215,7 @@ def from_another(cupy: Any, made_of: Callable[[Any], Any], address: Callable[[An
     theirs = made_of(a)
     same_place = _gpu._on_device(cupy, theirs).data.ptr == address(theirs)
     result = gpusvd.svd(theirs, full_matrices=False)
-    same = same_bits(cupy, list(result), list(expected))
+    same = same_bits(cupy, [_gpu._on_device(cupy, x) for x in result], list(expected))
     return {"same_memory": bool(same_place), "same_bits": same, "passed": bool(same_place) and same}
 
 

@@ -109,7 +109,8 @@ def svd(
         A matrix, or a batch of them in any leading dimensions: float16, float32, float64, complex64,
         complex128, any integer type or bool, of any strides and byte order. It is never written to. Of a
         masked array the data count, not the mask. An array in GPU memory, CuPy's or any with ``__dlpack__``
-        or ``__cuda_array_interface__`` (torch, JAX), is taken without a copy.
+        or ``__cuda_array_interface__`` (JAX), is taken without a copy. A torch tensor goes to
+        `gpusvd.torch.svd` and gives tensors, a Dask array to `gpusvd.dask.svd` and gives Dask arrays.
     full_matrices : bool, optional
         If True (default), U is (..., M, M) and Vh (..., N, N). Otherwise they are (..., M, K) and (..., K,
         N), with K = min(M, N).
@@ -149,7 +150,8 @@ def svd(
         Vh : (..., N, N) or (..., K, N) ndarray
             Conjugate transposes of the right singular vectors, in the dtype of U.
 
-        With ``compute_uv=False``, S alone. For an array in GPU memory they are CuPy arrays on its device.
+        With ``compute_uv=False``, S alone. For an array in GPU memory they are CuPy arrays on its device, but
+        for a tensor, which gives tensors.
 
     Raises
     ------

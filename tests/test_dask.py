@@ -223,7 +223,7 @@ def client():
         "distributed", reason="dask.distributed is not installed: pip install 'gpusvd[dask]'"
     )
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     )
     client = distributed.Client(cluster)
     yield client
