@@ -65,19 +65,19 @@ def overhead(
     """A chunk of a single matrix costs next to nothing to decompose: its time is Dask's.
 
     The difference between many chunks and few leaves out what a graph costs that does not grow with it. The
-    results stay on the workers. Bytes are those of the loopback device, on which all processes talk, less
-    what passes there in as much time without work.
+    results stay on the workers. Bytes are those of the loopback device, on which all processes talk.
     """
     few = chunks // 10
     row: dict[str, Any] = {"what": "overhead a chunk", "function": name, "chunks": chunks}
     for workers, client in ((1, one), (2, two)):
         run(client, name, few, 1)
-        seconds, moved = [], []
+        seconds, busy, moved = [], [], []
         for _ in range(rounds):
-            (t_few, b_few), (t_many, b_many) = (run(client, name, count, 1) for count in (few, chunks))
-            seconds.append((t_many - t_few) / (chunks - few))
-            moved.append((b_many - b_few) / (chunks - few))
+            few_cost, many_cost = (run(client, name, count, 1) for count in (few, chunks))
+            for costs, much, little in zip((seconds, busy, moved), many_cost, few_cost, strict=True):
+                costs.append((much - little) / (chunks - few))
         row[f"seconds, {workers} workers"] = statistics.median(seconds)
+        row[f"CPU seconds of client and scheduler, {workers} workers"] = statistics.median(busy)
         row[f"bytes moved, {workers} workers"] = statistics.median(moved)
     graphs = [graph_of(FUNCTIONS[name](random_chunks(count, 1))) for count in (few, chunks)]
     small, large = (len(cloudpickle.dumps(graph)) for graph in graphs)
@@ -93,7 +93,7 @@ def scaling(
     times: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(rounds + 1):
         for workers, client in ((1, one), (2, two)):
-            seconds, _ = run(client, "svd", chunks, size)
+            seconds, _, _ = run(client, "svd", chunks, size)
             if turn:  # the first loads the kernels
                 times[workers].append(seconds)
     alone, together = (statistics.median(times[workers]) for workers in (1, 2))
@@ -116,16 +116,20 @@ def random_chunks(chunks: int, size: int) -> Any:
     return da.map_blocks(matrices, chunks=parts, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
 
 
-def run(client: distributed.Client, name: str, chunks: int, size: int) -> tuple[float, float]:
-    """Compute on the workers; return seconds and bytes moved beyond those of a machine at rest."""
+def run(client: distributed.Client, name: str, chunks: int, size: int) -> tuple[float, float, float]:
+    """Compute on the workers; return seconds, those at work in this process, and bytes moved.
+
+    The scheduler runs in this process: what it works does not depend on what else the machine does. Of the
+    bytes those are taken off that pass on a machine at rest.
+    """
     lazy = FUNCTIONS[name](random_chunks(chunks, size))
     at_rest = rate()
     with client.as_current():
-        before, start = sent(), time.perf_counter()
+        before, worked, start = sent(), time.process_time(), time.perf_counter()
         kept = client.persist(list(lazy) if isinstance(lazy, tuple) else [lazy])
         distributed.wait(kept)
         seconds = time.perf_counter() - start
-    return seconds, sent() - before - at_rest * seconds
+    return seconds, time.process_time() - worked, sent() - before - at_rest * seconds
 
 
 def rate(seconds: float = 0.5) -> float:
