@@ -1,6 +1,7 @@
 """Arrays in GPU memory: what `_svd` does for NumPy's, for CuPy's and those that share memory with them."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations
 from typing import Any
 
@@ -81,30 +82,56 @@ def decompose(
         targets = given if straight else [cupy.empty(shape, kind) for _, shape, kind in wanted]
         assert targets is not None
         u, s, vh = targets if compute_uv else (None, targets[0], None)
-        batch = matrices.shape[:-2]
-        info = Info(
-            cupy.empty(batch, np.bool_), cupy.empty(batch, np.int32), cupy.empty(batch, dtype.char.lower())
-        )
-        _run(cupy, matrices, u, s, vh, info, hermitian, choose(matrices.shape, driver))
-        if errors == "raise" and not bool(info.converged.all()):
-            raise LinAlgError(failures(cupy.asnumpy(info.converged)))
+        chosen = choose(matrices.shape, driver)
+        info = _empty_info(cupy, matrices.shape[:-2], dtype) if informed else None
+        with _memory_of_the_call(cupy):
+            happened = info or _empty_info(cupy, matrices.shape[:-2], dtype)
+            _run(cupy, matrices, u, s, vh, happened, hermitian, chosen)
+            fine = happened.converged if errors == "raise" else None
+            del happened
+        if fine is not None and not bool(fine.all()):
+            raise LinAlgError(failures(cupy.asnumpy(fine)))
         if not at_home:
             targets = [cupy.asnumpy(x) for x in targets]
-            info = Info(*(cupy.asnumpy(x) for x in info)) if informed else info
+            info = Info(*(cupy.asnumpy(x) for x in info)) if info else None
         if given is not None and not straight:
             for array, target in zip(given, targets, strict=True):
                 array[...] = target
     results = targets if out is None else list(out) if compute_uv else [out]
     u, s, vh = results if compute_uv else (None, results[0], None)
-    return u, s, vh, info if informed else None
+    return u, s, vh, info
+
+
+def _empty_info(cupy: Any, batch: tuple[int, ...], dtype: np.dtype[Any]) -> Info:
+    return Info(
+        cupy.empty(batch, np.bool_), cupy.empty(batch, np.int32), cupy.empty(batch, dtype.char.lower())
+    )
+
+
+def _memory_of_the_call(cupy: Any) -> AbstractContextManager[object]:
+    """Return the context to take memory in that is given back before the call ends.
+
+    While the stream is captured, CuPy's pool would hand it to others that the graph knows nothing of: then
+    it belongs to the graph, which takes it and gives it back in every replay.
+    """
+    if cupy.cuda.get_current_stream().is_capturing():
+        context: AbstractContextManager[object] = cupy.cuda.using_allocator(cupy.cuda.malloc_async)
+        return context
+    return nullcontext()
 
 
 def choose(shape: Sequence[int], driver: Driver) -> Driver:
-    """Return the driver that ``driver="auto"`` takes on a GPU: Jacobi for the sizes that its kernels are made
-    for."""
+    """Return the driver taken on a GPU: by "auto" Jacobi for the sizes that its kernels are made for; raise
+    ValueError where it is asked for beyond them."""
+    smaller = min(shape[-2:])
+    if driver == "jacobi" and smaller > JACOBI_COLUMNS:
+        raise ValueError(
+            f"driver='jacobi' takes matrices of up to {JACOBI_COLUMNS} rows or columns on a GPU, not "
+            f"{smaller}: driver='vendor' and 'auto' take any"
+        )
     if driver != "auto":
         return driver
-    return "jacobi" if min(shape[-2:]) <= JACOBI_COLUMNS else "vendor"
+    return "jacobi" if smaller <= JACOBI_COLUMNS else "vendor"
 
 
 def _on_device(cupy: Any, a: Any) -> Any:

@@ -56,6 +56,15 @@ def _on_device(function):
     return call
 
 
+class Stream:
+    """What is asked of CuPy's current stream."""
+
+    capturing = False
+
+    def is_capturing(self):
+        return self.capturing
+
+
 def module(devices=1):
     """A module to put in the place of `cupy`, that finds so many devices."""
     cupy = types.ModuleType("cupy")
@@ -75,7 +84,11 @@ def module(devices=1):
             raise CUDARuntimeError("no driver")
         return devices
 
+    stream = Stream()
     cupy.cuda = types.SimpleNamespace(
-        runtime=types.SimpleNamespace(getDeviceCount=device_count, CUDARuntimeError=CUDARuntimeError)
+        get_current_stream=lambda: stream,
+        malloc_async=None,
+        using_allocator=nullcontext,
+        runtime=types.SimpleNamespace(getDeviceCount=device_count, CUDARuntimeError=CUDARuntimeError),
     )
     return cupy

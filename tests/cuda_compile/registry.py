@@ -66,30 +66,27 @@ def cuda_kernels() -> list[Kernel]:
     for kind in DTYPES:
         for n, vectors in [(n, True) for n in SIZES] + [(n, False) for n in VALUES_SIZES]:
             for kernel, signature in launched(Problem(n, n, kind, n, vectors)):
-                if (kernel, signature) not in seen:
-                    seen.add((kernel, signature))
+                if (kernel.compiled, signature) not in seen:
+                    seen.add((kernel.compiled, signature))
                     name = f"{kernel.function.__name__} {n}x{n} {kind}{'' if vectors else ' values'}"
-                    named[name] = kernel, kind, signature
+                    named[name] = kernel, kind, n, signature
     return [
         Kernel(
             name,
             partial(_cuda_launch.ptx, kernel, kind, signature),
             rotations=share_of_rotations(kernel),
-            stays_in_registers=registers_suffice(name, kernel),
+            stays_in_registers=registers_suffice(name, kernel.function.__name__, size),
             is_single=kind in ("float32", "complex64"),
             is_representative=name in REPRESENTATIVE,
         )
-        for name, (kernel, kind, signature) in sorted(named.items())
+        for name, (kernel, kind, size, signature) in sorted(named.items())
     ]
 
 
-def registers_suffice(name, kernel) -> tuple[str, ...]:
+def registers_suffice(name, function, n) -> tuple[str, ...]:
     """The architectures for which a matrix is promised to stay in registers: all for a thread, and for a
     group up to 64 columns but for the above."""
-    function = kernel.function.__name__
-    if function != "svd_threads" and not (
-        function == "orthogonalise_groups" and dict(kernel.constants)["n"] <= 64
-    ):
+    if function != "svd_threads" and not (function == "orthogonalise_groups" and n <= 64):
         return ()
     return tuple(arch for arch in ARCHITECTURES if arch != "sm_100" or name not in SPILL_ON_SM_100)
 
