@@ -72,7 +72,13 @@ def decompose(
     dtype = factor_dtype(matrices.dtype)
     wanted = expected_results(matrices.shape, dtype, full_matrices, compute_uv)
     with matrices.device:
-        given = None if out is None else _check_out(cupy if at_home else np, out, wanted)
+        given = (
+            None
+            if out is None
+            else _check_out(cupy, out, wanted, matrices.device)
+            if at_home
+            else check_out(out, wanted)
+        )
         straight = (
             given is not None
             and at_home
@@ -145,10 +151,9 @@ def _on_device(cupy: Any, a: Any) -> Any:
     return cupy.asarray(host.astype(host.dtype.newbyteorder("="), copy=False))
 
 
-def _check_out(xp: Any, out: Any, expected: Sequence[Expected]) -> list[Any]:
-    """Return the arrays of `out`; raise unless they are arrays of `xp`, fit, and share no memory."""
-    if xp is np:
-        return check_out(out, expected)
+def _check_out(xp: Any, out: Any, expected: Sequence[Expected], device: Any) -> list[Any]:
+    """Return the arrays of `out`; raise unless they are arrays of `xp` on this device, fit, and share no
+    memory."""
     given = out if len(expected) > 1 else (out,)
     if not isinstance(given, tuple) or len(given) != len(expected):
         names = ", ".join(name for name, _, _ in expected)
@@ -156,6 +161,8 @@ def _check_out(xp: Any, out: Any, expected: Sequence[Expected]) -> list[Any]:
     for array, (name, shape, dtype) in zip(given, expected, strict=True):
         if not isinstance(array, xp.ndarray):
             raise TypeError(f"{name} in out is a {type(array).__name__}, expected a CuPy array")
+        if array.device != device:
+            raise ValueError(f"{name} in out is on {array.device}, expected on {device} as the input")
         if array.shape != shape:
             raise ValueError(f"{name} in out has shape {array.shape}, expected {shape}")
         if array.dtype != dtype:

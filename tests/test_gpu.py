@@ -3,6 +3,7 @@ marked `gpu` do the same on a device."""
 
 import importlib.util
 import sys
+import types
 from contextlib import contextmanager
 
 import numpy as np
@@ -105,6 +106,30 @@ def test_any_array_in_gpu_memory_is_taken(cupy):
     S = gpusvd.svdvals(OnDevice(cupy.asarray(a)))
     assert isinstance(S, cupy.ndarray)
     np.testing.assert_allclose(cupy.asnumpy(S), np.linalg.svd(a, compute_uv=False), rtol=1e-5)
+
+
+def test_an_array_with_the_cuda_interface_alone_is_taken(cupy, monkeypatch):
+    a = cupy.asarray(gaussian(4, 3, 3))
+
+    stands_in = isinstance(cupy.cuda.runtime, types.SimpleNamespace)
+
+    class Foreign:
+        __cuda_array_interface__ = {} if stands_in else a.__cuda_array_interface__  # noqa: RUF012
+
+    if stands_in:  # it knows no addresses
+        monkeypatch.setattr(cupy, "asarray", lambda x: a if isinstance(x, Foreign) else x)
+    S = gpusvd.svdvals(Foreign())
+    assert isinstance(S, cupy.ndarray)
+    np.testing.assert_allclose(cupy.asnumpy(S), np.linalg.svd(cupy.asnumpy(a), compute_uv=False), rtol=1e-5)
+
+
+def test_out_on_another_device(cupy, monkeypatch):
+    a, out = cupy.asarray(gaussian(4, 2, 2)), cupy.empty((4, 2), np.float32)
+    if not isinstance(cupy.cuda.runtime, types.SimpleNamespace):
+        pytest.skip("one device is enough for these tests")
+    out.device = "device 1"
+    with pytest.raises(ValueError, match="S in out is on device 1, expected on .* as the input"):
+        gpusvd.svdvals(a, out=out)
 
 
 @pytest.mark.parametrize("driver", ["jacobi", "vendor"])
