@@ -72,13 +72,9 @@ def decompose(
     dtype = factor_dtype(matrices.dtype)
     wanted = expected_results(matrices.shape, dtype, full_matrices, compute_uv)
     with matrices.device:
-        given = (
-            None
-            if out is None
-            else _check_out(cupy, out, wanted, matrices.device)
-            if at_home
-            else check_out(out, wanted)
-        )
+        given = None
+        if out is not None:
+            given = _check_out(cupy, out, wanted, matrices.device) if at_home else check_out(out, wanted)
         straight = (
             given is not None
             and at_home

@@ -114,7 +114,7 @@ def test_an_array_with_the_cuda_interface_alone_is_taken(cupy, monkeypatch):
     stands_in = isinstance(cupy.cuda.runtime, types.SimpleNamespace)
 
     class Foreign:
-        __cuda_array_interface__ = {} if stands_in else a.__cuda_array_interface__  # noqa: RUF012
+        __cuda_array_interface__ = {} if stands_in else a.__cuda_array_interface__
 
     if stands_in:  # it knows no addresses
         monkeypatch.setattr(cupy, "asarray", lambda x: a if isinstance(x, Foreign) else x)
@@ -128,7 +128,7 @@ def test_out_on_another_device(cupy, monkeypatch):
     if not isinstance(cupy.cuda.runtime, types.SimpleNamespace):
         pytest.skip("one device is enough for these tests")
     out.device = "device 1"
-    with pytest.raises(ValueError, match="S in out is on device 1, expected on .* as the input"):
+    with pytest.raises(ValueError, match=r"S in out is on device 1, expected on .* as the input"):
         gpusvd.svdvals(a, out=out)
 
 
