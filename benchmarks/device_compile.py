@@ -1,4 +1,7 @@
-"""Tasks of first calls: with an empty cache they compile, with a filled one they load."""
+"""Tasks of first calls: with an empty cache they compile, with a filled one they load.
+
+Sizes share kernels, so with an empty cache a call compiles what no size before it has needed.
+"""
 
 import time
 from typing import Any

@@ -22,6 +22,7 @@ from gpusvd.kernels import cuda_thread
 _THREAD_COLUMNS = {"float32": 4, "float64": 4, "complex64": 4, "complex128": 3}
 _THREAD_ROWS = 6
 _THREADS = 128  # of a block of the thread kernel
+_MOST_REGISTERS = 255  # of a thread, on any GPU
 
 # What a chunk of the batch may take for its workspace and for copies that convert.
 _CHUNK_BYTES = 256 * 1024 * 1024
@@ -38,7 +39,7 @@ def thread_kernel(problem: Problem) -> Kernel:
         "stride": max(m * n, m * columns if vectors else 0) | 1,
         "threads": _THREADS,
     }
-    return Kernel(cuda_thread.svd_threads, tuple(constants.items()), "AAAACCC", _THREADS)
+    return Kernel(cuda_thread.svd_threads, tuple(constants.items()), "AAAACCC", _THREADS, 0, _MOST_REGISTERS)
 
 
 def is_thread_sized(problem: Problem) -> bool:

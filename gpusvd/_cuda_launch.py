@@ -36,15 +36,20 @@ class Kernel(NamedTuple):
     layouts : for each array among its parameters "C" where it is contiguous, else "A"
     threads : of a block
     shared : bytes of dynamic shared memory of a block
-    resident : how many blocks are to share a multiprocessor, which bounds a thread's registers
+    registers : of a thread, at most
     """
 
     function: Function
     constants: tuple[tuple[str, int], ...]
     layouts: str
     threads: int
-    shared: int = 0
-    resident: int = 1
+    shared: int
+    registers: int
+
+    @property
+    def compiled(self) -> "Kernel":
+        """What one machine code serves: any number of threads and bytes of shared memory."""
+        return self._replace(threads=0, shared=0)
 
 
 def launch(kernel: Kernel, kind: str, blocks: int, arguments: Sequence[Any]) -> None:
@@ -53,7 +58,10 @@ def launch(kernel: Kernel, kind: str, blocks: int, arguments: Sequence[Any]) -> 
     import cupy
 
     device = cupy.cuda.Device()
-    loaded = _load(kernel, kind, _signature(kernel, kind, arguments), device.id, device.compute_capability)
+    signature = _signature(kernel, kind, arguments)
+    loaded = _load(kernel.compiled, kind, signature, device.id, device.compute_capability)
+    if kernel.shared > _STATIC_SHARED and kernel.shared > loaded.max_dynamic_shared_size_bytes:
+        loaded.max_dynamic_shared_size_bytes = kernel.shared
     loaded((blocks,), (kernel.threads,), _flattened(kernel, arguments), shared_mem=kernel.shared)
 
 
@@ -96,15 +104,12 @@ def _signature(kernel: Kernel, kind: str, arguments: Sequence[Any]) -> tuple[Any
 
 @cache
 def _load(kernel: Kernel, kind: str, signature: tuple[Any, ...], device: int, capability: str) -> Any:
-    """Return the kernel's function on the current device, of which the number is given."""
+    """Return the machine code of `Kernel.compiled` on the current device, of which the number is given."""
     import cupy
 
     with _lock:
         path = cubin(kernel, kind, signature, capability)
-    function = cupy.RawModule(path=str(path)).get_function(kernel.function.__name__)
-    if kernel.shared > _STATIC_SHARED:
-        function.max_dynamic_shared_size_bytes = kernel.shared
-    return function
+    return cupy.RawModule(path=str(path)).get_function(kernel.function.__name__)
 
 
 def cubin(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) -> Path:
@@ -115,10 +120,24 @@ def cubin(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str
     path = folder / name
     if not path.exists():
         code = _link(ptx(kernel, kind, signature, capability), capability)
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(code)
-        Path(file.name).replace(path)  # at once: another process finds all of it or nothing
+        try:
+            _write(path, code)
+        except OSError:  # a full disk, or the folder is gone: keep it for this process
+            path = Path(tempfile.mkdtemp(prefix="gpusvd-")) / name
+            _write(path, code)
     return path
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Write a file at once: another process finds all of it or nothing."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            file.write(code)
+            file.flush()
+        except OSError:
+            Path(file.name).unlink()
+            raise
+    Path(file.name).replace(path)
 
 
 def _hash(kernel: Kernel, signature: tuple[Any, ...]) -> str:
@@ -126,7 +145,7 @@ def _hash(kernel: Kernel, signature: tuple[Any, ...]) -> str:
 
     here = Path(__file__)
     sources = b"".join(path.read_bytes() for path in (here, here.with_name("_specialise.py")))
-    text = f"{numba_cuda.__version__} {kernel[1:]} {signature}"
+    text = f"{numba_cuda.__version__} {kernel.compiled[1:]} {signature}"
     return hashlib.sha256(sources + text.encode()).hexdigest()[:16]
 
 
@@ -138,8 +157,7 @@ def ptx(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) 
     code, _ = cuda.compile_ptx(source, signature, cc=(int(capability[:-1]), int(capability[-1])))
     entry = re.search(r"\.entry\s+(\w+)\(.*?\)\s*", code, re.DOTALL)
     assert entry is not None
-    bounds = f".maxntid {kernel.threads}, 1, 1\n.minnctapersm {kernel.resident}\n"
-    code = code[: entry.end()] + bounds + code[entry.end() :]
+    code = code[: entry.end()] + f".maxnreg {kernel.registers}\n" + code[entry.end() :]
     return str(code.replace(entry[1], kernel.function.__name__))
 
 

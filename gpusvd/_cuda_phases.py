@@ -25,10 +25,10 @@ def _step(
     constants: Mapping[str, int],
     threads: int,
     matrices: int,
-    shared: int = 0,
-    resident: int = 1,
+    shared: int,
+    registers: int,
 ) -> Step:
-    return Kernel(function, tuple(constants.items()), layouts, threads, shared, resident), matrices
+    return Kernel(function, tuple(constants.items()), layouts, threads, shared, registers), matrices
 
 
 def factor_step(problem: Problem) -> Step:
@@ -43,9 +43,7 @@ def orthogonalise_step(problem: Problem) -> Step:
     if shape is None:
         blocked = cuda_blocked.blocked_shape(problem.n, problem.kind, problem.vectors)
         return _step(cuda_blocked.orthogonalise_blocks, "CCCC", *blocked)
-    constants, threads, matrices, resident = shape
-    constants = {"n": problem.n, **constants}
-    return _step(cuda_group.orthogonalise_groups, "CCCC", constants, threads, matrices, resident=resident)
+    return _step(cuda_group.orthogonalise_groups, "CCCC", *shape)
 
 
 def complete_step(problem: Problem) -> Step:

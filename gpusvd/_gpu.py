@@ -1,6 +1,7 @@
 """Arrays in GPU memory: what `_svd` does for NumPy's, for CuPy's and those that share memory with them."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import combinations
 from typing import Any
 
@@ -71,7 +72,9 @@ def decompose(
     dtype = factor_dtype(matrices.dtype)
     wanted = expected_results(matrices.shape, dtype, full_matrices, compute_uv)
     with matrices.device:
-        given = None if out is None else _check_out(cupy if at_home else np, out, wanted)
+        given = None
+        if out is not None:
+            given = _check_out(cupy, out, wanted, matrices.device) if at_home else check_out(out, wanted)
         straight = (
             given is not None
             and at_home
@@ -81,30 +84,56 @@ def decompose(
         targets = given if straight else [cupy.empty(shape, kind) for _, shape, kind in wanted]
         assert targets is not None
         u, s, vh = targets if compute_uv else (None, targets[0], None)
-        batch = matrices.shape[:-2]
-        info = Info(
-            cupy.empty(batch, np.bool_), cupy.empty(batch, np.int32), cupy.empty(batch, dtype.char.lower())
-        )
-        _run(cupy, matrices, u, s, vh, info, hermitian, choose(matrices.shape, driver))
-        if errors == "raise" and not bool(info.converged.all()):
-            raise LinAlgError(failures(cupy.asnumpy(info.converged)))
+        chosen = choose(matrices.shape, driver)
+        info = _empty_info(cupy, matrices.shape[:-2], dtype) if informed else None
+        with _memory_of_the_call(cupy):
+            happened = info or _empty_info(cupy, matrices.shape[:-2], dtype)
+            _run(cupy, matrices, u, s, vh, happened, hermitian, chosen)
+            fine = happened.converged if errors == "raise" else None
+            del happened
+        if fine is not None and not bool(fine.all()):
+            raise LinAlgError(failures(cupy.asnumpy(fine)))
         if not at_home:
             targets = [cupy.asnumpy(x) for x in targets]
-            info = Info(*(cupy.asnumpy(x) for x in info)) if informed else info
+            info = Info(*(cupy.asnumpy(x) for x in info)) if info else None
         if given is not None and not straight:
             for array, target in zip(given, targets, strict=True):
                 array[...] = target
     results = targets if out is None else list(out) if compute_uv else [out]
     u, s, vh = results if compute_uv else (None, results[0], None)
-    return u, s, vh, info if informed else None
+    return u, s, vh, info
+
+
+def _empty_info(cupy: Any, batch: tuple[int, ...], dtype: np.dtype[Any]) -> Info:
+    return Info(
+        cupy.empty(batch, np.bool_), cupy.empty(batch, np.int32), cupy.empty(batch, dtype.char.lower())
+    )
+
+
+def _memory_of_the_call(cupy: Any) -> AbstractContextManager[object]:
+    """Return the context to take memory in that is given back before the call ends.
+
+    While the stream is captured, CuPy's pool would hand it to others that the graph knows nothing of: then
+    it belongs to the graph, which takes it and gives it back in every replay.
+    """
+    if cupy.cuda.get_current_stream().is_capturing():
+        context: AbstractContextManager[object] = cupy.cuda.using_allocator(cupy.cuda.malloc_async)
+        return context
+    return nullcontext()
 
 
 def choose(shape: Sequence[int], driver: Driver) -> Driver:
-    """Return the driver that ``driver="auto"`` takes on a GPU: Jacobi for the sizes that its kernels are made
-    for."""
+    """Return the driver taken on a GPU: by "auto" Jacobi for the sizes that its kernels are made for; raise
+    ValueError where it is asked for beyond them."""
+    smaller = min(shape[-2:])
+    if driver == "jacobi" and smaller > JACOBI_COLUMNS:
+        raise ValueError(
+            f"driver='jacobi' takes matrices of up to {JACOBI_COLUMNS} rows or columns on a GPU, not "
+            f"{smaller}: driver='vendor' and 'auto' take any"
+        )
     if driver != "auto":
         return driver
-    return "jacobi" if min(shape[-2:]) <= JACOBI_COLUMNS else "vendor"
+    return "jacobi" if smaller <= JACOBI_COLUMNS else "vendor"
 
 
 def on_device(cupy: Any, a: Any) -> Any:
@@ -118,10 +147,9 @@ def on_device(cupy: Any, a: Any) -> Any:
     return cupy.asarray(host.astype(host.dtype.newbyteorder("="), copy=False))
 
 
-def _check_out(xp: Any, out: Any, expected: Sequence[Expected]) -> list[Any]:
-    """Return the arrays of `out`; raise unless they are arrays of `xp`, fit, and share no memory."""
-    if xp is np:
-        return check_out(out, expected)
+def _check_out(xp: Any, out: Any, expected: Sequence[Expected], device: Any) -> list[Any]:
+    """Return the arrays of `out`; raise unless they are arrays of `xp` on this device, fit, and share no
+    memory."""
     given = out if len(expected) > 1 else (out,)
     if not isinstance(given, tuple) or len(given) != len(expected):
         names = ", ".join(name for name, _, _ in expected)
@@ -129,6 +157,8 @@ def _check_out(xp: Any, out: Any, expected: Sequence[Expected]) -> list[Any]:
     for array, (name, shape, dtype) in zip(given, expected, strict=True):
         if not isinstance(array, xp.ndarray):
             raise TypeError(f"{name} in out is a {type(array).__name__}, expected a CuPy array")
+        if array.device != device:
+            raise ValueError(f"{name} in out is on {array.device}, expected on {device} as the input")
         if array.shape != shape:
             raise ValueError(f"{name} in out has shape {array.shape}, expected {shape}")
         if array.dtype != dtype:

@@ -180,10 +180,11 @@ def svd(
     be converted.
 
     On a GPU a call is queued on CuPy's current stream, takes its memory from CuPy's pool and reads nothing
-    back, so that it can be captured in a CUDA graph; only ``errors="raise"`` waits for the result, and the
-    copies of a NumPy array do. ``driver="vendor"`` is `cupy.linalg.svd` there, and "auto" takes Jacobi up to
-    512 columns. **The CUDA kernels have run in an emulator and have been compiled for GPUs; they have not run
-    on one yet.**
+    back, so that it can be captured in a CUDA graph, after a first call that compiles and loads its kernels;
+    the graph then owns the memory that it works in, and what is returned, or `out`, must live as long as it.
+    Only ``errors="raise"`` waits for the result, and the copies of a NumPy array do. ``driver="vendor"`` is
+    `cupy.linalg.svd` there, and "auto" takes Jacobi up to 512 columns; beyond, Jacobi is refused. **The
+    CUDA kernels have run in an emulator and have been compiled for GPUs; they have not run on one yet.**
 
     References
     ----------

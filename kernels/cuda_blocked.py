@@ -61,7 +61,7 @@ from .cpu_tile import (
 )
 from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
 from .cuda_group import largest_real, sum_real
-from .cuda_qr import SIZES, at, resident_blocks
+from .cuda_qr import SIZES, at
 from .lanes import (
     abs2,
     conjugate,
@@ -97,7 +97,7 @@ def blocked_shape(n, kind, vectors=True, width=None):
     reals = KEPT * columns + PAIR * width
     constants = {"parts": parts, "width": width, "tile": tile, "each": 4, "vectors": bool(vectors)}
     shared = numbers * size + reals * (size // parts)
-    return constants, 8 * width, 1, shared, resident_blocks(8 * width, shared, REGISTERS)
+    return constants, 8 * width, 1, shared, REGISTERS
 
 
 def block_count(n, width):

@@ -32,7 +32,6 @@ from .cuda_qr import (
     SIZES,
     at,
     lanes_and_groups,
-    resident_blocks,
     spaced_rows,
     whole_warps,
 )
@@ -60,7 +59,7 @@ def finish_shape(m, n, columns, kind, vectors=True):
         matrices //= 2
     constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}
     threads, shared = matrices * threads, matrices * bytes_taken
-    return constants, threads, matrices, shared, resident_blocks(threads, shared, REGISTERS[kind])
+    return constants, threads, matrices, shared, REGISTERS[kind]
 
 
 def complete_shape(n, kind):
@@ -72,7 +71,7 @@ def complete_shape(n, kind):
     matrices = max(1, BLOCK_THREADS // threads)
     constants = {"lanes": lanes, "groups": groups, "parts": parts}
     threads, shared = matrices * threads, matrices * bytes_taken
-    return constants, threads, matrices, shared, resident_blocks(threads, shared, COMPLETE_REGISTERS)
+    return constants, threads, matrices, shared, COMPLETE_REGISTERS
 
 
 def is_known(reals, b, k, j):

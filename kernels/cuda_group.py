@@ -25,8 +25,13 @@ renewed before it turns again; all are before a sweep. A matrix that has converg
 moving on, until all of its block have: nothing about it depends on the others. Loops over rows are unrolled
 by the compiler, and two rounds in single precision; no other is.
 
-Shared memory, static, in bytes: 2 ceil(n / 2) reals a matrix, and if a block has more than one warp, 2 g
-columns a warp, or a warp and a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds with W
+Few kernels: one for each g, rows of a lane (from the short list ROWS, which costs a round an eighth at most),
+whether a block has one warp or several, and with W or without; n and the matrices and warps of a block are
+numbers that it is launched with. So n = 5 to 128 take 31 kernels in float32 with vectors, where one for each
+n would be 124, and with those of the other phases 52 for 496.
+
+Shared memory, dynamic: 2 ceil(n / 2) reals a matrix, and if a block has more than one warp, 2 g columns a
+warp, or a warp and a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds with W
 and 3 n without.
 
 Stopping rule: that of `cpu_tile.orthogonalise`.
@@ -77,6 +82,7 @@ EVERYONE = 0xFFFFFFFF
 PLACE = KEPT  # of a column that moves: after what is kept of it, its number
 MOVED = KEPT + 1
 
+MOST_WARPS = 16  # of a block, half as many if it holds several matrices
 SCHEDULERS, REGISTERS = 4, 16384  # of a multiprocessor; of a scheduler
 MOST_REGISTERS, MOST_SPILLED = 245, 40  # of a thread, as estimated
 WORDS = {"float32": 1, "float64": 2, "complex64": 2, "complex128": 4}
@@ -87,48 +93,70 @@ CROSSING = 50
 WAITING = 600  # cycles of a round in which a warp waits for its own results
 
 
+# What a lane may hold of a column: padding takes up to an eighth more rows, and each has a kernel.
+ROWS = (5, 6, 7, 8, 9, 10, 12, 14, 16, 17, 19, 20, 24, 28, 32, 34, 35, 40, 43, 48, 56, 64, 70)
+
+
 def registers_of(rows, kind, vectors, crossing):
     """What a thread needs so that nothing spills, measured with ptxas 13.3 for sm_90."""
     data = rows * WORDS[kind] * (4 if vectors else 2)
     if kind == "float32":
         return max(5 * data // 4 + 48, 11 * data // 8 + (52 if crossing else 40))
-    return 5 * data // 4 + (72 if kind == "complex128" else 66) + (8 if crossing else 0)
+    return 5 * data // 4 + (72 if kind == "complex128" else 66) + (7 if crossing else 0)
 
 
 def group_shape(n, kind, vectors=True):
-    """How `orthogonalise_groups` is launched for n columns of a dtype: its constants but n, threads a block,
-    matrices a block, and how many blocks a multiprocessor is to hold, which bounds the registers.
+    """How `orthogonalise_groups` is launched for n columns of a dtype, as `cuda_qr.qr_shape`.
 
-    Of the lanes and matrices that need the fewest registers beyond those there are, none if possible, those
-    that take the fewest cycles a matrix: few lanes, because each computes the rotation, matrices that fill
-    their warps, and enough warps. None where registers do not hold a matrix: n > 128, n > 96 in float64 and
-    complex64, n > 64 in complex128; without vectors n > 128 and in complex128 n > 96.
+    Of the lanes, rows and matrices that need the fewest registers beyond those there are, none if possible,
+    those that take the fewest cycles a matrix: few lanes, because each computes the rotation, matrices that
+    fill their warps, and enough warps. None where registers do not hold a matrix: n > 128, n > 96 in float64
+    and complex64, n > 64 in complex128; without vectors n > 128 and in complex128 n > 96.
     """
     groups, best, least = (n + 1) // 2, None, (MOST_SPILLED + 1, 0.0)
     for lanes in (1, 2, 4, 8) if n <= 128 else ():
-        rows = (n + lanes - 1) // lanes
-        for matrices in range(1, WARP // (groups * lanes) + 9):
-            crossing = matrices * groups * lanes > WARP
-            warps = (matrices * groups * lanes + WARP - 1) // WARP
-            registers = registers_of(rows, kind, vectors, crossing)
-            blocks = min(32, REGISTERS // (WARP * registers) * SCHEDULERS // warps)
-            there_are = min(MOST_REGISTERS, REGISTERS // (WARP * ((warps + SCHEDULERS - 1) // SCHEDULERS)))
-            if matrices > 1 and warps > 8:
+        rows = next((rows for rows in ROWS if rows * lanes >= n), 0)
+        for warps in range(1, MOST_WARPS + 1):
+            matrices, crossing = warps * WARP // (groups * lanes), warps > 1
+            if not rows or matrices == 0 or (matrices > 1 and 2 * warps > MOST_WARPS):
                 continue
+            needed = registers_of(rows, kind, vectors, crossing)
+            a_scheduler = max(1, REGISTERS // (WARP * ((needed + 7) // 8 * 8)))
+            blocks = min(32, a_scheduler * SCHEDULERS // warps)
+            a_scheduler = max(a_scheduler, (warps + SCHEDULERS - 1) // SCHEDULERS)
+            there_are = REGISTERS // (WARP * a_scheduler) // 8 * 8
             row = ROW[kind] if vectors else 0.6 * ROW[kind]
             work = rows * row + ROUND[kind] + (CROSSING + rows * WORDS[kind] if crossing else 0)
             at_once = max(1, blocks) * warps / SCHEDULERS
             cost = warps * max(work, (work + WAITING) / at_once) / matrices
-            if (max(0, registers - there_are), cost) < least:
-                least = max(0, registers - there_are), cost
-                parts, threads = 2 if kind.startswith("complex") else 1, warps * WARP
-                words = WORDS[kind] // parts
+            lacking = max(0, needed - min(MOST_REGISTERS, there_are))
+            if (lacking, cost) < least:
+                least = lacking, cost
+                parts = 2 if kind.startswith("complex") else 1
                 constants = {
-                    "parts": parts, "words": words, "lanes": lanes, "matrices": matrices, "threads": threads,
-                    "vectors": int(vectors),
+                    "parts": parts, "words": WORDS[kind] // parts, "lanes": lanes, "rows": rows,
+                    "crossing": crossing, "vectors": bool(vectors),
                 }  # fmt: skip
-                best = constants, threads, matrices, max(1, blocks)
+                shared = shared_bytes(groups, matrices, warps, **constants)
+                best = constants, warps * WARP, matrices, shared, min(255, there_are)
     return best
+
+
+def shared_bytes(groups, matrices, warps, parts, words, lanes, rows, crossing, vectors):
+    """What a block takes of shared memory."""
+    moving = slots_of(groups * lanes, matrices, warps, lanes) * line_of(rows, parts, words, vectors)
+    return 4 * words * (2 * groups * matrices + (2 * moving if crossing else 0))
+
+
+def line_of(rows, parts, words, vectors):
+    """Reals from one column that moves to the next in shared memory, where 16 bytes move at once."""
+    quantum = 4 // words
+    return (rows * parts * (1 + vectors) + MOVED + quantum - 1) // quantum * quantum
+
+
+def slots_of(span, matrices, warps, lanes):
+    """Columns that leave their warps in a round, at most."""
+    return (warps + (0 if span % WARP == 0 else matrices)) * lanes
 
 
 def complex_of(x, y):
@@ -243,44 +271,44 @@ def swap_kept(state, place):
     place[1] = first
 
 
-def move_out(moving, place_of, y, v, state, place, parts, vectors):
+def move_out(moving, first, y, v, state, place, parts, vectors):
     """Column y and what is kept of it, to shared memory."""
     for i in range(y.shape[0]):
-        put_parts(moving, place_of, i, y[i], parts)
+        put_parts(moving, first, i, y[i], parts)
     if vectors:
         for i in range(v.shape[0]):
-            put_parts(moving, place_of, y.shape[0] + i, v[i], parts)
+            put_parts(moving, first, y.shape[0] + i, v[i], parts)
     last = y.shape[0] * parts * (1 + vectors)
     for k in range(KEPT):
-        moving[place_of, last + k] = state[KEPT + k]
-    moving[place_of, last + PLACE] = place[1]
+        moving[first + uint64(last + k)] = state[KEPT + k]
+    moving[first + uint64(last + PLACE)] = place[1]
 
 
-def move_in(moving, place_of, y, v, state, place, parts, vectors):
+def move_in(moving, first, y, v, state, place, parts, vectors):
     """The inverse of `move_out`."""
     for i in range(y.shape[0]):
-        y[i] = get_parts(moving, place_of, i, parts)
+        y[i] = get_parts(moving, first, i, parts)
     if vectors:
         for i in range(v.shape[0]):
-            v[i] = get_parts(moving, place_of, y.shape[0] + i, parts)
+            v[i] = get_parts(moving, first, y.shape[0] + i, parts)
     last = y.shape[0] * parts * (1 + vectors)
     for k in range(KEPT):
-        state[KEPT + k] = moving[place_of, last + k]
-    place[1] = moving[place_of, last + PLACE]
+        state[KEPT + k] = moving[first + uint64(last + k)]
+    place[1] = moving[first + uint64(last + PLACE)]
 
 
-def put_parts(moving, place_of, i, x, parts):
+def put_parts(moving, first, i, x, parts):
     if parts == 2:
-        moving[place_of, 2 * i] = x.real
-        moving[place_of, 2 * i + 1] = x.imag
+        moving[first + uint64(2 * i)] = x.real
+        moving[first + uint64(2 * i + 1)] = x.imag
     else:
-        moving[place_of, i] = x
+        moving[first + uint64(i)] = x
 
 
-def get_parts(moving, place_of, i, parts):
+def get_parts(moving, first, i, parts):
     if parts == 2:
-        return complex_of(moving[place_of, 2 * i], moving[place_of, 2 * i + 1])
-    return moving[place_of, i]
+        return complex_of(moving[first + uint64(2 * i)], moving[first + uint64(2 * i + 1)])
+    return moving[first + uint64(i)]
 
 
 def move_by_shuffle(y, v, state, place, lane, parts, vectors):
@@ -336,7 +364,7 @@ def finish(x, w, triangle, basis, reals, state, place, b, k, lane, lanes, vector
             reals[b, POWERS, j] = state[KEPT * k + EXPONENT] + shift if nonzero else real(LOWEST)
 
 
-def orthogonalise_groups(triangle, basis, reals, header, n, parts, words, lanes, matrices, threads, vectors):
+def orthogonalise_groups(triangle, basis, reals, header, parts, words, lanes, rows, crossing, vectors):
     """Orthogonalise the columns of a batch of triangles.
 
     triangle : (batch, n, n); row j is column j of L, scaled by 2**-reals[b, POWERS, j]. On exit column j of
@@ -345,21 +373,21 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, words, lanes,
     reals : (batch, REALS, n); on exit the singular value of column j is reals[b, SIGMA, j], in [1/2, 1) or
         zero, times 2**reals[b, POWERS, j], the latter LOWEST for zero. In no order.
     header : (batch, HEADER); matrices with BAD are left as they are. CONVERGED, SWEEPS and OFF on exit.
-    n, parts, words, lanes, matrices, threads, vectors : constants; parts is 2 for complex numbers and 1 for
-        real ones, words 1 in single precision and 2 in double, vectors 1 or 0, the others as `group_shape`
-        has them.
+    parts, words, lanes, rows, crossing, vectors : constants; parts is 2 for complex numbers and 1 for real
+        ones, words 1 in single precision and 2 in double, crossing whether a block has more than one warp,
+        the others as `group_shape` has them.
 
     Launched with ceil(batch / matrices) blocks.
     """
-    groups = (n + 1) // 2
-    rows = (n + lanes - 1) // lanes
+    size = triangle.shape[1]
+    groups, threads = (size + 1) // 2, cuda.blockDim.x
     span = groups * lanes
-    crossing = matrices * span > WARP
+    matrices = threads // span
     x, y = cuda.local.array(rows, number), cuda.local.array(rows, number)
     w, v = cuda.local.array(rows, number), cuda.local.array(rows, number)
     state, place = cuda.local.array(2 * KEPT, real), cuda.local.array(2, real)
-    peaks = cuda.shared.array(2 * groups * matrices, real)
-    size = triangle.shape[1]
+    moving = cuda.shared.array(0, real, alignment=16)
+    peaks = 0  # where those of the matrices begin, after the columns
 
     thread = cuda.threadIdx.x
     matrix = thread // span
@@ -375,16 +403,14 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, words, lanes,
         giver = first + (group + 1) % groups * lanes + lane
         taker = first + (group + groups - 1) % groups * lanes + lane
     if crossing:
-        quantum = 4 // words  # 16 bytes move at once
-        line = (rows * parts * (1 + vectors) + MOVED + quantum - 1) // quantum * quantum
-        slots = (threads // WARP + (0 if span % WARP == 0 else matrices)) * lanes
-        moving = cuda.shared.array((2 * slots, line), real, alignment=16)
+        line, slots = line_of(rows, parts, words, vectors), slots_of(span, matrices, threads // WARP, lanes)
+        peaks = 2 * slots * line
         leaves, arrives = taker // WARP != thread // WARP, giver // WARP != thread // WARP
         here, there = slot(thread, matrix, lanes, threads), slot(giver, matrix, lanes, threads)
 
     start(x, w, triangle, reals, state, place, b, 2 * group, 0, lane, lanes, vectors, own)
     start(y, v, triangle, reals, state, place, b, 2 * group + 1, 1, lane, lanes, vectors, own)
-    tol2 = real(n) * rounding(x) * rounding(x)
+    tol2 = real(size) * rounding(x) * rounding(x)
     alive = own
     at_once = 2 // words  # rounds that are unrolled: two save choices, and cost registers
     turning = groups - 1  # the group of the last place and the first, in odd rounds
@@ -416,28 +442,28 @@ def orthogonalise_groups(triangle, basis, reals, header, n, parts, words, lanes,
                         swap_kept(state, place)
                 if crossing:
                     if leaves:
-                        to = uint64(odd * slots + here)
+                        to = uint64(odd * slots + here) * uint64(line)
                         move_out(moving, to, y, v, state, place, parts, vectors)
                     move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
                     cuda.syncthreads()
                     if arrives:
-                        origin = uint64(odd * slots + there)
+                        origin = uint64(odd * slots + there) * uint64(line)
                         move_in(moving, origin, y, v, state, place, parts, vectors)
                 else:
                     move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
                 turning = turning - odd if turning >= odd else groups - 1
         if inside and lane == 0:
-            peaks[2 * (matrix * groups + group)] = cos2
-            peaks[2 * (matrix * groups + group) + 1] = sin2
+            moving[uint64(peaks + 2 * (matrix * groups + group))] = cos2
+            moving[uint64(peaks + 2 * (matrix * groups + group) + 1)] = sin2
         cuda.syncthreads()
         if inside:
-            for i in range((size + 1) // 2):
-                cos2 = maximum(peaks[2 * (matrix * groups + i)], cos2)
-                sin2 = maximum(peaks[2 * (matrix * groups + i) + 1], sin2)
+            for i in range(groups):
+                cos2 = maximum(moving[uint64(peaks + 2 * (matrix * groups + i))], cos2)
+                sin2 = maximum(moving[uint64(peaks + 2 * (matrix * groups + i) + 1)], sin2)
         if alive:
-            alive = cos2 > tol2 and needs_another_sweep(real(n), cos2, sin2, tol2)
+            alive = cos2 > tol2 and needs_another_sweep(real(size), cos2, sin2, tol2)
             if group == 0 and lane == 0:
-                ahead = (real(n) * cos2) * (real(n) * maximum(cos2, sin2))
+                ahead = (real(size) * cos2) * (real(size) * maximum(cos2, sin2))
                 header[b, CONVERGED] = real(0.0) if alive else real(1.0)
                 header[b, SWEEPS] = real(sweep + 1)
                 header[b, OFF] = math.sqrt(ahead if ahead < cos2 else cos2)

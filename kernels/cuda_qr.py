@@ -60,11 +60,6 @@ def spaced_rows(m, lanes):
     return ((m + lanes - 1) // lanes | 1) * lanes
 
 
-def resident_blocks(threads, shared, registers):
-    """How many blocks of so many threads, bytes, and registers a thread, a multiprocessor holds, or one."""
-    return max(1, min(2**16 // (threads * registers), 227 * 1024 // (shared + 1024)))
-
-
 def lanes_and_groups(m, columns):
     """Threads of a column of m rows, and how many columns at once: few lanes waste few instructions on sums
     over them, and not so many groups that most are idle near the end."""
@@ -87,7 +82,7 @@ def whole_warps(columns):
 
 def qr_shape(m, n, kind, vectors=True):
     """How `factor_batch` is launched on m x n matrices of a dtype: its constants, threads a block, matrices
-    a block, bytes of dynamic shared memory a block, and how many blocks are to share a multiprocessor."""
+    a block, bytes of dynamic shared memory a block, and the registers that a thread may have."""
     size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
     lanes, groups = lanes_and_groups(m, n)
     bytes_kept = (n * size) + VECTORS * n * (size // parts)
@@ -107,7 +102,7 @@ def qr_shape(m, n, kind, vectors=True):
     matrices = max(matrices, at_least)
     constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}
     threads, shared = matrices * threads, matrices * bytes_taken
-    return constants, threads, matrices, shared, resident_blocks(threads, shared, REGISTERS[kind])
+    return constants, threads, matrices, shared, REGISTERS[kind]
 
 
 def at(index):

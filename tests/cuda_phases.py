@@ -36,8 +36,8 @@ class Factored(NamedTuple):
 
 def run(function, shape, kind, layouts, arguments, batch):
     """Launch a kernel as its shape function says."""
-    constants, threads, matrices, shared, _ = shape
-    kernel = Kernel(function, tuple(constants.items()), layouts, threads, shared)
+    constants, threads, matrices, shared, registers = shape
+    kernel = Kernel(function, tuple(constants.items()), layouts, threads, shared, registers)
     launch(kernel, kind, -(-batch // matrices), arguments)
 
 

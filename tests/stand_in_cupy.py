@@ -69,7 +69,7 @@ class Stream:
     """A stream whose copies to the host are late: they come when one waits for them."""
 
     def __init__(self, non_blocking):
-        self.queue, self.current = [], False
+        self.queue, self.current, self.capturing = [], False, False
 
     def __enter__(self):
         self.current = True
@@ -81,6 +81,9 @@ class Stream:
         for copy in self.queue:
             copy()
         self.queue.clear()
+
+    def is_capturing(self):
+        return self.capturing
 
 
 class Device(nullcontext):
@@ -110,10 +113,14 @@ def module(devices=1):
             raise CUDARuntimeError("no driver")
         return devices
 
+    stream = Stream(non_blocking=False)
     cupy.cuda = types.SimpleNamespace(
         runtime=types.SimpleNamespace(getDeviceCount=device_count, CUDARuntimeError=CUDARuntimeError),
         Device=Device,
         Stream=Stream,
         alloc_pinned_memory=bytearray,
+        get_current_stream=lambda: stream,
+        malloc_async=None,
+        using_allocator=nullcontext,
     )
     return cupy

@@ -169,12 +169,12 @@ def test_what_is_not_finite_is_left_alone():
 @pytest.mark.parametrize("vectors", [False, True])
 def test_shapes_fit_every_gpu(kind, vectors):
     for n in range(1, 513):
-        constants, threads, matrices, shared, resident = cuda_blocked.blocked_shape(n, kind, vectors)
+        constants, threads, matrices, shared, registers = cuda_blocked.blocked_shape(n, kind, vectors)
         assert matrices == 1
         assert threads % 32 == 0
         assert threads <= 256
         assert shared <= 99 * 1024
-        assert 2 <= resident <= 2048 // threads
+        assert 2 * threads * registers <= 2**16
         blocks = cuda_blocked.block_count(n, constants["width"])
         assert blocks % 2 == 0
         assert -(-n // blocks) <= constants["width"]

@@ -38,26 +38,27 @@ def triangles(a):
 
 
 def few_matrices(n, kind, vectors=True, matrices=None, lanes=None):
-    """What `group_shape` says, with fewer matrices a block or other lanes."""
-    constants, _, at_most, _ = cuda_group.group_shape(n, kind, vectors)
-    matrices, lanes = matrices or min(at_most, 2), lanes or constants["lanes"]
-    threads = -(-matrices * (n + 1) // 2 * lanes // 32) * 32
-    return constants | {"matrices": matrices, "lanes": lanes, "threads": threads}
+    """What `group_shape` says, with the warps of so many matrices a block or other lanes: the shape."""
+    constants, _, at_most, _, registers = cuda_group.group_shape(n, kind, vectors)
+    if lanes:
+        constants = constants | {"lanes": lanes, "rows": max(-(-n // lanes), constants["rows"])}
+    groups = (n + 1) // 2
+    span = groups * constants["lanes"]
+    warps = -(-(matrices or min(at_most, 2)) * span // 32)
+    matrices = warps * 32 // span
+    constants = constants | {"crossing": warps > 1}
+    shared = cuda_group.shared_bytes(groups, matrices, warps, **constants)
+    return constants, warps * 32, matrices, shared, registers
 
 
-def orthogonalise(factored, constants):
+def orthogonalise(factored, shape):
     """X, W, reals and header, columns in columns."""
     triangle, reals, header = (x.copy() for x in factored)
-    batch, n, _ = triangle.shape
+    batch = len(triangle)
     basis = np.full_like(triangle, np.nan)
-    kernel = Kernel(
-        cuda_group.orthogonalise_groups,
-        (("n", n), *constants.items()),
-        "CCCC",
-        constants["threads"],
-    )
-    blocks = -(-batch // constants["matrices"])
-    launch(kernel, triangle.dtype.name, blocks, (triangle, basis, reals, header))
+    constants, threads, matrices, *rest = shape
+    kernel = Kernel(cuda_group.orthogonalise_groups, tuple(constants.items()), "CCCC", threads, *rest)
+    launch(kernel, triangle.dtype.name, -(-batch // matrices), (triangle, basis, reals, header))
     return triangle.swapaxes(1, 2), basis.swapaxes(1, 2), reals, header
 
 
@@ -128,8 +129,8 @@ def test_sizes(n, dtype, lanes):
     dtype = np.dtype(dtype)
     cases = gallery.gaussian(rng, n, n, dtype).a, gallery.build("rank deficient", n, n, dtype).a
     factored = triangles(np.stack(cases))
-    constants = few_matrices(n, dtype.name, matrices=2, lanes=lanes)
-    assert_orthogonalised(factored, *orthogonalise(factored, constants))
+    shape = few_matrices(n, dtype.name, matrices=2, lanes=lanes)
+    assert_orthogonalised(factored, *orthogonalise(factored, shape))
 
 
 def nearly_diagonal(rng, n):
@@ -157,8 +158,8 @@ def test_largest_matrix(at_most):
     n = 128
     L = nearly_diagonal(np.random.default_rng(1), n)
     reals, header = np.zeros((1, REALS, n), np.float32), np.zeros((1, HEADER), np.float32)
-    constants = few_matrices(n, "float32", vectors=False, matrices=1)
-    X, _, reals, _ = orthogonalise((L.T[None].copy(), reals, header), constants)
+    shape = few_matrices(n, "float32", vectors=False, matrices=1)
+    X, _, reals, _ = orthogonalise((L.T[None].copy(), reals, header), shape)
     cosines = X[0].T.astype(float) @ X[0] - np.eye(n)
     assert np.abs(L.T.astype(float) @ L - np.diag(np.sum(L.astype(float) ** 2, axis=0))).max() > 1e-5
     assert np.abs(cosines).max() <= 1e-6
@@ -253,12 +254,33 @@ def test_shapes(dtype, vectors):
         assert (shape is not None) == (n <= largest)
         if shape is None:
             continue
-        constants, threads, matrices, blocks = shape
-        lanes, pairs = constants["lanes"], (n + 1) // 2
+        constants, threads, matrices, shared, registers = shape
+        lanes, pairs, rows = constants["lanes"], (n + 1) // 2, constants["rows"]
         assert lanes in {1, 2, 4, 8}
-        assert matrices * pairs * lanes <= threads <= 512
+        assert matrices == threads // (pairs * lanes)
+        assert 1 <= matrices <= threads <= 512
         assert threads % 32 == 0
-        assert 1 <= blocks <= 32
-        rows = -(-n // lanes)
+        assert shared <= 99 * 1024  # what any GPU from compute capability 8.0 on gives a block
+        assert registers % 8 == 0 or registers == 255
+        assert -(-threads // 128) * 128 * -(-registers // 8) * 8 <= 2**16
+        assert n <= lanes * rows
         assert rows * words * (4 if vectors else 2) <= 144
-        assert matrices * pairs * n / (threads * rows) >= 0.65
+        assert matrices * pairs * n / (threads * rows) >= 0.6
+
+
+def padding(n, kind, vectors):
+    """How much longer the rows of `group_shape` make a round, by its estimate, than those that are needed."""
+    constants = cuda_group.group_shape(n, kind, vectors)[0]
+    row = cuda_group.ROW[kind] * (1 if vectors else 0.6)
+    taken, needed = constants["rows"], -(-n // constants["lanes"])
+    return (taken * row + cuda_group.ROUND[kind]) / (needed * row + cuda_group.ROUND[kind])
+
+
+@by_dtype
+def test_few_kernels(dtype):
+    """Sizes share a kernel with those that have about as many rows a lane."""
+    for vectors in (True, False):
+        sizes = [n for n in range(5, 129) if cuda_group.group_shape(n, dtype.name, vectors)]
+        assert max(padding(n, dtype.name, vectors) for n in sizes) <= 9 / 8
+        shapes = [cuda_group.group_shape(n, dtype.name, vectors) for n in sizes]
+        assert len({(*constants.values(), registers) for constants, *_, registers in shapes}) <= 32

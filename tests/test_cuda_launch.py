@@ -40,10 +40,17 @@ def test_code_for_other_sizes_and_sources_is_other_code():
         _cuda_launch._hash(kernel, signature),
         _cuda_launch._hash(kernel, signature[:-1]),
         _cuda_launch._hash(kernel._replace(constants=(("lanes", 1),)), signature),
-        _cuda_launch._hash(kernel._replace(threads=kernel.threads * 2), signature),
-        _cuda_launch._hash(kernel._replace(resident=kernel.resident + 1), signature),
+        _cuda_launch._hash(kernel._replace(registers=kernel.registers + 8), signature),
     }
-    assert len(hashes) == 5
+    assert len(hashes) == 4
+
+
+@needs_compiler
+def test_one_code_for_any_number_of_threads():
+    kernel, signature = completion()
+    another = kernel._replace(threads=kernel.threads * 2, shared=kernel.shared + 16)
+    assert _cuda_launch._hash(kernel, signature) == _cuda_launch._hash(another, signature)
+    assert kernel.compiled == another.compiled
 
 
 @needs_compiler
@@ -53,6 +60,19 @@ def test_without_a_folder_code_is_kept_for_the_process(tmp_path, monkeypatch):
     monkeypatch.setattr(_cuda_launch, "_link", lambda *given: b"code")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert _cuda_launch.cubin(*completion_of("float32"), "90").read_bytes() == b"code"
+
+
+@needs_compiler
+def test_on_a_full_disk_code_is_kept_for_the_process(tmp_path, monkeypatch):
+    folder, temporary = tmp_path / "cache", tmp_path / "temporary"
+    temporary.mkdir()  # and no folder to write into
+    monkeypatch.setattr(_cuda_launch, "cache_folder", lambda: folder)
+    monkeypatch.setattr(_cuda_launch, "ptx", lambda *given: "")
+    monkeypatch.setattr(_cuda_launch, "_link", lambda *given: b"code")
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    path = _cuda_launch.cubin(*completion_of("float32"), "90")
+    assert path.read_bytes() == b"code"
+    assert temporary in path.parents
 
 
 def completion_of(kind):
@@ -68,8 +88,8 @@ def test_ptx_says_how_it_is_launched():
     with compiler.device_of((9, 0)):
         text = _cuda_launch.ptx(kernel, "float32", signature, "90")
     assert ".entry complete_batch(" in text
-    assert f".maxntid {kernel.threads}, 1, 1" in text
-    assert f".minnctapersm {kernel.resident}" in text
+    assert f".maxnreg {kernel.registers}" in text
+    assert ".maxntid" not in text
 
 
 class OnDevice:

@@ -3,6 +3,8 @@ marked `gpu` do the same on a device."""
 
 import importlib.util
 import sys
+import types
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -106,6 +108,30 @@ def test_any_array_in_gpu_memory_is_taken(cupy):
     np.testing.assert_allclose(cupy.asnumpy(S), np.linalg.svd(a, compute_uv=False), rtol=1e-5)
 
 
+def test_an_array_with_the_cuda_interface_alone_is_taken(cupy, monkeypatch):
+    a = cupy.asarray(gaussian(4, 3, 3))
+
+    stands_in = isinstance(cupy.cuda.runtime, types.SimpleNamespace)
+
+    class Foreign:
+        __cuda_array_interface__ = {} if stands_in else a.__cuda_array_interface__
+
+    if stands_in:  # it knows no addresses
+        monkeypatch.setattr(cupy, "asarray", lambda x: a if isinstance(x, Foreign) else x)
+    S = gpusvd.svdvals(Foreign())
+    assert isinstance(S, cupy.ndarray)
+    np.testing.assert_allclose(cupy.asnumpy(S), np.linalg.svd(cupy.asnumpy(a), compute_uv=False), rtol=1e-5)
+
+
+def test_out_on_another_device(cupy, monkeypatch):
+    a, out = cupy.asarray(gaussian(4, 2, 2)), cupy.empty((4, 2), np.float32)
+    if not isinstance(cupy.cuda.runtime, types.SimpleNamespace):
+        pytest.skip("one device is enough for these tests")
+    out.device = "device 1"
+    with pytest.raises(ValueError, match=r"S in out is on device 1, expected on .* as the input"):
+        gpusvd.svdvals(a, out=out)
+
+
 @pytest.mark.parametrize("driver", ["jacobi", "vendor"])
 def test_nan_stays_with_its_matrix(cupy, driver):
     a = gaussian(6, 2, 2)
@@ -175,6 +201,64 @@ def test_hermitian(cupy, driver):
     np.testing.assert_allclose(
         cupy.asnumpy(S), np.linalg.svd(a, compute_uv=False, hermitian=True), rtol=1e-12, atol=1e-14
     )
+
+
+@pytest.mark.parametrize("informed", [False, True])
+def test_captured_in_a_graph_the_memory_of_a_call_is_the_graphs(monkeypatch, informed):
+    """All that the call gives back comes from the graph's allocator, all that it returns from the pool."""
+    stand_in = stand_in_cupy.module()
+    monkeypatch.setitem(sys.modules, "cupy", stand_in)
+    monkeypatch.setattr(_cuda_launch, "launch", launch_emulated)
+    stand_in.cuda.get_current_stream().capturing = True
+    allocators, made = ["pool"], {"pool": [], "graph": []}
+    stand_in.cuda.malloc_async = "graph"
+
+    @contextmanager
+    def using_allocator(name):
+        allocators.append(name)
+        yield
+        allocators.pop()
+
+    def empty(*args):
+        array = stand_in_cupy.ndarray(np.empty(*args))
+        made[allocators[-1]].append(array)
+        return array
+
+    monkeypatch.setattr(stand_in.cuda, "using_allocator", using_allocator)
+    monkeypatch.setattr(stand_in, "empty", empty)
+    a = stand_in.asarray(gaussian(3, 6, 5))
+    if informed:
+        result = gpusvd.svd_ex(a)
+        returned = [*result[:3], *result.info]
+    else:
+        returned = list(gpusvd.svd(a))
+    assert [id(x) for x in made["pool"]] == [id(x) for x in returned]
+    assert len(made["graph"]) >= 6  # of the phases, and info if nobody asked for it
+
+
+def test_replayed_graph(cupy):
+    if not hasattr(cupy.cuda, "Stream"):
+        pytest.skip("the stand-in for CuPy has no streams")
+    a, b = (cupy.asarray(gaussian(50, 8, 8) * factor) for factor in (1, 2))
+    out = tuple(cupy.empty(shape, np.float32) for shape in ((50, 8, 8), (50, 8), (50, 8, 8)))
+    gpusvd.svd(a, out=out)
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        stream.begin_capture()
+        gpusvd.svd(a, out=out)
+        captured = stream.end_capture()
+        others = [cupy.full(1 << size, 7, np.uint8) for size in range(9, 20) for _ in range(8)]
+        a[...] = b
+        captured.launch()
+        stream.synchronize()
+    assert all(bool((x == 7).all()) for x in others)
+    np.testing.assert_array_equal(cupy.asnumpy(out[1]), cupy.asnumpy(gpusvd.svdvals(b)))
+
+
+def test_more_columns_than_the_kernels_are_made_for(cupy):
+    with pytest.raises(ValueError, match="up to 512 rows or columns on a GPU, not 513"):
+        gpusvd.svd(cupy.asarray(np.zeros((513, 600))), driver="jacobi")
+    with pytest.raises(ValueError, match="not 513"):
+        gpusvd.explain((600, 513), driver="jacobi", device="cuda")
 
 
 def test_bad_input(cupy):
