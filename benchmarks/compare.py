@@ -20,11 +20,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import DTYPES, HERE, WORK, print_provenance, provenance, save
+from benchmarks.measure import DTYPES, HERE, WORK, Case, print_provenance, provenance, save
 
 ROOT = HERE.parent
 SIZES = (2, 4, 8, 16, 32, 64, 128)
@@ -34,14 +34,6 @@ AT_LEAST = 0.01  # seconds of a turn
 WORKER = Path(__file__).with_name("compare_worker.py")
 
 Row = dict[str, Any]
-
-
-class Case(NamedTuple):
-    dtype: str
-    m: int
-    n: int
-    work: str
-    batch: int
 
 
 SMOKE = [Case("float32", n, n, "thin", batch) for n, batch in ((4, 16), (4, 20_000), (32, 200), (64, 30))]

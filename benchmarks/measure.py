@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,16 @@ WORK = {
     "hermitian": {"hermitian": True},
     "hermitian values": {"hermitian": True, "compute_uv": False},
 }
+
+
+class Case(NamedTuple):
+    """A batch, and what is wanted of it."""
+
+    dtype: str
+    m: int
+    n: int
+    work: str
+    batch: int
 
 
 def random_batch(count: int, m: int, n: int, dtype: str, *, hermitian: bool = False) -> np.ndarray:

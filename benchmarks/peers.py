@@ -25,6 +25,7 @@ from benchmarks import contenders
 from benchmarks.measure import (
     DTYPES,
     HERE,
+    Case,
     compare,
     count_filling,
     print_provenance,
@@ -41,14 +42,6 @@ NOISE = 0.95  # a ratio above this is not called a loss
 LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 Row = dict[str, Any]
-
-
-class Case(NamedTuple):
-    dtype: str
-    m: int
-    n: int
-    work: str
-    batch: int
 
 
 class Effort(NamedTuple):

@@ -102,12 +102,18 @@ def expected_results(
     return [("U", (*batch, m, rows), dtype), values, ("Vh", (*batch, columns, n), dtype)]
 
 
-def check_out(out: Any, expected: Sequence[Expected]) -> list[Array]:
-    """Return the arrays of `out` as plain ndarrays; raise unless they fit and can all be written."""
+def given_for(out: Any, expected: Sequence[Expected]) -> tuple[Any, ...]:
+    """Return what is in `out` for each result; raise unless there are as many."""
     given = out if len(expected) > 1 else (out,)
     if not isinstance(given, tuple) or len(given) != len(expected):
         names = ", ".join(name for name, _, _ in expected)
         raise TypeError(f"out must be a tuple of {len(expected)} arrays, ({names}), not {_kind(given)}")
+    return given
+
+
+def check_out(out: Any, expected: Sequence[Expected]) -> list[Array]:
+    """Return the arrays of `out` as plain ndarrays; raise unless they fit and can all be written."""
+    given = given_for(out, expected)
     for array, result in zip(given, expected, strict=True):
         _check_target(array, result)
     for (array, result), (other, other_result) in combinations(zip(given, expected, strict=True), 2):

@@ -50,9 +50,7 @@ class Checkpoint:
         """Bring results and file to the disk, in this order."""
         if self._saved == self.chunks:
             return
-        for target in self.targets:
-            if callable(flush := getattr(target, "flush", None)):
-                flush()
+        self._flush()
         written = self._checksum() if self.targets and self.last is not None else None
         kept = {
             "format": FORMAT,
@@ -74,10 +72,13 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Forget a stream that has come to its end."""
+        self._flush()
+        self.path.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
         for target in self.targets:
             if callable(flush := getattr(target, "flush", None)):
                 flush()
-        self.path.unlink(missing_ok=True)
 
     def _checksum(self) -> int:
         value = checksum([target[self.last] for target in self.targets])

@@ -16,6 +16,7 @@ from gpusvd._check import (
     check_out,
     expected_results,
     factor_dtype,
+    given_for,
 )
 from gpusvd._hermitian import from_lower_triangles
 from gpusvd._results import Info, failures
@@ -150,10 +151,7 @@ def on_device(cupy: Any, a: Any) -> Any:
 def _check_out(xp: Any, out: Any, expected: Sequence[Expected], device: Any) -> list[Any]:
     """Return the arrays of `out`; raise unless they are arrays of `xp` on this device, fit, and share no
     memory."""
-    given = out if len(expected) > 1 else (out,)
-    if not isinstance(given, tuple) or len(given) != len(expected):
-        names = ", ".join(name for name, _, _ in expected)
-        raise TypeError(f"out must be a tuple of {len(expected)} arrays, ({names}), not {type(out).__name__}")
+    given = given_for(out, expected)
     for array, (name, shape, dtype) in zip(given, expected, strict=True):
         if not isinstance(array, xp.ndarray):
             raise TypeError(f"{name} in out is a {type(array).__name__}, expected a CuPy array")

@@ -24,17 +24,17 @@ from gpusvd._check import (
     check_threads,
     expected_results,
     factor_dtype,
+    given_for,
 )
 from gpusvd._checkpoint import Checkpoint
 from gpusvd._driver import choose
 from gpusvd._progress import Progress, check_progress, reporting
-from gpusvd._results import Array, Info, SVDResult, failures
+from gpusvd._results import Array, SVDResult, failures
 from gpusvd._source import Chunks, Piece, Slices, Where, open_source, release
-from gpusvd._stream_cuda import on_gpus
+from gpusvd._stream_cuda import Factors, on_gpus
 from gpusvd._svd import _decompose
 
 StreamDevice = Literal["cuda", "cuda:all"]
-Factors = tuple[Array | None, Array, Array | None, Info | None]
 Result = SVDResult | Array
 
 # What chunk="auto" lets two chunks and their results take together. Long beside what a call costs, and little
@@ -233,12 +233,7 @@ def _check(consume: Any, chunk: Any, out: Any, device: Any) -> None:
 
 def _check_targets(out: Any, expected: Sequence[Expected], opened: Slices | Chunks) -> tuple[Any, ...]:
     """Return the arrays of `out`; raise unless they fit. The batch of an iterator is as long as they are."""
-    given = out if len(expected) > 1 else (out,)
-    if not isinstance(given, tuple) or len(given) != len(expected):
-        names = ", ".join(name for name, _, _ in expected)
-        raise TypeError(
-            f"out must be a tuple of {len(expected)} arrays, ({names}), not a {type(given).__name__}"
-        )
+    given = given_for(out, expected)
     for array, (name, _, _) in zip(given, expected, strict=True):
         if not (hasattr(array, "shape") and hasattr(array, "dtype") and hasattr(array, "__setitem__")):
             raise TypeError(f"{name} in out is a {type(array).__name__}, expected an array")
