@@ -22,8 +22,9 @@ from benchmarks.measure import (
 from gpusvd import _driver_table
 from gpusvd._driver_table import ASPECTS, JACOBI_FROM, SIZES
 
-BATCHES = tuple(2**k for k in range(11))
+BATCHES = tuple(2**k for k in range(1, 11))  # one matrix alone is not worth compiling for
 MARGIN = 0.97  # Jacobi has to win by more than noise
+LONGEST = 2048  # rows beyond which nothing is measured, and LAPACK is taken
 
 Column = tuple[tuple[int | None, ...], ...]
 Table = dict[tuple[str, str], Column]
@@ -47,13 +48,14 @@ def main() -> None:
     parser.add_argument(
         "--dtype", nargs="+", choices=DTYPES, default=DTYPES, help="leave the others as they are"
     )
+    parser.add_argument("--work", nargs="+", choices=WORK, default=[*WORK], help="likewise")
     arguments = parser.parse_args()
     ran_on = provenance()
     print_provenance(ran_on)
     effort = QUICK if arguments.quick else FULL
     table, rows = dict(JACOBI_FROM), []
     for dtype in arguments.dtype:
-        for work in WORK:
+        for work in arguments.work:
             print(f"\n{dtype}, {work}: smallest batch from which Jacobi is faster\n{'min(m, n)':12}", end="")
             print(*(f"{size:6}" for size in effort.sizes))
             table[dtype, work] = calibrate(dtype, work, effort, rows)
@@ -82,6 +84,8 @@ def smallest_batch(
     dtype: str, work: str, m: int, n: int, effort: Effort, rows: list[dict[str, Any]]
 ) -> int | None:
     """Search by halves: who is faster in a large batch and in a small one is taken to be so between."""
+    if m > LONGEST:
+        return None
     largest = max(4, count_filling(effort.megabytes, m, n, dtype, work))
     batches = [batch for batch in BATCHES if batch <= largest]
     a = random_batch(batches[-1], m, n, dtype, hermitian=work.startswith("hermitian"))

@@ -37,8 +37,12 @@ def _hash_of_sources() -> str:
 def _import_solvers() -> tuple[dict[str, Callable[..., None]], str | None]:
     """Return the solvers by name and the hash of their sources, None if these changed meanwhile."""
     before = _hash_of_sources()
-    tile, rows = (import_module(f"gpusvd.kernels.{name}") for name in ("cpu_tile", "cpu_rows"))
-    solvers = {"svd_tiles": tile.svd_tiles, "svd_rows": rows.svd_rows}
+    tile, rows, values = (import_module(f"gpusvd.kernels.cpu_{name}") for name in ("tile", "rows", "values"))
+    solvers = {
+        "svd_tiles": tile.svd_tiles,
+        "svd_rows": rows.svd_rows,
+        "svdvals_tiles": values.svdvals_tiles,
+    }
     return solvers, before if _hash_of_sources() == before else None
 
 
@@ -54,20 +58,20 @@ if hasattr(os, "register_at_fork"):
 
 
 def compiled(solver: str, dtype: np.dtype[Any]) -> Callable[..., None]:
-    """Return the machine code of "svd_tiles" or "svd_rows" for matrices of this dtype.
+    """Return the machine code of "svd_tiles", "svd_rows" or "svdvals_tiles" for matrices of this dtype.
 
-    Its arguments are those of `gpusvd.kernels.cpu_tile.svd_tiles`. It skips numba's look at their types, so
-    these must be as declared here.
+    Its arguments are those of `gpusvd.kernels.cpu_tile.svd_tiles`, or of `cpu_values.svdvals_tiles`. It skips
+    numba's look at their types, so these must be as declared here.
     """
     key = solver, dtype
     if key not in _compiled:
         with _lock:
             if key not in _compiled:
-                _compiled[key] = _compile(_SOLVERS[solver], _signature(dtype))
+                _compiled[key] = _compile(_SOLVERS[solver], _signature(solver, dtype))
     return _compiled[key]
 
 
-def _signature(dtype: np.dtype[Any]) -> tuple[types.Type, ...]:
+def _signature(solver: str, dtype: np.dtype[Any]) -> tuple[types.Type, ...]:
     number = numba.from_dtype(dtype)
     real = numba.from_dtype(np.empty(0, dtype).real.dtype)
 
@@ -75,9 +79,11 @@ def _signature(dtype: np.dtype[Any]) -> tuple[types.Type, ...]:
         return types.Array(element, dimensions, layout)
 
     batch, values = array(number, 3, "A"), array(real, 2, "A")
-    info = (array(element, 1, "C") for element in (types.boolean, types.int32, real))
+    info = tuple(array(element, 1, "C") for element in (types.boolean, types.int32, real))
     flags = types.boolean, types.boolean, array(types.uint8, 1, "C")
     workspace = array(number, 1, "C"), array(real, 1, "C")
+    if solver == "svdvals_tiles":
+        return batch, values, info[0], *flags[1:], *workspace
     return batch, batch, values, batch, *info, *flags, *workspace
 
 

@@ -176,7 +176,7 @@ def explain(
     else:
         from gpusvd._cpu import plan
 
-        kernel, size_class, lanes, tile_bytes = plan(m, n, factors)
+        kernel, size_class, lanes, tile_bytes = plan(m, n, factors, bool(compute_uv))
         threads = cores
     return Explanation(
         lengths, factors.name, taken, kernel, size_class, lanes, tile_bytes, min(threads, batch), why

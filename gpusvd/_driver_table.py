@@ -1,82 +1,83 @@
 """From which batch on Jacobi is faster than LAPACK. Written by ``python -m benchmarks.calibrate``.
 
 ``JACOBI_FROM[dtype, work][i][j]`` is the smallest batch from which ``driver="jacobi"`` is the faster one for
-matrices with ``min(m, n) == SIZES[j]`` and ``max(m, n) == ASPECTS[i] * min(m, n)``; ``None`` means never. The
-work is one of "full" and "thin" (vectors, with full_matrices or without), "values" (no vectors), "hermitian"
-and "hermitian values", which are square and have one row.
+matrices with ``min(m, n) == SIZES[j]`` and ``max(m, n) == ASPECTS[i] * min(m, n)``; ``None`` means never. A
+matrix alone goes to LAPACK: it is not worth compiling for. The work is one of "full" and "thin" (vectors,
+with full_matrices or without), "values" (no vectors), "hermitian" and "hermitian values", which are square
+and have one row.
 """
 
-SIZES = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128)
+SIZES = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 256)
 ASPECTS = (1, 4, 16)
 
 # Measured on AMD EPYC, 2 cores, 2026-11-25T12:33:05+00:00.
 JACOBI_FROM: dict[tuple[str, str], tuple[tuple[int | None, ...], ...]] = {
     ("float32", "full"): (
-        (1, 1, 1, 1, 2, 4, 4, 8, 8, 16),
-        (1, 1, 1, 2, 4, 4, 8, 8, 16, 1),
-        (1, 2, 2, 2, 2, 8, None, 1, 1, 1),
+        (2, 2, 2, 2, 2, 4, 4, 8, 8, 16, None),
+        (2, 2, 2, 2, 4, 4, 8, 8, 16, 2, None),
+        (2, 2, 2, 2, 2, 8, None, 2, 2, 2, None),
     ),
     ("float32", "thin"): (
-        (1, 1, 1, 1, 1, 4, 4, 8, 8, 16),
-        (1, 1, 1, 2, 2, 4, 4, 8, 8, 1),
-        (1, 1, 2, 4, 4, 4, 8, 1, 1, 1),
+        (2, 2, 2, 2, 2, 4, 4, 8, 8, 16, None),
+        (2, 2, 2, 2, 2, 4, 4, 8, 8, 2, None),
+        (2, 2, 2, 4, 4, 4, 8, 2, 2, 2, None),
     ),
     ("float32", "values"): (
-        (4, 4, 1, 1, 4, 8, 8, 16, 16, 8),
-        (4, 1, 1, 2, 4, 8, 8, 8, 16, 1),
-        (1, 2, 2, 4, 4, 4, 4, 1, 1, 1),
+        (4, 4, 2, 2, 4, 8, 8, 16, 16, 8, None),
+        (4, 2, 2, 2, 4, 8, 8, 8, 16, 2, None),
+        (2, 2, 2, 4, 4, 4, 4, 2, 2, 2, None),
     ),
-    ("float32", "hermitian"): ((1, 1, 1, 1, 2, 4, 8, 16, 16, 32),),
-    ("float32", "hermitian values"): ((None, 64, 16, 8, 8, 16, 16, 64, 64, 32),),
+    ("float32", "hermitian"): ((2, 2, 2, 2, 2, 4, 8, 16, 16, 32, None),),
+    ("float32", "hermitian values"): ((None, 64, 16, 8, 8, 16, 16, 64, 64, 32, None),),
     ("float64", "full"): (
-        (4, 1, 1, 1, 2, 4, 4, 8, 16, 8),
-        (1, 1, 1, 2, 4, 4, 16, 8, None, 1),
-        (2, 1, 2, 1, 2, 8, None, 2, 2, 1),
+        (4, 2, 2, 2, 2, 4, 4, 8, 16, 8, None),
+        (2, 2, 2, 2, 4, 4, 16, 8, None, 2, None),
+        (2, 2, 2, 2, 2, 8, None, 2, 2, 2, None),
     ),
     ("float64", "thin"): (
-        (2, 1, 1, 1, 2, 4, 4, 8, 16, 16),
-        (1, 1, 1, 2, 2, 4, 8, 8, 8, 1),
-        (4, 1, 2, 4, 4, 2, 8, 1, 1, 1),
+        (2, 2, 2, 2, 2, 4, 4, 8, 16, 16, None),
+        (2, 2, 2, 2, 2, 4, 8, 8, 8, 2, None),
+        (4, 2, 2, 4, 4, 2, 8, 2, 2, 2, None),
     ),
     ("float64", "values"): (
-        (8, 4, 4, 4, 4, 8, 64, 32, 32, None),
-        (2, 4, 1, 2, 32, 8, 8, 8, 8, 4),
-        (8, 2, 4, 2, 4, 4, 4, 2, 2, 2),
+        (8, 4, 4, 4, 4, 8, 64, 32, 32, None, None),
+        (2, 4, 2, 2, 32, 8, 8, 8, 8, 4, None),
+        (8, 2, 4, 2, 4, 4, 4, 2, 2, 2, None),
     ),
-    ("float64", "hermitian"): ((None, 1, 1, 1, 2, 4, 8, 64, 16, None),),
-    ("float64", "hermitian values"): ((None, 512, 32, 8, 8, None, 128, None, None, None),),
+    ("float64", "hermitian"): ((None, 2, 2, 2, 2, 4, 8, 64, 16, None, None),),
+    ("float64", "hermitian values"): ((None, 512, 32, 8, 8, None, 128, None, None, None, None),),
     ("complex64", "full"): (
-        (1, 1, 1, 1, 4, 8, 8, 8, 16, 4),
-        (1, 1, 1, 2, 4, 8, 16, 16, 1, 1),
-        (1, 2, 2, 2, 8, 8, 1, 1, 1, 1),
+        (2, 2, 2, 2, 4, 8, 8, 8, 16, 4, None),
+        (2, 2, 2, 2, 4, 8, 16, 16, 2, 2, None),
+        (2, 2, 2, 2, 8, 8, 2, 2, 2, 2, None),
     ),
     ("complex64", "thin"): (
-        (1, 1, 1, 2, 4, 8, 8, 8, 16, 4),
-        (1, 1, 1, 2, 4, 4, 4, 8, 1, 1),
-        (1, 1, 2, 2, 4, 8, 1, 1, 1, 1),
+        (2, 2, 2, 2, 4, 8, 8, 8, 16, 4, None),
+        (2, 2, 2, 2, 4, 4, 4, 8, 2, 2, None),
+        (2, 2, 2, 2, 4, 8, 2, 2, 2, 2, None),
     ),
     ("complex64", "values"): (
-        (2, 1, 2, 4, 4, 8, 16, 16, 8, 8),
-        (4, 1, 1, 4, 4, 8, 4, 8, 1, 1),
-        (4, 2, 2, 4, 4, 4, 1, 1, 1, 1),
+        (2, 2, 2, 4, 4, 8, 16, 16, 8, 8, None),
+        (4, 2, 2, 4, 4, 8, 4, 8, 2, 2, None),
+        (4, 2, 2, 4, 4, 4, 2, 2, 2, 2, None),
     ),
-    ("complex64", "hermitian"): ((1, 1, 1, 1, 4, 8, 16, 16, 16, 4),),
-    ("complex64", "hermitian values"): ((None, 64, 16, 16, 16, 16, 64, 64, 32, None),),
+    ("complex64", "hermitian"): ((2, 2, 2, 2, 4, 8, 16, 16, 16, 4, None),),
+    ("complex64", "hermitian values"): ((None, 64, 16, 16, 16, 16, 64, 64, 32, None, None),),
     ("complex128", "full"): (
-        (4, 1, 1, 2, 4, 8, 8, 32, 8, 2),
-        (1, 1, 1, 2, 4, 32, 16, None, 2, 1),
-        (1, 1, 2, 2, 8, None, 2, 1, 1, 1),
+        (4, 2, 2, 2, 4, 8, 8, 32, 8, 2, None),
+        (2, 2, 2, 2, 4, 32, 16, None, 2, 2, None),
+        (2, 2, 2, 2, 8, None, 2, 2, 2, 2, None),
     ),
     ("complex128", "thin"): (
-        (1, 1, 1, 2, 4, 8, 8, 32, 16, None),
-        (1, 1, 1, 2, 2, 4, 8, 4, 2, 1),
-        (2, 1, 2, 2, 4, 8, 4, 4, 2, 2),
+        (2, 2, 2, 2, 4, 8, 8, 32, 16, None, None),
+        (2, 2, 2, 2, 2, 4, 8, 4, 2, 2, None),
+        (2, 2, 2, 2, 4, 8, 4, 4, 2, 2, None),
     ),
     ("complex128", "values"): (
-        (8, 4, 2, 4, 8, 128, 64, None, 8, 2),
-        (4, 2, 1, 4, 4, 8, 4, 8, None, 2),
-        (2, 2, 2, 4, 4, 4, 4, None, 4, 2),
+        (8, 4, 2, 4, 8, 128, 64, None, 8, 2, None),
+        (4, 2, 2, 4, 4, 8, 4, 8, None, 2, None),
+        (2, 2, 2, 4, 4, 4, 4, None, 4, 2, None),
     ),
-    ("complex128", "hermitian"): ((None, 1, 1, 1, 4, 8, 64, 32, 16, None),),
-    ("complex128", "hermitian values"): ((None, 64, 16, 16, 128, None, None, 32, None, None),),
+    ("complex128", "hermitian"): ((None, 2, 2, 2, 4, 8, 64, 32, 16, None, None),),
+    ("complex128", "hermitian values"): ((None, 64, 16, 16, 128, None, None, 32, None, None, None),),
 }

@@ -292,12 +292,12 @@ def orthogonalise(stack, n, rows, stride, state):
 
 @jit
 def pack(a, first, count, factor, m, n, adjoint):
-    """Columns of groups from `count` matrices, a block of columns at a time; lanes beyond the last repeat
-    it."""
+    """Columns of groups, m of them apart, from `count` matrices, a block of columns at a time; lanes beyond
+    the last repeat it."""
     for start in range(0, n, BLOCK):
         for lane in range(lane_count(factor)):
             b = first + min(lane, count - 1)
-            for i in range(m):
+            for i in range(a.shape[1]):
                 for j in range(start, min(start + BLOCK, n)):
                     entry = a[b, i, j]
                     put(factor, j * m + i, lane, conjugate(entry) if adjoint else entry)

@@ -9,7 +9,7 @@ from benchmarks import calibrate
 from gpusvd import _driver_table
 
 
-@pytest.mark.parametrize(("changes_at", "found"), [(1, 1), (2, 2), (20, 32), (1024, 1024), (1025, None)])
+@pytest.mark.parametrize(("changes_at", "found"), [(1, 2), (2, 2), (20, 32), (1024, 1024), (1025, None)])
 def test_smallest_batch(changes_at, found, monkeypatch):
     def compare(calls, rounds):
         batch = len(calls["jacobi"]().S)

@@ -52,16 +52,16 @@ def test_values_only(dtype, shape):
     a, (_, S, _, _) = decomposed(shape, dtype)
     values = gpusvd.svdvals(a, driver="jacobi")
     measures.assert_order(values)
-    assert_same_values(values, S)
+    assert_same_values(values, S, max(4, *shape))  # they may come from a bidiagonal form
 
 
-def assert_same_values(values, expected):
-    """Equal to a few eps of each value's matrix."""
+def assert_same_values(values, expected, units=4):
+    """Equal to so many eps of the largest value of the matrix."""
     inf = np.isinf(expected)
     np.testing.assert_array_equal(np.isinf(values), inf)
     top = np.minimum(expected[:, :1], np.finfo(expected.dtype).max)
     error = np.abs(np.where(inf, 0, values) - np.where(inf, 0, expected))
-    allowed = 4 * measures.eps(expected.dtype) * top + np.finfo(expected.dtype).smallest_subnormal
+    allowed = units * measures.eps(expected.dtype) * top + np.finfo(expected.dtype).smallest_subnormal
     measures.assert_below(error, allowed)
 
 
