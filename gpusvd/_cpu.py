@@ -199,8 +199,9 @@ def decompose(
         values_kernel: _Kernel, block: Array, sigma: Array, found: Array, sweeps: Array, off: Array
     ) -> None:
         run(values_kernel, block, sigma, found, wide)
-        sweeps[...], off[...] = 0, 0
-        missing = np.flatnonzero(~found)
+        sweeps.fill(0)
+        off.fill(0)
+        (missing,) = (~found).nonzero()
         if len(missing) and not stop[0]:
             rest = [array[missing] for array in (sigma, found, sweeps, off)]
             run(kernel, block[missing], nothing, rest[0], nothing, *rest[1:], wide, False)

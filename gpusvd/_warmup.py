@@ -20,9 +20,10 @@ def warmup(
     """
     Compile the kernels for shapes and dtypes now, so that no later call waits for it.
 
-    Machine code is kept on disk, so in a later process it is loaded, not compiled. On the CPU a dtype has two
-    kernels, whatever the shape. On a GPU it has about fifty for all sizes from 5 to 128, and a call takes up
-    to four of them; up to 4 columns and 6 rows there is one for each shape.
+    Machine code is kept on disk, so in a later process it is loaded, not compiled. On the CPU a dtype has
+    three kernels: for small matrices, for large ones, and for values alone. On a GPU it has about fifty for
+    all sizes from 5 to 128, and a call takes up to four of them; up to 4 columns and 6 rows there is one for
+    each shape.
 
     Parameters
     ----------

@@ -8,8 +8,9 @@ kept for every place, so that a part may wait with other shifts behind it. A shi
 eigenvalue turns some pivot negative: that lane takes its step again, with a smaller one.
 
 Places i and i + 1 are decoupled where that moves no singular value by more than a quarter of the rounding
-error of the largest: by Weyl's bound on B Bᵀ, by the square root of e_i q_i+1, which shifts make small long
-before e_i is.
+error of the largest. By Weyl's bound on B Bᵀ it moves eigenvalues by the square root of e_i q_i+1, beside
+e_i itself above, and a singular value by that over its own size, whose square is above what was subtracted:
+so shifts let go of an e_i long before it is nothing.
 
 Shifts are lower bounds of the smallest eigenvalue from the vector of the last pivot (Parlett and Marques
 2000, case 4): a is the squared length of the rest of it, θ = q_high / (1 + a) its Rayleigh quotient with
@@ -24,7 +25,7 @@ from .lanes import any_lane, fill, jit, load, max_lanes, maximum, rounding, sect
 
 STEPS = 12  # a column, from which on a lane is given up
 NEAR = 0.5  # up to which `a` is believed
-CAUTIOUS = 0.4  # of the smallest pivot, the shift before that
+CAUTIOUS = 0.4  # of the smallest pivot, the shift before that; more with every step that does not fail
 AWAY = 0.75  # of the smallest pivot but the last, the guess at the next eigenvalue
 
 
@@ -64,7 +65,7 @@ def step(q, e, gone, q1, e1, gone1, last, low, high, shift, floor):
         large = entry > negligible * (total + shifts)
         pivot = select(inside, pivot * ratio, following) - taken
         shifts = load(gone, i + 1) + taken
-        coupled = (entry > floor) & (large | (entry * pivot > floor * (pivot + shifts)))
+        coupled = (entry > floor) & (large | (entry * (pivot + load(e, i + 1)) > floor * shifts))
         entry = select(coupled, entry, 0.0)
         store(q1, i, total)
         store(e1, i, entry)
@@ -80,17 +81,19 @@ def step(q, e, gone, q1, e1, gone1, last, low, high, shift, floor):
         smallest, second = select(coupled, least, smallest), select(coupled, others, second)
         on = going
     store(q1, last, pivot)
+    store(e1, last, zero)
     return failed, new_low, new_high, bottom, above, smallest, second, a
 
 
 @jit
-def shifts_from(bottom, above, smallest, second, a, two, within):
-    """A shift, and a smaller one that is all but safe. Where the part has two places, the shift is their
-    smaller eigenvalue times `within`, which is as near to one as rounding needs."""
+def shifts_from(bottom, above, smallest, second, a, two, within, bold):
+    """A shift, a smaller one should it fail, and the next `bold`, the part of the smallest pivot that is
+    taken where a tells nothing. Where two places are left, the shift is their smaller eigenvalue times
+    `within`, which is as near to one as rounding needs."""
     quotient = bottom * (1.0 / (1.0 + a))
     residual = quotient * math.sqrt(a)
     believed = (a < NEAR) & (smallest >= bottom)
-    safe = select(believed, quotient - residual, CAUTIOUS * smallest)
+    safe = select(believed, quotient - residual, bold * smallest)
     gap = AWAY * second - quotient
     better = quotient - residual * (residual / gap)
     shift = select((smallest >= bottom) & (gap > residual), maximum(better, safe), safe)
@@ -100,7 +103,8 @@ def shifts_from(bottom, above, smallest, second, a, two, within):
         root = math.sqrt(difference * difference + coupling * (coupling + 2.0 * both))
         smaller = select(bottom > 0.0, 2.0 * above * (bottom / (both + coupling + root)), 0.0)
         shift = select(two, smaller * within, shift)
-    return shift, safe
+    back = maximum(0.25 * shift, shift - 3.0 * (smallest - shift))
+    return shift, minimum(safe, back), select(believed, CAUTIOUS, bold + (1.0 - bold) * (1.0 / 3.0))
 
 
 @jit
@@ -120,7 +124,8 @@ def finish(q, gone, values, first, last):
 @jit
 def bidiagonal_values(room, n, alive, values):
     """The singular values of B from q and e, the first 2 n groups of `room`, which has 6 n, in the lanes of
-    the mask; in no order. Returns the lanes where they were found."""
+    the mask; in no order. The last e is to be 0, and
+    the largest of all near one. Returns the lanes where they were found."""
     largest = fill(room, 0.0)
     for i in range(2 * n):
         largest = maximum(load(room, i), largest)
@@ -130,7 +135,7 @@ def bidiagonal_values(room, n, alive, values):
     for i in range(2 * n, 3 * n):
         store(room, i, zero)
     low, high = select(alive, zero, zero + n * 1.0), select(alive, zero + (n - 1.0), zero)
-    shift, safe, tries = zero, zero, zero
+    shift, safe, bold = zero, zero, zero + CAUTIOUS
     within = 1.0 - 8.0 * rounding(room)
     last = n - 1
     now, then = 0, 3 * n
@@ -142,16 +147,15 @@ def bidiagonal_values(room, n, alive, values):
         failed, new_low, new_high, bottom, above, smallest, second, a = step(
             q, e, gone, q1, e1, gone1, last, low, high, shift, floor
         )
-        new_shift, new_safe = shifts_from(
-            bottom, above, smallest, second, a, new_high == new_low + 1.0, within
+        new_shift, new_safe, bold = shifts_from(
+            bottom, above, smallest, second, a, new_high == new_low + 1.0, within, bold
         )
         if any_lane(failed):
             take_back(q, e, gone, q1, e1, gone1, last, failed)
-            tries = select(failed, tries + 1.0, zero)
-            again = select(tries > 1.0, zero, select(safe < shift, safe, 0.25 * shift))
-            new_shift, new_safe = select(failed, again, new_shift), select(failed, zero, new_safe)
+            bold = select(failed, CAUTIOUS, bold)
+            new_shift = select(failed, safe, new_shift)
+            new_safe = select(failed, zero, new_safe)
             new_low, new_high = select(failed, low, new_low), select(failed, high, new_high)
-        tries = select(failed, tries, zero)
         low, high, shift, safe = new_low, new_high, new_shift, new_safe
         now, then = then, now
         top = int(max_lanes(high))

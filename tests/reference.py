@@ -67,6 +67,19 @@ def svd(a, full_matrices=True):
     return Decomposition(U, S, Vh, converged and bool(S[0] < np.inf), sweeps, off)
 
 
+def bidiagonal(a):
+    """The diagonal of Uᴴ A V and what is above it, for m >= n: all else is zero."""
+    n = a.shape[1]
+    for j in range(n):
+        v, beta, _ = reflector(a[j:, j])
+        a = np.vstack([a[:j], reflect(a[j:], v, beta)])
+        if j < n - 2:
+            x, gamma, _ = reflector(a[j, j + 1 :].conj())
+            rest = reflect(a[:, j + 1 :].conj().T, x, gamma).conj().T
+            a = np.hstack([a[:, : j + 1], rest])
+    return np.diagonal(a), np.diagonal(a, 1)[: n - 1]
+
+
 def scaled(x, exponent):
     """x * 2**exponent, exact where the result is normal; in two steps, for exponents of twice the range."""
     half = exponent // 2
