@@ -2,9 +2,10 @@
 
 The form changes every singular value by a few eps of the largest. That is what there is to have where the
 columns are about as long as each other: of A = B D, with D their lengths, the relative errors are eps cond(B)
-cond(D). So are taken the matrices of which every row and every column has an entry of at least 1/32 of the
-largest one (or is a row of zeros); the others are left to Jacobi, as are those with NaN or Inf, and those
-whose values the algorithm of `qd` has not found or this precision cannot hold.
+cond(D). So are taken the matrices of which every column has an entry of at least 1/32 of the largest one, and
+every row that is not zero one of 1/1024: with rows that differ by more Jacobi often does better, though it
+need not. The others are left to Jacobi, as are those with NaN or Inf, and those whose values the algorithm of
+`qd` has not found or this precision cannot hold.
 """
 
 import math
@@ -31,7 +32,7 @@ from .lanes import (
 from .qd import bidiagonal_values
 from .qr import scale_columns
 
-REACH = 5.0  # powers of two between the largest entry, and the largest of a row or column
+REACH, ROW_REACH = 5.0, 10.0  # powers of two between the largest entry, and that of a column or row
 PADDED = 64  # rows from which on their number is odd
 TALL = 1.6  # rows by columns from which on a triangle first takes fewer multiply-adds
 
@@ -40,7 +41,7 @@ TALL = 1.6  # rows by columns from which on a triangle first takes fewer multipl
 def level(factor, m, n, exponents):
     """Bring the scaled columns back to one scale; returns the lanes in which no row or column is far below
     the largest entry."""
-    even, least = fill(factor, 0.0) == 0.0, 2.0 ** (-1.0 - REACH)
+    even = fill(factor, 0.0) == 0.0
     for j in range(n):
         power, big = load(exponents, j), fill(factor, 0.0)
         level_of_all = power_of_two(maximum(power, 0.0 * power - REACH))
@@ -48,12 +49,12 @@ def level(factor, m, n, exponents):
             entry = load(factor, j * m + i) * level_of_all
             store(factor, j * m + i, entry)
             big = maximum(largest_part(entry), big)
-        even = even & (power >= 0.0 - REACH) & (big >= least)
+        even = even & (power >= 0.0 - REACH) & (big > 0.0)
     for i in range(m):
         big = fill(factor, 0.0)
         for j in range(n):
             big = maximum(largest_part(load(factor, j * m + i)), big)
-        even = even & ((big >= least) | (big == 0.0))
+        even = even & ((big >= 2.0 ** (-1.0 - ROW_REACH)) | (big == 0.0))
     return even
 
 
