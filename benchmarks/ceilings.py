@@ -3,8 +3,8 @@
 The ceilings are measured by turns with it: bytes read and written a second by a streaming copy on all
 cores, and multiply-adds a second in a loop on SIMD lane groups that touches no memory. A batch is charged
 with the bytes of its input and factors and with the multiply-adds that the method needs, of `needed`, in
-the sweeps that were counted; divisions, square roots, norms, sorting and packing are not counted, so a part
-of the peak is never exaggerated. Growth is the slope of the logarithm of time: 3 for time as n³, 1 for time
+the sweeps that were counted; divisions, square roots, norms, the values of a bidiagonal form, sorting and
+packing are not counted, so a part of the peak is never exaggerated. Growth is the slope of the logarithm of time: 3 for time as n³, 1 for time
 as the batch.
 """
 
@@ -114,18 +114,19 @@ def measured(dtype: str, n: int, work: str, count: int, rounds: int) -> Row:
 def needed(n: int, dtype: str, work: str, sweeps: float) -> float:
     """Real multiply-adds for an n x n matrix on the CPU.
 
-    A QR factorisation; in each sweep, for every pair of columns and row, an inner product and a rotation of
-    L; with vectors a rotation of W for small n, else what `kernels/basis.py` takes, and reflectors on U.
+    Values alone: a bidiagonal form. With vectors a QR factorisation; in each sweep, for every pair of columns
+    and row, an inner product, a rotation of L and for small n one of W; else what `kernels/basis.py` takes;
+    and reflectors on U.
     """
     is_complex = np.dtype(dtype).kind == "c"
     product = 4 if is_complex else 1
+    if work == "values":
+        return product * 4 / 3 * n**3
     rotation = ROTATION[is_complex, False]
-    vectors = work == "thin"
-    turned = 2 if vectors and n < RECOVERED else 1
+    turned = 2 if n < RECOVERED else 1
     sweep = n * (n - 1) / 2 * n * (product + rotation * turned)
-    basis = 4 / 3 * n**3 if vectors and n >= RECOVERED else 0.0
-    reflectors = n**3 if vectors else 0.0
-    return sweeps * sweep + product * (2 / 3 * n**3 + basis + reflectors)
+    basis = 4 / 3 * n**3 if n >= RECOVERED else 0.0
+    return sweeps * sweep + product * (5 / 3 * n**3 + basis)
 
 
 def growth(rows: Sequence[Row], what: str) -> float:
