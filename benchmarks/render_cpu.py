@@ -8,7 +8,7 @@ from benchmarks.measure import DTYPES
 
 WIDTH = 118  # of the README's lines
 NOTHING = "Nothing has been measured."
-LINES = [(dtype, "thin") for dtype in DTYPES] + [("float32", "values"), ("float64", "values")]
+LINES = [(dtype, work) for work in ("thin", "values") for dtype in DTYPES]
 MACHINE = ("cpu", "cores", "gpusvd", "numpy", "blas", "numba", "python")
 
 Row = dict[str, Any]
