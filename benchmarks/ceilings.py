@@ -4,8 +4,8 @@ The ceilings are measured by turns with it: bytes read and written a second by a
 cores, and multiply-adds a second in a loop on SIMD lane groups that touches no memory. A batch is charged
 with the bytes of its input and factors and with the multiply-adds that the method needs, of `needed`, in
 the sweeps that were counted; divisions, square roots, norms, the values of a bidiagonal form, sorting and
-packing are not counted, so a part of the peak is never exaggerated. Growth is the slope of the logarithm of time: 3 for time as n³, 1 for time
-as the batch.
+packing are not counted, so a part of the peak is never exaggerated. Growth is the slope of the logarithm of
+time: 3 for time as n³, 1 for time as the batch.
 """
 
 import argparse
