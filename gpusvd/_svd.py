@@ -232,8 +232,8 @@ def svdvals(
     Compute the singular values of every matrix of a batch.
 
     The same as ``svd(a, compute_uv=False)``; vectors are not computed. With Jacobi on the CPU, the values of
-    a matrix whose rows and columns are all of much the same size come from a bidiagonal form, which is as
-    accurate there, and faster. They may then differ from those of `svd` in the last digits.
+    a matrix whose rows and columns are all of much the same size come from a bidiagonal form, which is nearly
+    as accurate there, and faster. They may then differ from those of `svd` in the last digits.
 
     Parameters
     ----------

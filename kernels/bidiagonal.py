@@ -9,7 +9,7 @@ a square matrix. Many more rows than columns are first reduced to a triangle (Ch
 no account.
 
 Entry (i, j) of all the matrices of a tile is group j m + i of `factor`, as in `qr`. The largest should be
-near one; columns and rows whose squares underflow count as zero.
+near one; columns and rows whose squares may lose digits to underflow count as zero.
 """
 
 from .lanes import abs2, conjugate, dot, fill, jit, load, select, small_square, spread, store
@@ -66,7 +66,7 @@ def update(factor, v, x, w, y, beta, overlap, j, last):
 
     v and x are where their columns begin in `factor`, overlap is vᴴ w.
     """
-    t = fill(factor, 0.0) * load(factor, v + j)
+    t = spread(factor, 0.0)
     for i in range(j, last):
         t = t + dot(load(factor, v + i), load(factor, x + i))
     t = (t - overlap * y) * beta

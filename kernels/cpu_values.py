@@ -2,10 +2,11 @@
 
 The form changes every singular value by a few eps of the largest. That is what there is to have where the
 columns are about as long as each other: of A = B D, with D their lengths, the relative errors are eps cond(B)
-cond(D). So are taken the matrices of which every column has an entry of at least 1/32 of the largest one, and
-every row that is not zero one of 1/1024: with rows that differ by more Jacobi often does better, though it
-need not. The others are left to Jacobi, as are those with NaN or Inf, and those whose values the algorithm of
-`qd` has not found or this precision cannot hold.
+cond(D). So are taken the matrices of which every column has an entry of about 1/8 of the largest one or more,
+and every row that is not zero one of 1/1024: with rows that differ by more Jacobi often does better, though
+it need not. The worst that was seen, orthogonal columns of one length but for a larger last one, are errors
+of 2 max(m, n) eps. The other matrices are left to Jacobi, as are those with NaN or Inf, and those whose
+values the algorithm of `qd` has not found or this precision cannot hold.
 """
 
 import math
@@ -32,7 +33,7 @@ from .lanes import (
 from .qd import bidiagonal_values
 from .qr import scale_columns
 
-REACH, ROW_REACH = 5.0, 10.0  # powers of two between the largest entry, and that of a column or row
+REACH, ROW_REACH = 3.0, 10.0  # powers of two between the largest entry, and that of a column or row
 PADDED = 64  # rows from which on their number is odd
 TALL = 1.6  # rows by columns from which on a triangle first takes fewer multiply-adds
 

@@ -12,10 +12,11 @@ error of the largest. By Weyl's bound on B Bᵀ it moves eigenvalues by the squa
 e_i itself above, and a singular value by that over its own size, whose square is above what was subtracted:
 so shifts let go of an e_i long before it is nothing.
 
-Shifts are lower bounds of the smallest eigenvalue from the vector of the last pivot (Parlett and Marques
-2000, case 4): a is the squared length of the rest of it, θ = q_high / (1 + a) its Rayleigh quotient with
-residual r = θ √a, so that θ - r holds for the eigenvalue next to θ, and θ - r² / gap where the others are a
-gap away, which is guessed. The guess fails in one step of ten. For random matrices the slowest of eight lanes
+Shifts come from the vector of the last pivot, as if it were that of the smallest eigenvalue (Parlett and
+Marques 2000, case 4): a is the squared length of the rest of it, θ = q_high / (1 + a) its Rayleigh quotient
+with residual r = θ √a, so that θ - r holds for the eigenvalue next to θ, and θ - r² / gap where the others
+are a gap away, which is guessed. The guess fails in one step of ten, and again and again where the smallest
+one is in a cluster further up: it is taken back by ever more. For random matrices the slowest of eight lanes
 takes four steps a value in double precision, that of sixteen three and a half in single.
 """
 
@@ -26,6 +27,7 @@ from .lanes import any_lane, fill, jit, load, max_lanes, maximum, rounding, sect
 STEPS = 12  # a column, from which on a lane is given up
 NEAR = 0.5  # up to which `a` is believed
 CAUTIOUS = 0.4  # of the smallest pivot, the shift before that; more with every step that does not fail
+FURTHER = 8.0  # a shift that failed is taken back by so many times the step before
 AWAY = 0.75  # of the smallest pivot but the last, the guess at the next eigenvalue
 
 
@@ -124,8 +126,8 @@ def finish(q, gone, values, first, last):
 @jit
 def bidiagonal_values(room, n, alive, values):
     """The singular values of B from q and e, the first 2 n groups of `room`, which has 6 n, in the lanes of
-    the mask; in no order. The last e is to be 0, and
-    the largest of all near one. Returns the lanes where they were found."""
+    the mask; in no order. The last e is to be 0, and the largest of all near one. Returns the lanes where
+    they were found."""
     largest = fill(room, 0.0)
     for i in range(2 * n):
         largest = maximum(load(room, i), largest)
@@ -154,7 +156,8 @@ def bidiagonal_values(room, n, alive, values):
             take_back(q, e, gone, q1, e1, gone1, last, failed)
             bold = select(failed, CAUTIOUS, bold)
             new_shift = select(failed, safe, new_shift)
-            new_safe = select(failed, zero, new_safe)
+            lower = safe - FURTHER * (shift - safe) - 16.0 * rounding(room) * safe
+            new_safe = select(failed, maximum(lower, zero), new_safe)
             new_low, new_high = select(failed, low, new_low), select(failed, high, new_high)
         low, high, shift, safe = new_low, new_high, new_shift, new_safe
         now, then = then, now

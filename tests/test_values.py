@@ -223,6 +223,31 @@ def test_even_and_uneven_matrices_in_one_batch(dtype, shape):
 
 
 @by_dtype
+@pytest.mark.parametrize("n", [2, 3, 4, 8])
+@pytest.mark.parametrize("reach", [2, 3, 5, 9])
+def test_one_larger_column(dtype, n, reach):
+    """The worst for a bidiagonal form: orthogonal columns of equal length but the last."""
+    rng = np.random.default_rng(n)
+    b = np.stack([gallery.orthonormal(rng, n, n, dtype) for _ in range(200)]).astype(dtype)
+    b[:, :, :-1] *= b.dtype.type(2.0**-reach)
+    S = gpusvd.svdvals(b, driver="jacobi")
+    exact = gpusvd.svd(b.astype(np.result_type(dtype, float)), driver="jacobi").S
+    measures.assert_below(np.abs(S - exact), 4 * n * measures.eps(dtype) * exact)
+
+
+@by_real_dtype
+@pytest.mark.parametrize("spread", [1e-15, 1e-12, 1e-8, 1e-4])
+def test_clusters_are_found(dtype, spread):
+    """Where shifts fail again and again the steps must not repeat themselves."""
+    rng = np.random.default_rng(0)
+    for n in (3, 8, 20):
+        for _ in range(10):
+            e = (spread * rng.random((8, n))).astype(dtype)
+            e[:, -1] = 0
+            assert_values_of(np.ones((8, n), dtype), e, max(4, n))
+
+
+@by_dtype
 def test_zero_rows_do_not_matter(dtype):
     a = np.zeros((3, 20, 4), dtype)
     a[:, 7:12] = gallery.gaussian_entries(np.random.default_rng(0), 5, 4, dtype)
