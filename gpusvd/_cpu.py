@@ -182,7 +182,7 @@ def decompose(
     kernel = _kernel(max(m, n), min(m, n), work, vectors)
     values_kernel = None if vectors else _values_kernel(max(m, n), min(m, n), work)
     first = values_kernel or kernel
-    compiled(first.name, work)
+    compiled(first.name, work)  # here, so that no thread of the pool waits for another to compile
 
     source = _Batch(a, work, 2)
     results = [_Batch(s, real, 1), _Batch(info.off, real, 0)]

@@ -1,4 +1,4 @@
-"""Singular values alone, one matrix a SIMD lane: by a bidiagonal form where that is as accurate as Jacobi.
+"""Singular values alone, a matrix a SIMD lane: by a bidiagonal form where it is nearly as accurate as Jacobi.
 
 The form changes every singular value by a few eps of the largest. That is what there is to have where the
 columns are about as long as each other: of A = B D, with D their lengths, the relative errors are eps cond(B)
