@@ -370,10 +370,10 @@ def _on_cpu(
 
 def _check_room(targets: tuple[Any, ...], where: Where) -> None:
     """Raise ValueError where an iterator has more matrices than there is room for in `out`."""
-    if targets and isinstance(where, slice) and len(targets[0]) < where.stop:
+    if targets and isinstance(where, slice) and targets[0].shape[0] < where.stop:
         raise ValueError(
             f"source has at least {where.stop} matrices along its first dimension, and out has room for "
-            f"{len(targets[0])}"
+            f"{targets[0].shape[0]}"
         )
 
 

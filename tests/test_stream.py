@@ -35,6 +35,15 @@ def empty_like(a, **options):
     return tuple(np.full_like(x, 7) for x in gpusvd.svd(a, **options))
 
 
+def zarr_arrays(path, expected):
+    """Arrays of Zarr for the results of a stream."""
+    group = pytest.importorskip("zarr").open_group(path, mode="w")
+    return tuple(
+        group.create_array(str(i), shape=x.shape, dtype=x.dtype, chunks=(7, *x.shape[1:]))
+        for i, x in enumerate(expected)
+    )
+
+
 def assert_same(results, expected):
     for result, x in zip(results, expected, strict=True):
         np.testing.assert_array_equal(result, x, strict=True)
@@ -44,7 +53,7 @@ def assert_same(results, expected):
 
 
 def sources(a, folder):
-    h5py = pytest.importorskip("h5py")
+    h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
     path = folder / "a.npy"
     np.save(path, a)
     file = h5py.File(folder / "a.h5", "w")
@@ -55,6 +64,7 @@ def sources(a, folder):
     yield str(path)
     yield file.create_dataset("plain", data=a)
     yield file.create_dataset("chunked", data=a, chunks=(7, *a.shape[1:]))
+    yield zarr.create_array(folder / "a.zarr", data=a, chunks=(7, *a.shape[1:]))
     yield (a[i : i + 9] for i in range(0, len(a), 9))
     file.close()
 
@@ -187,7 +197,8 @@ def test_out_arrays_maps_and_datasets(a, tmp_path):
     )
     with h5py.File(tmp_path / "out.h5", "w") as file:
         datasets = tuple(file.create_dataset(str(i), x.shape, x.dtype) for i, x in enumerate(expected))
-        for out in (empty_like(a), maps, datasets):
+        zarrs = zarr_arrays(tmp_path / "out.zarr", expected)
+        for out in (empty_like(a), maps, datasets, zarrs):
             assert gpusvd.stream(a, out=out, chunk=8) is out
             assert_same([x[...] for x in out], expected)
     assert_same([np.load(tmp_path / f"{i}.npy") for i in range(3)], expected)
@@ -249,7 +260,7 @@ def breaks(after):
     return call
 
 
-@pytest.mark.parametrize("kind", ["arrays", "maps", "datasets"])
+@pytest.mark.parametrize("kind", ["arrays", "maps", "datasets", "zarr"])
 @pytest.mark.parametrize("after", [0, 1, 3])
 @pytest.mark.parametrize("driver", ["auto", "vendor"])
 def test_resume_into_out(kind, after, driver, a, tmp_path):
@@ -261,6 +272,8 @@ def test_resume_into_out(kind, after, driver, a, tmp_path):
             np.lib.format.open_memmap(tmp_path / f"{i}.npy", "w+", x.dtype, x.shape)
             for i, x in enumerate(expected)
         )
+    elif kind == "zarr":
+        out = zarr_arrays(tmp_path / "out.zarr", expected)
     else:
         file = pytest.importorskip("h5py").File(tmp_path / "out.h5", "w")
         out = tuple(file.create_dataset(str(i), x.shape, x.dtype) for i, x in enumerate(expected))
