@@ -29,12 +29,13 @@ def readable(text: str) -> str:
     text = CHOICE.sub(lambda found: f"{found[1]} or {found[2]}".replace('"', ""), text)
     text = text.replace("‖*", "‖\\*")  # the nuclear norm, no emphasis
     text = re.sub(r"(?m)^(\w+) : (.*``.*)$", lambda found: f"{found[1]} : {plain(found[2])}", text)
-    return re.sub(r"::$", ":", text + examples + rest, flags=re.MULTILINE)
+    return re.sub(r"^::$|:(?=:$)", "", text + examples + rest, flags=re.MULTILINE)
 
 
 def apart(found: re.Match[str]) -> str:
     kind = "" if found[2] == " : optional" else found[2] or ""  # without, that of the signature counts
-    return "".join(f"{name}{kind}\n{found[3]}" for name in found[1].split(", "))
+    text = found[3].rstrip("\n")
+    return "".join(f"{name}{kind}\n{text}\n" for name in found[1].split(", "))
 
 
 def plain(text: str) -> str:

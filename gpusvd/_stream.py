@@ -181,8 +181,9 @@ def stream(
 
     From one file into another, neither of which need fit into memory, going on where it was broken off::
 
-        S = np.lib.format.open_memmap("values.npy", "r+" if again else "w+", np.float32, (10**8, 5))
-        gpusvd.stream("batch.npy", compute_uv=False, out=S, resume="values.checkpoint", progress=True)
+        mode = "r+" if again else "w+"
+        S = np.lib.format.open_memmap("values.npy", mode, np.float32, (10**8, 5))
+        gpusvd.stream("batch.npy", compute_uv=False, out=S, resume="checkpoint", progress=True)
     """
     check_driver(driver)
     check_errors(errors)

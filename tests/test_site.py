@@ -46,6 +46,12 @@ def test_the_reference_has_every_public_name_once():
     assert functions <= set(re.findall(r"`([a-z0-9_.]+)`", API["index.md"]))
 
 
+def test_a_whole_module_is_shown_without_what_it_keeps_to_itself():
+    whole = [found for text in API.values() for found in re.findall(r"members: .*", text)]
+    assert len(whole) >= 4
+    assert {found[: found.index(", show")] for found in whole} == {"members: null, filters: public"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_nothing_is_missing(page, hooks):
     rendered = hooks.on_page_markdown(page.read_text(encoding="utf-8"))
