@@ -1,4 +1,7 @@
-"""Measure from which batch on Jacobi is faster than LAPACK here, and rewrite the table of driver="auto"."""
+"""Measure from which batch on Jacobi is faster than LAPACK here, and rewrite the table of driver="auto".
+
+With --merge LAPACK also stays wherever it was the faster one on the machines that the table was measured on.
+"""
 
 import argparse
 from bisect import bisect_left
@@ -24,6 +27,7 @@ from gpusvd._driver_table import ASPECTS, JACOBI_FROM, SIZES
 
 BATCHES = tuple(2**k for k in range(1, 11))  # one matrix alone is not worth compiling for
 MARGIN = 0.97  # Jacobi has to win by more than noise
+MEASURED = "# Measured on "  # opens a line of the table's file for each machine
 LONGEST = 2048  # rows beyond which nothing is measured, and LAPACK is taken
 
 Column = tuple[tuple[int | None, ...], ...]
@@ -49,6 +53,7 @@ def main() -> None:
         "--dtype", nargs="+", choices=DTYPES, default=DTYPES, help="leave the others as they are"
     )
     parser.add_argument("--work", nargs="+", choices=WORK, default=[*WORK], help="likewise")
+    parser.add_argument("--merge", action="store_true", help="keep what the table has of other machines")
     arguments = parser.parse_args()
     ran_on = provenance()
     print_provenance(ran_on)
@@ -58,11 +63,11 @@ def main() -> None:
         for work in arguments.work:
             print(f"\n{dtype}, {work}: smallest batch from which Jacobi is faster\n{'min(m, n)':12}", end="")
             print(*(f"{size:6}" for size in effort.sizes))
-            table[dtype, work] = calibrate(dtype, work, effort, rows)
+            column = calibrate(dtype, work, effort, rows)
+            table[dtype, work] = later(table[dtype, work], column) if arguments.merge else column
     if not arguments.quick:
-        rewrite(
-            Path(_driver_table.__file__), table, f"{ran_on['cpu']}, {ran_on['cores']} cores, {ran_on['date']}"
-        )
+        here = f"{ran_on['cpu']}, {ran_on['cores']} cores, {ran_on['date'][:10]}"
+        rewrite(Path(_driver_table.__file__), table, here, keep=arguments.merge)
         save("calibrate", ran_on, rows)
 
 
@@ -107,14 +112,23 @@ def call(a: np.ndarray, driver: str, options: dict[str, bool]) -> Callable[[], o
     return lambda: gpusvd.svd(a, driver=driver, **options)
 
 
-def rewrite(path: Path, table: Table, measured_on: str) -> None:
-    """Put `table` where the old one stands, below the sizes and aspects."""
+def later(one: Column, other: Column) -> Column:
+    """The larger batches of two entries; None, that is never, is the largest."""
+    return tuple(
+        tuple(None if None in pair else max(pair) for pair in zip(*rows, strict=True))
+        for rows in zip(one, other, strict=True)
+    )
+
+
+def rewrite(path: Path, table: Table, measured_on: str, *, keep: bool) -> None:
+    """Put `table` where the old one stands, below the sizes and aspects; `keep` who measured that one."""
     sizes = f"ASPECTS = {ASPECTS}\n"
-    head, found, _ = path.read_text().partition(sizes)
+    head, found, old = path.read_text().partition(sizes)
     if not found:
         raise ValueError(f"{path} has no line {sizes!r}")
     lines = [
-        f"# Measured on {measured_on}.",
+        *(line for line in old.splitlines() if keep and line.startswith(MEASURED)),
+        f"{MEASURED}{measured_on}.",
         "JACOBI_FROM: dict[tuple[str, str], tuple[tuple[int | None, ...], ...]] = {",
     ]
     for (dtype, work), column in table.items():

@@ -30,7 +30,7 @@ def test_rewrite(tmp_path):
         ("float64", "hermitian"): ((16, None, 1),),
     }
     for machine in ("one", "another"):
-        calibrate.rewrite(path, table, machine)
+        calibrate.rewrite(path, table, machine, keep=False)
         written = runpy.run_path(str(path))
         assert written["JACOBI_FROM"] == table
         assert written["SIZES"] == _driver_table.SIZES
@@ -38,3 +38,12 @@ def test_rewrite(tmp_path):
         assert written["__doc__"] == _driver_table.__doc__
         assert path.read_text().count("Measured on") == 1
     assert "Measured on another." in path.read_text()
+    calibrate.rewrite(path, table, "a third", keep=True)
+    assert "\n\n# Measured on another.\n# Measured on a third.\nJACOBI_FROM" in path.read_text()
+
+
+def test_later():
+    assert calibrate.later(((1, None, 8), (2, 4, 8)), ((2, 2, 8), (None, 1, 16))) == (
+        (2, None, 8),
+        (None, 4, 16),
+    )
