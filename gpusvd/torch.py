@@ -1,10 +1,11 @@
 """
 Tensors in, tensors out, on the CPU and on a GPU, without a copy; and the gradient of the SVD.
 
-`svd` and `svdvals` take part in autograd. Every other function of `gpusvd` is here too, under its own name,
-and takes tensors for arrays: ``gpusvd.torch.lstsq(A, b)``; those know no gradient, and say so where one is
-wanted. `gpusvd.svd`, `svdvals`, `svd_ex`, `truncate`, `low_rank`, `reconstruct`, `pinv`, `polar` and `pca`
-come here by themselves when they are given a tensor. The code for CUDA tensors has not run on a GPU yet.
+`svd` and `svdvals` take part in autograd and in `torch.func` (vmap, grad, jacrev). Every other function of
+`gpusvd` is here too, under its own name, and takes tensors for arrays: ``gpusvd.torch.lstsq(A, b)``; those
+know no gradient, and say so where one is wanted. `gpusvd.svd`, `svdvals`, `svd_ex`, `truncate`, `low_rank`,
+`reconstruct`, `pinv`, `polar` and `pca` come here by themselves when they are given a tensor. The code for
+CUDA tensors has not run on a GPU yet.
 """
 
 import functools
@@ -146,7 +147,7 @@ def svdvals(
     _check(a, out)
     if _wants_gradient(a):
         return svd(a, False, True, hermitian, **options).S
-    return _through(gpusvd.svdvals)(a, hermitian=hermitian, **options)
+    return _Values.apply(a, hermitian, options)
 
 
 def degenerate(S: Tensor, m: int, n: int) -> Tensor:
@@ -177,14 +178,36 @@ def degenerate(S: Tensor, m: int, n: int) -> Tensor:
 
 class _SVD(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
-    def forward(ctx: Any, a: Tensor, full_matrices: bool, hermitian: bool, options: Any) -> Any:
-        u, s, vh = _through(gpusvd.svd)(a.detach(), full_matrices, True, hermitian, **options)
-        ctx.save_for_backward(u, s, vh)
-        return u, s, vh
+    def forward(a: Tensor, full_matrices: bool, hermitian: bool, options: Any) -> Any:
+        return tuple(_through(gpusvd.svd)(a.detach(), full_matrices, True, hermitian, **options))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*output)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         return _gradient(*ctx.saved_tensors, *gradients), None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, a: Tensor, *options: Any) -> Any:
+        return _SVD.apply(a.movedim(in_dims[0], 0), *options), (0, 0, 0)
+
+
+class _Values(torch.autograd.Function):  # type: ignore[misc]
+    """The singular values where no gradient is wanted: those of which one is come from `_SVD`."""
+
+    @staticmethod
+    def forward(a: Tensor, hermitian: bool, options: Any) -> Any:
+        return _through(gpusvd.svdvals)(a.detach(), hermitian=hermitian, **options)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, a: Tensor, *options: Any) -> Any:
+        return _Values.apply(a.movedim(in_dims[0], 0), *options), 0
 
 
 def _gradient(u: Tensor, s: Tensor, vh: Tensor, du: Tensor, ds: Tensor, dvh: Tensor) -> Tensor:

@@ -125,6 +125,32 @@ def test_second_derivative():
     assert torch.autograd.gradgradcheck(lambda a: loss(gpusvd.svd, a), a)
 
 
+def test_vmap_is_one_call(monkeypatch):
+    shapes = []
+    svdvals = gpusvd.svdvals
+    monkeypatch.setattr(gpusvd, "svdvals", lambda a, **options: (shapes.append(a.shape), svdvals(a))[1])
+    a = batch(4, 5, 2)
+    values = torch.func.vmap(gpusvd.torch.svdvals, in_dims=1)(a)
+    torch.testing.assert_close(values, torch.linalg.svdvals(a.swapaxes(0, 1)))
+    assert shapes == [(5, 4, 2)]
+
+
+def test_transforms_of_torch_func():
+    a = batch(5, 4, 3)
+
+    def ours(a):
+        return loss(gpusvd.torch.svd, a)
+
+    gradients = torch.func.vmap(torch.func.grad(ours), randomness="same")(a)
+    b = a.clone().requires_grad_()
+    ours(b).backward()
+    torch.testing.assert_close(gradients, b.grad)
+    jacobian = torch.func.jacrev(gpusvd.torch.svdvals)(a[0])
+    torch.testing.assert_close(jacobian, torch.func.jacrev(torch.linalg.svdvals)(a[0]))
+    hessian = torch.func.jacrev(torch.func.grad(ours))(a[0])
+    torch.testing.assert_close(hessian, hessian.permute(2, 3, 0, 1))
+
+
 @pytest.mark.parametrize("scale", [1e-200, 1e200, 1e-307, 1e307])
 def test_no_factor_over_or_underflows(scale):
     a = batch(4, 3)
