@@ -29,15 +29,20 @@ def on_gpus(
         devices = [cupy.cuda.Device().id]
     slots = deque(_Slot(cupy, index) for _ in range(2) for index in devices)
     busy: deque[_Slot] = deque()
-    for piece, matrices in chunks:
-        if not slots:
+    try:
+        for piece, matrices in chunks:
+            if not slots:
+                slots.append(busy.popleft())
+                yield slots[0].finish()
+            slots[0].start(piece, matrices, options)
+            busy.append(slots.popleft())
+            del matrices
+        while busy:
             slots.append(busy.popleft())
-            yield slots[0].finish()
-        slots[0].start(piece, matrices, options)
-        busy.append(slots.popleft())
-        del matrices
-    while busy:
-        yield busy.popleft().finish()
+            yield slots[-1].finish()
+    finally:
+        for slot in (*slots, *busy):
+            slot.stream.synchronize()  # whoever stops early frees memory that copies are under way to
 
 
 class _Slot:

@@ -462,6 +462,24 @@ def test_on_gpus(device, devices, driver, a, monkeypatch):
         list(gpusvd.stream(a, chunk=3, device=device, driver=driver, errors="raise"))
 
 
+def test_no_copy_is_under_way_after_a_stream_on_a_gpu_is_left(a, monkeypatch):
+    made = []
+
+    class Stream(stand_in_cupy.Stream):
+        def __init__(self, non_blocking):
+            super().__init__(non_blocking)
+            made.append(self)
+
+    cupy = stand_in_cupy.module(1)
+    monkeypatch.setattr(cupy.cuda, "Stream", Stream)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    chunks = gpusvd.stream(a, chunk=5, device="cuda", driver="vendor")
+    next(chunks)
+    assert any(stream.queue for stream in made)
+    chunks.close()
+    assert not any(stream.queue for stream in made)
+
+
 def test_no_gpu(a, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy.module(0))
     with pytest.raises(RuntimeError, match="no CUDA device"):
