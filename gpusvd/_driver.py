@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpusvd import _gpu
+from gpusvd._blas import pool_size
 from gpusvd._check import (
     Device,
     Driver,
@@ -23,7 +24,7 @@ from gpusvd._check import (
 )
 from gpusvd._driver_table import ASPECTS, JACOBI_FROM, SIZES
 from gpusvd._threads import usable_cores
-from gpusvd._vendor import pool_size
+from gpusvd._vendor import itemsize
 
 
 def choose(
@@ -134,8 +135,8 @@ def explain(
     Examples
     --------
     >>> import gpusvd
-    >>> print(gpusvd.explain((1000, 500, 500), "float32", threads=2))
-    shape       (1000, 500, 500)
+    >>> print(gpusvd.explain((1000, 800, 800), "float32", threads=2))
+    shape       (1000, 800, 800)
     dtype       float32
     driver      vendor
     kernel      LAPACK gesdd
@@ -143,7 +144,7 @@ def explain(
     lanes       1
     tile bytes  0
     threads     1
-    why         LAPACK is the faster one for 500 x 500 float32 at any batch
+    why         LAPACK is the faster one for 800 x 800 float32 at any batch
     """
     lengths = tuple(operator.index(length) for length in shape)
     if min(lengths, default=0) < 0:
@@ -172,7 +173,8 @@ def explain(
         kernel = (
             "LAPACK gesdd" if not hermitian else "LAPACK heevd" if factors.kind == "c" else "LAPACK syevd"
         )
-        size_class, lanes, tile_bytes, threads = "any", 1, 0, pool_size(m, n, factors, cores)
+        size_class, lanes, tile_bytes = "any", 1, 0
+        threads = pool_size(lengths[:-2], m, n, itemsize(factors), cores)
     else:
         from gpusvd._cpu import plan
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 
 from gpusvd._arrays import quiet
+from gpusvd._blas import shared
 from gpusvd._results import Array
 from gpusvd._threads import for_each, usable_cores
-from gpusvd._vendor import pool_size
 
 # Of the largest operand or result. On batches of 50 MB, 64 KiB is up to a third slower and 4 MiB no faster.
 _PIECE_BYTES = 1024 * 1024
@@ -38,7 +38,8 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
     m, n = largest.shape[1:]
     step = max(1, _PIECE_BYTES // max(1, m * n * largest.itemsize))
     pieces = [range(begin, min(begin + step, count)) for begin in range(0, count, step)]
-    for_each(work, pieces, pool_size(m, n, largest.dtype, usable_cores()))
+    with shared(batch, m, n, largest.itemsize, usable_cores()) as pool:
+        for_each(work, pieces, pool)
     return tuple(result.reshape(*batch, *result.shape[1:]) for result in results)
 
 

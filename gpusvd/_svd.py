@@ -131,8 +131,8 @@ def svd(
         A matrix with NaN or Inf, or one that does not converge, gets NaN factors (default), for itself
         alone; or LinAlgError is raised after the batch is done, with nothing written to `out`.
     threads : int, optional
-        The most threads of the CPU to use. Default: as many as this process may use cores. LAPACK may use its
-        own beside.
+        The most threads of the CPU to use. Default: as many as this process may use cores. LAPACK uses its
+        own for a matrix alone, and for those of more than 4 MiB.
     device : {None, "cuda"}, optional
         Where to compute: where the array is (default), or on the current CUDA device, from which the results
         of a NumPy array are copied back.

@@ -7,23 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.linalg import LinAlgError
 
+from gpusvd._blas import shared
 from gpusvd._results import Array, Info
 from gpusvd._threads import for_each, piece_index, usable_cores
 
 # NumPy has LAPACK work in double precision, whatever it is given. A piece of this size takes milliseconds
 # for any matrix up to 100 x 100: long beside what a call costs, short for whoever pressed Ctrl-C.
 _PIECE_BYTES = 512 * 1024
-
-# Above either limit OpenBLAS puts several cores on one matrix, and pieces on several threads get in its way:
-# on 2 cores 32 x 32 gains 1.9x from a second thread, 64 x 64 loses half.
-_SHARED_COLUMNS = 40
-_SHARED_BYTES = 32 * 1024
-
-
-def pool_size(m: int, n: int, dtype: np.dtype[Any], threads: int) -> int:
-    """Return how many threads share a batch: one where LAPACK itself puts several on a matrix."""
-    shared = min(m, n) <= _SHARED_COLUMNS and m * n * _itemsize(dtype) <= _SHARED_BYTES
-    return threads if shared else 1
 
 
 def decompose(
@@ -62,15 +52,14 @@ def decompose(
         info.off[...] = np.nan
     count = math.prod(batch)
     numbers = (a.size + sum(target.size for target in targets)) // count
-    step = max(1, _PIECE_BYTES // (numbers * _itemsize(a.dtype)))
-    if count <= step:
-        solve(range(count))
-    else:
-        pieces = [range(first, min(first + step, count)) for first in range(0, count, step)]
-        for_each(solve, pieces, pool_size(m, n, a.dtype, threads or usable_cores()))
+    most = max(1, _PIECE_BYTES // (numbers * itemsize(a.dtype)))
+    step = math.ceil(count / math.ceil(count / most))
+    pieces = [range(first, min(first + step, count)) for first in range(0, count, step)]
+    with shared(batch, m, n, itemsize(a.dtype), threads or usable_cores()) as pool:
+        for_each(solve, pieces, pool)
 
 
-def _itemsize(dtype: np.dtype[Any]) -> int:
+def itemsize(dtype: np.dtype[Any]) -> int:
     """Return the bytes of a number in LAPACK's hands."""
     return 16 if dtype.kind == "c" else 8
 
