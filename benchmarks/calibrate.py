@@ -28,6 +28,7 @@ from gpusvd._driver_table import ASPECTS, JACOBI_FROM, SIZES
 BATCHES = tuple(2**k for k in range(1, 11))  # one matrix alone is not worth compiling for
 MARGIN = 0.97  # Jacobi has to win by more than noise
 MEASURED = "# Measured on "  # opens a line of the table's file for each machine
+LEAST = 32  # matrices that the largest batch has: groups of SIMD lanes for two threads
 LONGEST = 2048  # rows beyond which nothing is measured, and LAPACK is taken
 
 Column = tuple[tuple[int | None, ...], ...]
@@ -91,7 +92,7 @@ def smallest_batch(
     """Search by halves: who is faster in a large batch and in a small one is taken to be so between."""
     if m > LONGEST:
         return None
-    largest = max(4, count_filling(effort.megabytes, m, n, dtype, work))
+    largest = max(LEAST, count_filling(effort.megabytes, m, n, dtype, work))
     batches = [batch for batch in BATCHES if batch <= largest]
     a = random_batch(batches[-1], m, n, dtype, hermitian=work.startswith("hermitian"))
 

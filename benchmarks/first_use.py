@@ -16,11 +16,21 @@ from typing import Any
 import numpy as np
 
 import gpusvd
-from benchmarks.measure import DTYPES, print_provenance, provenance, random_batch, save
+from benchmarks.measure import DTYPES, WORK, print_provenance, provenance, random_batch, save
 
 ROOT = Path(__file__).parents[1]
 IMPORT = "import time; t = time.perf_counter(); import gpusvd; print(time.perf_counter() - t)"
-SHAPES = ((64, 8, 8), (4, 64, 64))  # of the two kernels; the second call compiles only what is its own
+# Two first calls of each kind; the second compiles only what is its own.
+FIRST: dict[str, dict[str, Callable[[str], np.ndarray]]] = {
+    "thin": {
+        "8 x 8": lambda dtype: random_batch(64, 8, 8, dtype),
+        "64 x 64": lambda dtype: random_batch(4, 64, 64, dtype),
+    },
+    "values": {
+        "8 x 8": lambda dtype: random_batch(64, 8, 8, dtype),
+        "8 x 8 with graded columns": lambda dtype: graded(random_batch(64, 8, 8, dtype)),
+    },
+}
 INPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "as it is": lambda a: a,
     "transposed": lambda a: a.mT,
@@ -36,7 +46,7 @@ def main() -> None:
     ran_on = provenance()
     print_provenance(ran_on)
     dtypes = DTYPES[:1] if quick else DTYPES
-    rows = [import_time(), *(first_calls(dtype) for dtype in dtypes)]
+    rows = [import_time(), *(first_calls(dtype, work) for work, dtype in product(FIRST, dtypes))]
     if sys.platform == "linux":
         rows += memory_rows(dtypes, megabytes=4 if quick else 128)
     else:
@@ -51,15 +61,16 @@ def import_time() -> dict[str, Any]:
     return {"what": "import", "seconds": seconds}
 
 
-def first_calls(dtype: str) -> dict[str, Any]:
+def first_calls(dtype: str, work: str) -> dict[str, Any]:
     """Seconds of the first calls, in a process that finds no cache and in the one after it."""
-    code = f"from benchmarks.first_use import time_first_calls; print(time_first_calls({dtype!r}))"
+    code = f"from benchmarks.first_use import time_first_calls; print(time_first_calls({dtype!r}, {work!r}))"
     with tempfile.TemporaryDirectory() as folder:
         cold, warm = (fresh(code, os.environ | {"NUMBA_CACHE_DIR": folder}) for _ in range(2))
     for name, seconds, goal in (("empty", cold, 15), ("filled", warm, 1.5)):
-        each = ", then ".join(f"{s:.2f} s at {m} x {n}" for s, (_, m, n) in zip(seconds, SHAPES, strict=True))
-        print(f"{dtype}, first call, {name} cache: {each} (goal: {goal} s)")
-    return {"what": "first call", "dtype": dtype, "shapes": SHAPES, "cold": cold, "warm": warm}
+        each = ", then ".join(f"{s:.2f} s at {a}" for s, a in zip(seconds, FIRST[work], strict=True))
+        print(f"{dtype}, {work}, first call, {name} cache: {each} (goal: {goal} s)")
+    calls = list(FIRST[work])
+    return {"what": "first call", "dtype": dtype, "work": work, "calls": calls, "cold": cold, "warm": warm}
 
 
 def memory_rows(dtypes: Sequence[str], megabytes: float) -> list[dict[str, Any]]:
@@ -87,14 +98,19 @@ def fresh(code: str, environment: Any) -> Any:
 # Run in the new process
 
 
-def time_first_calls(dtype: str) -> list[float]:
+def time_first_calls(dtype: str, work: str) -> list[float]:
     seconds = []
-    for shape in SHAPES:
-        a = random_batch(*shape, dtype)
+    for make in FIRST[work].values():
+        a = make(dtype)
         start = time.perf_counter()
-        gpusvd.svd(a, full_matrices=False, driver="jacobi")
+        gpusvd.svd(a, driver="jacobi", **WORK[work])
         seconds.append(time.perf_counter() - start)
     return seconds
+
+
+def graded(a: np.ndarray) -> np.ndarray:
+    """The matrices with columns that are each a tenth of the one before."""
+    return (a * 10.0 ** -np.arange(a.shape[-1])).astype(a.dtype)
 
 
 def extra_memory(m: int, n: int, dtype: str, name: str, megabytes: float) -> int:

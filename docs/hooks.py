@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the builder may run from anywhere
 
-from benchmarks import render  # noqa: E402
+from benchmarks import render, render_tables  # noqa: E402
 from gpusvd.__main__ import parser  # noqa: E402
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -141,13 +141,9 @@ def layer(_: str) -> str:
 
 def first_use(_: str) -> str:
     chosen = rows("first_use")
-    lines = [
-        [row["dtype"], f"{row['cold'][0]:.1f} s", f"{row['warm'][0]:.2f} s"]
-        for row in chosen
-        if row["what"] == "first call"
-    ]
+    lines = render_tables.first_calls(chosen)
     (imported,) = [row["seconds"] for row in chosen if row["what"] == "import"]
-    heading = ["first call in a process", "kernels not compiled yet", "kernels on disk"]
+    heading = ["", *render_tables.FIRST_CALLS]
     return f"`import gpusvd`: {imported:.2f} s.\n\n{table(heading, lines)}\n\n{sources(chosen)}"
 
 

@@ -106,8 +106,10 @@ def test_a_picture_is_drawn_once_for_a_run(tmp_path, monkeypatch):
 
 
 def test_the_table_of_first_use():
-    call = {"what": "first call", "dtype": "float64", "cold": [9.04, 1.0], "warm": [0.456, 0.1]}
+    call = {"what": "first call", "dtype": "float64"}
+    thin = call | {"work": "thin", "cold": [9.04, 1.0], "warm": [0.456, 0.1]}
+    values = call | {"work": "values", "cold": [4.51, 8.96], "warm": [0.32, 0.2]}
     memory = {"what": "memory", "dtype": "float64", "mebibytes": 3.21}
-    text = render_tables.first_use([run_of([{"what": "import", "seconds": 0.123}, call, memory])])
-    assert "| float64 | 9.0 s | 0.46 s | 3.2 MiB |" in text
+    text = render_tables.first_use([run_of([{"what": "import", "seconds": 0.123}, thin, values, memory])])
+    assert "| float64 | 9.0 s | 0.46 s | 4.5 s | 0.32 s | 9.0 s | 3.2 MiB |" in text
     assert "takes 0.12 s" in text
