@@ -12,6 +12,7 @@ ASPECTS = (1, 4, 16)
 
 # Measured on AMD EPYC, 2 cores, 2026-11-25T14:57:37+00:00.
 # Measured on Intel(R) Xeon(R) Processor, 2 cores, 2026-11-25.
+# Measured on Intel(R) Xeon(R) Processor, 2 cores, 2026-11-25.
 JACOBI_FROM: dict[tuple[str, str], tuple[tuple[int | None, ...], ...]] = {
     ("float32", "full"): (
         (4, 2, 2, 2, 2, 4, 4, 8, 16, 16, None),
@@ -24,9 +25,9 @@ JACOBI_FROM: dict[tuple[str, str], tuple[tuple[int | None, ...], ...]] = {
         (2, 8, 2, 4, 8, 16, 16, 2, 2, 2, None),
     ),
     ("float32", "values"): (
-        (16, 4, 4, 2, 2, 2, 2, 4, 4, 4, 4),
-        (8, 8, 2, 2, 4, 4, 4, 4, 4, 4, 2),
-        (8, 8, 4, 4, 4, 4, 4, 4, 4, 2, None),
+        (16, 4, 4, 2, 2, 2, 2, 4, 4, 4, 8),
+        (8, 8, 2, 2, 4, 4, 8, 4, 8, 8, 2),
+        (8, 8, 4, 64, 8, 4, 8, 16, 16, 2, None),
     ),
     ("float32", "hermitian"): ((2, 2, 2, 2, 2, 4, 8, 16, 16, 32, None),),
     ("float32", "hermitian values"): ((None, 128, 32, 8, 4, 4, 4, 4, 4, 8, None),),
@@ -41,9 +42,9 @@ JACOBI_FROM: dict[tuple[str, str], tuple[tuple[int | None, ...], ...]] = {
         (2, 2, 2, 4, 8, 16, None, 2, None, None, None),
     ),
     ("float64", "values"): (
-        (16, 8, 4, 2, 2, 2, 2, 4, 4, 4, 4),
-        (16, 8, 4, 2, 2, 4, 4, 4, 4, 4, None),
-        (4, 8, 2, 4, 4, 4, 4, 4, 4, 2, None),
+        (16, 8, 4, 2, 2, 2, 2, 4, 4, 4, 8),
+        (16, 8, 4, 2, 32, 4, 8, 4, 8, 8, None),
+        (4, 8, 2, 4, 8, 4, 8, 8, 16, 2, None),
     ),
     ("float64", "hermitian"): ((None, 64, 2, 2, 2, 32, 8, 64, None, None, None),),
     ("float64", "hermitian values"): ((None, 256, 32, 8, 4, 32, 4, 4, 8, 8, None),),
@@ -58,9 +59,9 @@ JACOBI_FROM: dict[tuple[str, str], tuple[tuple[int | None, ...], ...]] = {
         (2, 2, 2, 4, 4, 16, 2, 2, 2, 2, None),
     ),
     ("complex64", "values"): (
-        (16, 4, 2, 2, 2, 2, 4, 4, 2, 4, 4),
-        (8, 4, 2, 2, 2, 4, 4, 4, 4, None, 2),
-        (8, 4, 2, 2, 4, 4, 4, 4, 2, 2, None),
+        (16, 4, 2, 2, 2, 2, 4, 4, 4, 4, 8),
+        (8, 4, 2, 2, 2, 4, 4, 4, 8, None, 2),
+        (8, 4, 2, 4, 4, 4, 8, 8, 2, 2, None),
     ),
     ("complex64", "hermitian"): ((2, 2, 2, 2, 4, 8, 16, 16, 32, None, None),),
     ("complex64", "hermitian values"): ((None, 64, 16, 8, 4, 4, 4, 4, 8, 8, None),),
@@ -75,9 +76,9 @@ JACOBI_FROM: dict[tuple[str, str], tuple[tuple[int | None, ...], ...]] = {
         (2, 4, 2, 4, 4, None, 2, 2, None, 2, None),
     ),
     ("complex128", "values"): (
-        (8, 8, 4, 2, 2, 2, 4, 4, 2, 2, 4),
-        (8, 4, 2, 2, 4, 4, 4, 4, 4, None, None),
-        (8, 2, 4, 2, 2, 4, 4, 4, 2, 2, None),
+        (8, 8, 4, 2, 2, 2, 4, 4, 4, 4, 8),
+        (8, 4, 2, 2, 4, 4, 4, 4, 8, None, None),
+        (8, 2, 4, 4, 4, 4, 8, 8, 2, 2, None),
     ),
     ("complex128", "hermitian"): ((None, 2, 2, 2, 4, 16, 32, None, None, None, None),),
     ("complex128", "hermitian values"): ((None, 128, 32, 8, 8, 32, 4, 8, 8, 8, None),),
