@@ -127,9 +127,9 @@ def rewrite(path: Path, table: Table, measured_on: str, *, keep: bool) -> None:
     head, found, old = path.read_text().partition(sizes)
     if not found:
         raise ValueError(f"{path} has no line {sizes!r}")
+    machines = [line for line in old.splitlines() if keep and line.startswith(MEASURED)]
     lines = [
-        *(line for line in old.splitlines() if keep and line.startswith(MEASURED)),
-        f"{MEASURED}{measured_on}.",
+        *dict.fromkeys([*machines, f"{MEASURED}{measured_on}."]),
         "JACOBI_FROM: dict[tuple[str, str], tuple[tuple[int | None, ...], ...]] = {",
     ]
     for (dtype, work), column in table.items():
