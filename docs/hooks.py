@@ -147,6 +147,12 @@ def first_use(_: str) -> str:
     return f"`import gpusvd`: {imported:.2f} s.\n\n{table(heading, lines)}\n\n{sources(chosen)}"
 
 
+def measured(kind: str) -> str:
+    """A table of benchmarks/README.md, with its picture at its place here."""
+    found = render.documents(ROOT / "benchmarks" / "results", kind)
+    return render_tables.TABLES[kind](found).replace("../docs/benchmarks/", "benchmarks/")
+
+
 def gpu(_: str) -> str:
     return render.rendered(render.newest(render.documents(ROOT / "benchmarks" / "results")))
 
@@ -251,6 +257,7 @@ RENDERERS = {
     "command_help": command_help,
     "layer": layer,
     "losses": losses,
+    "measured": measured,
     "rectangular": rectangular,
     "speed": speed,
 }
