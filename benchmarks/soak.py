@@ -1,4 +1,4 @@
-"""Every function under load: mixed shapes, dtypes and threads, every result checked, memory watched."""
+"""`svd`, `svd_ragged` and `stream` under load: shapes, dtypes, threads; results checked, memory watched."""
 
 import argparse
 import gc
@@ -19,6 +19,7 @@ DRIVERS = ("auto", "jacobi", "vendor")
 SIZES = (1, 2, 3, 4, 5, 8, 13, 16, 24, 33, 48)
 SETTLE = 0.4  # part of the time after which memory must not grow any more
 GROWTH = 16  # MiB that allocators may still want after that
+LIMIT = 600  # seconds for a crowd of callers, more is a hang
 BOUND = 60.0  # residual and orthogonality, in eps times the larger dimension
 
 
@@ -47,10 +48,11 @@ def soak(seconds: float, callers: int, seed: int) -> int:
     def call(number: int) -> None:
         rng = np.random.default_rng([seed, number])
         while not stop.is_set():
-            case = random_case(rng)
+            case = None
             try:
+                case = random_case(rng)
                 check(case, rng)
-            except Exception as error:
+            except BaseException as error:
                 faults.append(f"{case}: {type(error).__name__}: {error}")
             counts[number] += 1
 
@@ -72,6 +74,7 @@ def soak(seconds: float, callers: int, seed: int) -> int:
     for thread in threads:
         thread.join(60)
     hung = sum(thread.is_alive() for thread in threads)
+    faults += [f"caller {number} made no call" for number in range(callers) if not counts[number]]
     gc.collect()
     settled = [mebibytes for part, mebibytes in memory if part > SETTLE]
     half = len(settled) // 2
@@ -136,8 +139,23 @@ def check(case: dict[str, Any], rng: np.random.Generator) -> None:
     else:
         u, s, vh = gpusvd.svd(a, **options)
     np.testing.assert_array_equal(a, before, "the input was written to")
+    assert_shaped(a, (s,) if u is None else (u, s, vh), options["full_matrices"])
     assert_right(a[fine], None if u is None else u[fine], s[fine], None if vh is None else vh[fine])
-    assert np.isnan(s[~fine]).all(), "a spoiled matrix has values"
+    for factor in (u, s, vh):
+        assert factor is None or np.isnan(factor[~fine]).all(), "a spoiled matrix has factors"
+
+
+def assert_shaped(a: np.ndarray, factors: tuple[Any, ...], full_matrices: bool) -> None:
+    """Hold factors to the shapes that NumPy's have, and to the dtypes of the library's documentation."""
+    batch, m, n = a.shape
+    k = min(m, n)
+    dtype = np.dtype(np.float64) if a.dtype.kind == "i" else a.dtype.newbyteorder("=")
+    u, vh = ((batch, m, m), (batch, n, n)) if full_matrices else ((batch, m, k), (batch, k, n))
+    shapes = ((batch, k),) if len(factors) == 1 else (u, (batch, k), vh)
+    real = np.finfo(dtype).dtype
+    dtypes = (real,) if len(factors) == 1 else (dtype, real, dtype)
+    assert tuple(factor.shape for factor in factors) == shapes, "a factor has another shape"
+    assert tuple(factor.dtype for factor in factors) == dtypes, "a factor has another dtype"
 
 
 def assert_right(a: np.ndarray, u: np.ndarray | None, s: np.ndarray, vh: np.ndarray | None) -> None:
@@ -172,14 +190,14 @@ def crowd(count: int) -> None:
             check(random_case(rng), rng)
 
     with ThreadPoolExecutor(count) as pool:
-        list(pool.map(call, range(count)))
+        list(pool.map(call, range(count), timeout=LIMIT))
 
 
 def processes(method: str, count: int = 4) -> None:
     """Call in processes that this one starts, after it has called itself."""
     check_seed(0)
     with ProcessPoolExecutor(count, multiprocessing.get_context(method)) as pool:
-        list(pool.map(check_seed, range(4 * count)))
+        list(pool.map(check_seed, range(4 * count), timeout=LIMIT))
 
 
 def check_seed(seed: int) -> None:

@@ -41,7 +41,7 @@ def shared(batch: tuple[int, ...], m: int, n: int, itemsize: int, threads: int) 
     A matrix alone, without a dimension of the batch, keeps the threads of BLAS. A batch of one does not, so
     that what becomes of a matrix does not depend on how many are with it.
     """
-    with _limited() if _is_limited(batch, m, n, itemsize) else nullcontext():
+    with one_thread() if _is_limited(batch, m, n, itemsize) else nullcontext():
         yield pool_size(batch, m, n, itemsize, threads)
 
 
@@ -110,9 +110,12 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread, if it can be told."""
     blas = _threads()
-    assert blas is not None
+    if blas is None:
+        yield
+        return
     _limit.enter(blas)
     try:
         yield

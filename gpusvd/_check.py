@@ -114,14 +114,19 @@ def given_for(out: Any, expected: Sequence[Expected]) -> tuple[Any, ...]:
 def check_out(out: Any, expected: Sequence[Expected]) -> list[Array]:
     """Return the arrays of `out` as plain ndarrays; raise unless they fit and can all be written."""
     given = given_for(out, expected)
-    for array, result in zip(given, expected, strict=True):
+    check_separate(list(zip(given, expected, strict=True)))
+    return [np.asarray(array) for array in given]
+
+
+def check_separate(targets: Sequence[tuple[Any, Expected]]) -> None:
+    """Raise unless all these arrays are what is expected and can be written, each for itself."""
+    for array, result in targets:
         _check_target(array, result)
-    for (array, result), (other, other_result) in combinations(zip(given, expected, strict=True), 2):
+    for (array, result), (other, other_result) in combinations(targets, 2):
         if np.shares_memory(array, other):
             raise ValueError(
                 f"{result[0]} and {other_result[0]} in out share memory, expected separate arrays"
             )
-    return [np.asarray(array) for array in given]
 
 
 def _check_target(array: Any, expected: Expected) -> None:

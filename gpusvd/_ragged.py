@@ -169,10 +169,9 @@ def svd_ragged(
 
 def _as_arrays(matrices: Iterable[Any]) -> list[Any]:
     """Return the matrices as arrays of NumPy, or of CuPy those in GPU memory."""
-    try:
-        arrays = list(matrices)
-    except TypeError:
-        raise TypeError(f"matrices must be a list of matrices, not a {type(matrices).__name__}") from None
+    if not isinstance(matrices, Iterable):
+        raise TypeError(f"matrices must be a list of matrices, not a {type(matrices).__name__}")
+    arrays = list(matrices)
     if set(map(type, arrays)) <= {np.ndarray}:
         return arrays
     return [_as_array(index, a) for index, a in enumerate(arrays)]
@@ -183,7 +182,7 @@ def _as_array(index: int, a: Any) -> Any:
         return _gpu.on_device(_gpu.cupy_with_device(), a)
     try:
         return np.asarray(a)
-    except ValueError as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # torch's, of a tensor that wants a gradient
         raise ValueError(f"matrices[{index}] makes no array: {error}") from error
 
 

@@ -16,6 +16,7 @@ from gpusvd._check import check_dimensions, factor_dtype
 from gpusvd._results import Array
 
 Where = slice | tuple[int | slice, ...]
+_END: Any = object()  # of an iterator, which may yield None by mistake
 
 
 class Piece(NamedTuple):
@@ -55,9 +56,10 @@ class Slices:
     def aligned(self, limit: int) -> int:
         """Return at most as many matrices as `limit`, a whole number of the chunks that a dataset stores."""
         stored = getattr(self.array, "chunks", None)
-        if not isinstance(stored, tuple) or len(self.batch) != 1 or not 0 < stored[0] <= limit:
+        first = stored[0] if isinstance(stored, tuple) and len(self.batch) == 1 else None
+        if not isinstance(first, int) or not 0 < first <= limit:
             return limit
-        return limit // int(stored[0]) * int(stored[0])
+        return limit // first * first
 
     def checksum(self) -> int:
         """Return a number that tells the data of this source from others: of its first and last matrix."""
@@ -87,22 +89,22 @@ class Chunks:
 
     def __init__(self, chunks: Iterable[Any]) -> None:
         self._chunks = iter(chunks)
-        self._first = next(self._chunks, None)
-        head = np.zeros((0, 1, 1)) if self._first is None else np.asarray(self._first)
+        self._first = next(self._chunks, _END)
+        head = np.zeros((0, 1, 1)) if self._first is _END else np.asarray(self._first)
         _check_shape("the first chunk of source", head.shape)
         self.shape = (-1, *head.shape[1:])
         self.batch = self.shape[:-2]
         self.dtype = head.dtype
         self.known = head.shape
         self._head = np.array(head[:1])
-        if self._first is not None:
+        if self._first is not _END:
             self._first = head
 
     def pieces(self, limit: int) -> Iterator[Piece]:
         """Yield the chunks as they come."""
         start = 0
-        chunk, self._first = self._first, None
-        while chunk is not None:
+        chunk, self._first = self._first, _END
+        while chunk is not _END:
             block = np.asarray(chunk)
             if block.ndim < 3 or block.shape[1:] != self.shape[1:] or block.dtype != self.dtype:
                 raise ValueError(
@@ -113,7 +115,7 @@ class Chunks:
             yield Piece(where, math.prod(block.shape[:-2]), partial(np.asarray, block))
             start = where.stop
             del block, chunk
-            chunk = next(self._chunks, None)
+            chunk = next(self._chunks, _END)
 
     def aligned(self, limit: int) -> int:
         return limit
@@ -133,7 +135,14 @@ def open_source(source: Any, hermitian: bool) -> Slices | Chunks:
     if _gpu.is_on_gpu(source):
         raise TypeError("source is in GPU memory already, where gpusvd.svd takes it, or slices of it")
     if hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__"):
-        _check_shape("source", tuple(source.shape))
+        try:
+            shape, _ = tuple(source.shape), np.dtype(source.dtype)
+        except TypeError:
+            raise TypeError(
+                f"source has shape {source.shape} and dtype {source.dtype}, expected those of NumPy: pass "
+                "numpy.asarray(source)"
+            ) from None
+        _check_shape("source", shape)
         opened = Slices(source)
     elif isinstance(source, list | tuple):
         try:

@@ -1,5 +1,6 @@
 """Batches beyond memory: decompose a source chunk by chunk."""
 
+import errno
 import math
 import os
 from collections import deque
@@ -20,7 +21,7 @@ from gpusvd._check import (
     Expected,
     check_driver,
     check_errors,
-    check_out,
+    check_separate,
     check_threads,
     expected_results,
     factor_dtype,
@@ -159,11 +160,12 @@ def stream(
     Memory maps and datasets are read in a second thread, a chunk ahead. An iterator is asked for its chunks
     in the caller's thread. What a map or an `out` map holds in memory is let go after each chunk.
 
-    After any exception, Ctrl-C among them, the checkpoint counts all finished chunks; a process that is
-    killed loses those of the last second. Before the file is written, the memory maps of `out` are flushed,
-    and it holds checksums of the source's first and last matrix and of the last results, so that other data
-    or maps that were opened anew (mode "w+") are refused. Room for `out` maps is claimed on the disk at the
-    start where the system can, since a map on a full disk would kill the process later.
+    After any exception, Ctrl-C among them, the checkpoint counts all finished chunks, and so it does when the
+    iterator is closed; a process that is killed loses those of the last second. Before the file is written,
+    the memory maps and datasets of `out` are flushed, and it holds checksums of the source's first and last
+    matrix (of an iterator's first) and of the last results, so that other data or maps that were opened anew
+    (mode "w+") are refused. Room for `out` maps is claimed on the disk at the start where the system can,
+    since a map on a full disk would kill the process later.
 
     With a `device` chunks go through page-locked memory, two at a time on each GPU with a stream for each, so
     that copies and kernels overlap. **This has run with a stand-in for CuPy, not on a GPU yet.**
@@ -242,8 +244,10 @@ def _check_targets(out: Any, expected: Sequence[Expected], opened: Slices | Chun
         count = given[0].shape[0] if given[0].shape else 0
         expected = [(name, (count, *shape[1:]), dtype) for name, shape, dtype in expected]
         opened.total = count * math.prod(opened.batch[1:])
-    if all(isinstance(array, np.ndarray) for array in given):
-        check_out(out, expected)
+    pairs = zip(given, expected, strict=True)
+    check_separate([(array, result) for array, result in pairs if isinstance(array, np.ndarray)])
+    if len({id(array) for array in given}) < len(given):
+        raise ValueError("out has the same array or dataset twice, expected one for each of U, S and Vh")
     for array, (name, shape, dtype) in zip(given, expected, strict=True):
         if tuple(array.shape) != shape:
             raise ValueError(f"{name} in out has shape {tuple(array.shape)}, expected {shape}")
@@ -260,10 +264,13 @@ def _claim(array: Any) -> None:
     path, mode = getattr(array, "filename", None), getattr(array, "mode", None)
     if not isinstance(array, np.memmap) or path is None or mode not in ("r+", "w+"):
         return
-    if hasattr(os, "posix_fallocate"):
+    if hasattr(os, "posix_fallocate") and os.path.exists(path):  # it may have been unlinked
         file = os.open(path, os.O_RDWR)
         try:
             os.posix_fallocate(file, 0, os.fstat(file).st_size or 1)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENODEV, errno.EOPNOTSUPP):  # the system cannot
+                raise
         finally:
             os.close(file)
 

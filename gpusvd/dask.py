@@ -12,12 +12,14 @@ import functools
 import math
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
 
 import gpusvd
 from gpusvd import _pca, _truncate
+from gpusvd._blas import one_thread
 from gpusvd._check import (
     Device,
     Driver,
@@ -108,7 +110,9 @@ def svd(
     options = _checked_options(driver, out, errors, threads, device)
     a = _matrices(a, "a", hermitian)
     signature, sizes, metas = _factors(a, full_matrices)
-    call = functools.partial(gpusvd.svd, full_matrices=full_matrices, hermitian=hermitian, **options)
+    call = functools.partial(
+        _decompose_block, "svd", full_matrices=full_matrices, hermitian=hermitian, **options
+    )
     return SVDResult(*_blocks(call, signature, [a], sizes, metas))
 
 
@@ -149,7 +153,7 @@ def svdvals(
     """
     options = _checked_options(driver, out, errors, threads, device)
     a = _matrices(a, "a", hermitian)
-    call = functools.partial(gpusvd.svdvals, hermitian=hermitian, **options)
+    call = functools.partial(_decompose_block, "svdvals", hermitian=hermitian, **options)
     return _blocks(call, "(m,n)->(k)", [a], {"k": min(a.shape[-2:])}, _meta(a, 1, real=True))
 
 
@@ -193,7 +197,9 @@ def svd_ex(
     a = _matrices(a, "a", hermitian)
     signature, sizes, metas = _factors(a, full_matrices)
     info = [_meta(a, 0, dtype=dtype) for dtype in (np.bool_, np.int32)] + [_meta(a, 0, real=True)]
-    call = functools.partial(_svd_ex_block, full_matrices=full_matrices, hermitian=hermitian, **options)
+    call = functools.partial(
+        _decompose_block, "svd_ex", full_matrices=full_matrices, hermitian=hermitian, **options
+    )
     u, s, vh, *told = _blocks(call, signature + ",(),(),()", [a], sizes, (*metas, *info))
     return SVDExResult(u, s, vh, Info(*told))
 
@@ -457,13 +463,14 @@ def pca(x: DaskArray, n_components: int | None = None, energy: Any = None, white
 
 
 def _on_one_core(function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
-    with at_most(1):
+    with at_most(1), one_thread():
         return function(*arrays, **options)
 
 
-def _svd_ex_block(a: Any, **options: Any) -> tuple[Any, ...]:
-    u, s, vh, info = gpusvd.svd_ex(a, **options)
-    return u, s, vh, *info
+def _decompose_block(name: str, a: Any, threads: int, **options: Any) -> Any:
+    with one_thread() if threads == 1 else nullcontext():
+        result = getattr(gpusvd, name)(a, threads=threads, **options)
+    return (*result[:3], *result.info) if name == "svd_ex" else result
 
 
 def _truncate_block(u: Any, s: Any, vh: Any, *limit: Any, rule: str, max_rank: int, **options: Any) -> Any:
@@ -532,7 +539,12 @@ def _together(U: Any, S: Any, Vh: Any) -> tuple[DaskArray, DaskArray, DaskArray]
     _truncate.factors(np, *(np.broadcast_to(np.empty((), x.dtype), _known(x.shape)) for x in (u, s, vh)))
     for array, name, dimensions in ((u, "U", 2), (s, "S", 1), (vh, "Vh", 2)):
         _check_chunks(array, name, dimensions)
-    return u, s, vh
+    batches = {u.shape[:-2], s.shape[:-1], vh.shape[:-2]}
+    if len(batches) == 1 or any(math.isnan(length) for batch in batches for length in batch):
+        return u, s, vh
+    batch = np.broadcast_shapes(*batches)
+    u, vh = (da.broadcast_to(x, batch + x.shape[-2:]) for x in (u, vh))
+    return u, da.broadcast_to(s, batch + s.shape[-1:]), vh
 
 
 def _limit(name: str, value: Any, values: DaskArray) -> tuple[list[DaskArray], dict[str, Any]]:

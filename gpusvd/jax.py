@@ -52,8 +52,8 @@ def svd(a: JaxArray, full_matrices: bool = True, compute_uv: bool = True, *, dri
     Notes
     -----
     The derivative of the vectors is dU = U (sym(P) ∘ F + skew(P) ∘ G) + (1 - U Uᴴ) dA V Σ⁻¹, P = Uᴴ dA V,
-    with the factors F and G, and what becomes of them where singular values coincide, as in
-    `gpusvd.torch.svd`. `jax.grad` transposes it.
+    with the factors F and G as in `gpusvd.torch.svd`, and as there F is 0 where singular values coincide: the
+    derivative lacks what the vectors contribute there. `jax.grad` transposes it.
 
     Examples
     --------

@@ -86,7 +86,7 @@ def _extreme(xp: Any, a: Array, ord: float) -> Array:  # noqa: A002
         if sums.shape[-1] == 0 and ord < 0:
             raise ValueError(f"a norm of ord {ord:g} is not defined for matrices without entries")
         if sums.shape[-1] == 0:
-            return xp.sum(sums, axis=-1)  # type: ignore[no-any-return]
+            return astype(xp, xp.sum(sums, axis=-1), real_dtype(xp, a))
         return astype(xp, (xp.max if ord > 0 else xp.min)(sums, axis=-1), real_dtype(xp, a))
 
 

@@ -2,10 +2,10 @@
 Tensors in, tensors out, on the CPU and on a GPU, without a copy; and the gradient of the SVD.
 
 `svd` and `svdvals` take part in autograd and in `torch.func` (vmap, grad, jacrev). Every other function of
-`gpusvd` is here too, under its own name, and takes tensors for arrays: ``gpusvd.torch.lstsq(A, b)``; those
-know no gradient, and say so where one is wanted. `gpusvd.svd`, `svdvals`, `svd_ex`, `truncate`, `low_rank`,
-`reconstruct`, `pinv`, `polar` and `pca` come here by themselves when they are given a tensor. The code for
-CUDA tensors has not run on a GPU yet.
+`gpusvd` that takes plain arrays is here too, under its own name, and takes tensors for them:
+``gpusvd.torch.lstsq(A, b)``; those know no gradient, and say so where one is wanted. `gpusvd.svd`, `svdvals`,
+`svd_ex`, `truncate`, `low_rank`, `reconstruct`, `pinv`, `polar` and `pca` come here by themselves when they
+are given a tensor. The code for CUDA tensors has not run on a GPU yet.
 """
 
 import functools
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import gpusvd
+from gpusvd import _pca
 from gpusvd._check import Device, Driver, Errors
 from gpusvd._results import SVDResult
 
@@ -24,8 +25,9 @@ try:
 except ImportError as error:
     raise ImportError("gpusvd.torch needs PyTorch: pip install 'gpusvd[torch]'") from error
 
-__all__ = ["degenerate", "svd", "svdvals"]
+__all__ = ["PCAResult", "degenerate", "svd", "svdvals"]
 
+_OF_ARRAYS = {"explain", "stream", "svd_ragged", "warmup"}  # which have no tensors to take or give
 Tensor = Any  # torch.Tensor, whose types would make torch a dependency of who checks types
 
 
@@ -81,11 +83,12 @@ def svd(
     F_ij = 1 / (σ_j - σ_i) off the diagonal and G_ij = 1 / (σ_j + σ_i). The usual factor 1 / (σ_j² - σ_i²),
     the product of the two, over- and underflows where they do not, and cancels where they do not.
 
-    F is singular where two values coincide, but x + y is zero there for every loss that the choice of the
-    vectors does not change. So differences up to max(M, N) eps σ₁ count as equal and their F as 0, and
-    inverses of values up to that as 0 likewise: the gradient is right for such a loss, as of the polar
-    factor U Vᴴ, finite for any, and `degenerate` says where a loss that depends on the choice has none. Of
-    complex vectors a loss must not depend on the phase either.
+    F is singular where two values coincide. Differences up to max(M, N) eps σ₁ count as equal and their F as
+    0, and inverses of values up to that as 0 likewise. So the gradient is always finite, but at such a matrix
+    it lacks the part that goes through F: it is right for the polar factor U Vᴴ of equal values and for
+    `svdvals`, and wrong for other losses, for U diag(S) Vᴴ itself and for any that depends on the choice of
+    the vectors. `degenerate` says which matrices these are. Of complex vectors a loss must not depend on the
+    phase either.
 
     References
     ----------
@@ -167,7 +170,7 @@ def degenerate(S: Tensor, m: int, n: int) -> Tensor:
     Returns
     -------
     (...) tensor of bool
-        True for matrices at which only losses that do not depend on that choice have a gradient.
+        True for matrices whose gradient lacks what the vectors contribute within that space; see `svd`.
     """
     if S.shape[-1] == 0:
         return torch.zeros(S.shape[:-1], dtype=torch.bool, device=S.device)
@@ -252,8 +255,24 @@ def _least(s: Tensor, m: int, n: int) -> Tensor:
 # Tensors for arrays
 
 
+class PCAResult(_pca.PCAResult):
+    """The principal components of each set of data, as `gpusvd.PCAResult`, of tensors."""
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Return the scores (..., Q, C) of samples (..., Q, N)."""
+        return self._map("transform", x)
+
+    def inverse_transform(self, scores: Tensor) -> Tensor:
+        """Return the samples (..., Q, N) that have these scores (..., Q, C)."""
+        return self._map("inverse_transform", scores)
+
+    def _map(self, method: str, x: Tensor) -> Tensor:
+        arrays = _pca.PCAResult(*map(_array, self))
+        return _through(getattr(arrays, method))(x)
+
+
 def __getattr__(name: str) -> Any:
-    function = getattr(gpusvd, name) if name in gpusvd.__all__ else None
+    function = getattr(gpusvd, name) if name in gpusvd.__all__ and name not in _OF_ARRAYS else None
     if not callable(function) or isinstance(function, type):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return _through(function)
@@ -306,6 +325,8 @@ def _tensors(x: Any, place: Any) -> Any:
     """Return an array, or a tuple of arrays, as tensors of the same memory."""
     if isinstance(x, tuple):
         parts = [_tensors(part, place) for part in x]
+        if isinstance(x, _pca.PCAResult):
+            return PCAResult(*parts)
         return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
     if isinstance(x, np.ndarray | np.generic):
         return torch.from_numpy(np.asarray(x)).to(place)
@@ -313,7 +334,8 @@ def _tensors(x: Any, place: Any) -> Any:
 
 
 def _wants_gradient(a: Tensor) -> bool:
-    return bool(torch.is_grad_enabled() and a.requires_grad)
+    tangent = torch.autograd.forward_ad.unpack_dual(a).tangent
+    return tangent is not None or bool(torch.is_grad_enabled() and a.requires_grad)
 
 
 def _check(a: Any, out: Any) -> None:

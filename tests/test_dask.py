@@ -260,3 +260,11 @@ def test_a_worker_killed_midway(client):
     assert not all(future.done() for future in futures)
     np.testing.assert_array_equal(lazy[0].compute(), gpusvd.svd(a, full_matrices=False, driver="jacobi").U)
     assert victim not in client.scheduler_info()["workers"]
+
+
+def test_truncation_of_factors_that_broadcast():
+    L = gpusvd.svd(da.from_array(batch((6, 3, 3)), chunks=(4, 3, 3)))
+    for rank in (1, 2):
+        t = gpusvd.truncate(L.U, da.ones(3), da.ones((1, 3, 3)), rank=rank)
+        for part in t:
+            assert part.shape == part.compute().shape

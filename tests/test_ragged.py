@@ -113,3 +113,12 @@ def test_in_gpu_memory(monkeypatch):
     bad = [*on_device, cupy.asarray(np.full((2, 2), np.nan, "f"))]
     with pytest.raises(LinAlgError, match=r"1 of 4 matrices .* 3$"):
         gpusvd.svd_ragged(bad, errors="raise")
+
+
+def test_an_error_of_the_generator_is_its_own():
+    def matrices():
+        yield np.eye(2)
+        raise TypeError("of the generator")
+
+    with pytest.raises(TypeError, match="of the generator"):
+        gpusvd.svd_ragged(matrices())

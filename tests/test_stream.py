@@ -1,5 +1,6 @@
 """Streams: the same bits as in memory, from every source, into every target, whatever breaks."""
 
+import errno
 import json
 import os
 import subprocess
@@ -439,6 +440,102 @@ def test_memory_does_not_grow_with_the_source(tmp_path):
         check=True,
     )
     assert float(done.stdout) < 40  # of 96 + 24 MB
+
+
+def test_none_is_no_end_of_an_iterator(a):
+    with pytest.raises(ValueError, match="a chunk of source has shape"):
+        list(gpusvd.stream(iter([a[:5], None, a[5:]])))
+    with pytest.raises(ValueError, match="the first chunk of source has shape"):
+        gpusvd.stream(iter([None, a]))
+
+
+@pytest.mark.parametrize(("before", "after"), [(5, 10), (20, 5)])
+def test_an_iterator_of_other_chunks_does_not_resume(before, after, a, tmp_path):
+    path = tmp_path / "checkpoint"
+    with pytest.raises(BrokenError):
+        gpusvd.stream(chunks_of(a, before), breaks(2), resume=path)
+    with pytest.raises(ValueError, match="belongs to another stream: its last finished chunk is at"):
+        gpusvd.stream(chunks_of(a, after), breaks(99), resume=path)
+    gpusvd.stream(chunks_of(a, before), lambda *_: None, resume=path)
+    assert not path.exists()
+
+
+def chunks_of(a, size):
+    return (a[i : i + size] for i in range(0, len(a), size))
+
+
+def test_a_stream_left_behind_does_not_touch_the_checkpoint_of_the_next(a, tmp_path):
+    path = tmp_path / "checkpoint"
+    behind = gpusvd.stream(a, chunk=10, resume=path)
+    next(behind)
+    next(behind)
+    assert len(list(gpusvd.stream(a, chunk=10, resume=path))) == 5
+    behind.close()
+    assert not path.exists()
+
+
+def test_a_file_of_hdf5_survives_a_kill(tmp_path):
+    pytest.importorskip("h5py")
+    code = """
+        import os, signal, sys, h5py, numpy as np, gpusvd
+        from gpusvd import _checkpoint
+        _checkpoint._SECONDS = 0
+        a = np.random.default_rng(0).standard_normal((50, 4, 3))
+        new = not os.path.exists("out.h5")
+        file = h5py.File("out.h5", "w" if new else "r+")
+        S = file.create_dataset("S", (50, 3), "f8", chunks=(7, 3)) if new else file["S"]
+        def progress(done, total):
+            if new and done == 30:
+                os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+        gpusvd.stream(a, compute_uv=False, out=S, chunk=10, resume="checkpoint", progress=progress)
+        assert (S[...] == gpusvd.svdvals(a)).all()
+    """
+    run = [sys.executable, "-c", textwrap.dedent(code)]
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    codes = [subprocess.run(run, cwd=tmp_path, env=environment, check=False).returncode for _ in range(2)]
+    assert codes[0] != 0
+    assert codes[1] == 0
+
+
+def test_targets_beside_datasets_are_checked(a, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    U, S, Vh = empty_like(np.zeros((50, 3, 3)))
+    a = a[:, :3].astype(float)
+    with h5py.File(tmp_path / "out.h5", "w") as file:
+        one, s = file.create_dataset("U", U.shape, "f8"), file.create_dataset("S", S.shape, "f8")
+        for out, part in (
+            ((one, S, one), "the same array or dataset twice"),
+            ((U, s, U), "share memory"),
+            ((one, np.broadcast_to(S[:1], S.shape), Vh), "S in out is read-only"),
+        ):
+            with pytest.raises(ValueError, match=part):
+                gpusvd.stream(a, out=out)
+
+
+def test_room_is_not_claimed_where_it_cannot_be(a, tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    S = np.lib.format.open_memmap(tmp_path / "S.npy", "w+", np.float32, (50, 3))
+    monkeypatch.setattr(os, "posix_fallocate", unsupported, raising=False)
+    gpusvd.stream(a, compute_uv=False, out=S)
+    if os.name == "posix":
+        (tmp_path / "S.npy").unlink()
+        gpusvd.stream(a, compute_uv=False, out=S)
+
+
+def test_sources_of_other_libraries(a):
+    da = pytest.importorskip("dask.array")
+    assert_same(joined(gpusvd.stream(da.from_array(a, chunks=(20, 4, 3)))), gpusvd.svd(a))
+
+    class Strange:
+        shape, dtype = (3, 2, 2), "no dtype"
+
+        def __getitem__(self, _):
+            return None
+
+    with pytest.raises(TypeError, match=r"source has shape .* and dtype no dtype, expected those of NumPy"):
+        gpusvd.stream(Strange())
 
 
 # GPUs

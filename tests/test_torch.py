@@ -78,6 +78,26 @@ def test_the_layer():
     assert isinstance(gpusvd.torch.matrix_rank(a), torch.Tensor)
 
 
+def test_pca_of_tensors_takes_tensors():
+    x = batch(5, 20, 4)
+    for whiten in (False, True):
+        p = gpusvd.pca(x, 2, whiten=whiten)
+        scores = p.transform(x)
+        expected = gpusvd.pca(x.numpy(), 2, whiten=whiten)
+        assert isinstance(scores, torch.Tensor)
+        torch.testing.assert_close(scores, torch.from_numpy(expected.transform(x.numpy())))
+        back = p.inverse_transform(scores)
+        torch.testing.assert_close(back, torch.from_numpy(expected.inverse_transform(scores.numpy())))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # torch's own
+def test_a_tangent_is_not_lost():
+    with torch.autograd.forward_ad.dual_level():
+        a = torch.autograd.forward_ad.make_dual(batch(3, 3), batch(3, 3, seed=1))
+        with pytest.raises(ValueError, match="pinv has no gradient"):
+            gpusvd.pinv(a)
+
+
 def test_errors():
     a = batch(3, 4, 2).requires_grad_()
     with pytest.raises(ValueError, match="full_matrices=False"):
