@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,10 +114,17 @@ def print_provenance(ran_on: Mapping[str, object]) -> None:
 
 
 def save(name: str, ran_on: Mapping[str, object], rows: list[dict[str, object]]) -> None:
-    """Write a run under results/, named by what ran, the day and the commit, a row of JSON a line."""
+    """Write a run under results/, named by what ran, the day and the commit, a row of JSON a line.
+
+    A further run of the same name gets a number, so that none is lost.
+    """
     day = str(ran_on["date"])[:10]
-    path = HERE / "results" / f"{name}-{day}-{ran_on['commit']}.json"
+    stem = f"{name}-{day}-{ran_on['commit']}"
+    numbered = (f"{stem}-{number}" for number in count(2))
+    path = HERE / "results" / f"{stem}.json"
     path.parent.mkdir(exist_ok=True)
+    while path.exists():
+        path = path.with_name(f"{next(numbered)}.json")
     lines = ",\n".join(json.dumps(row) for row in rows)
     path.write_text(f'{{"provenance": {json.dumps(ran_on, indent=1)},\n"rows": [\n{lines}\n]}}\n')
     print(f"\nSaved as {path}")

@@ -9,8 +9,8 @@ from typing import Any
 from benchmarks.accuracy import DTYPES as ACCURACY_DTYPES
 from benchmarks.accuracy import GROUPS, chosen, summary
 from benchmarks.ceilings import growth, rows_of
-from benchmarks.measure import DTYPES
-from benchmarks.peers import best_peer
+from benchmarks.measure import DTYPES, count_filling
+from benchmarks.peers import FULL, best_peer
 from benchmarks.render_cpu import NOTHING, WIDTH, Document, line, two_digits
 
 GROWTH = "![Time against n and against the batch, beside n³ and a line](../docs/benchmarks/growth.png)"
@@ -38,7 +38,7 @@ def measured_on(run: Document) -> str:
 
 
 def peers(found: Sequence[Document]) -> str:
-    """Of square matrices, the best peer's time over ours. Runs in parts: of each case the newest."""
+    """The best peer's time over ours, of square matrices in batches of 10 MB; of each case the newest."""
     cases: dict[tuple[Any, ...], Row] = {}
     runs = sorted(found, key=lambda run: str(run["provenance"]["date"]))
     for run in runs:
@@ -47,10 +47,9 @@ def peers(found: Sequence[Document]) -> str:
             cases[key] = row
     filling: dict[tuple[Any, ...], Row] = {}
     for row in cases.values():
-        if row["m"] == row["n"] and best_peer(row)[0]:
-            key = row["threads"], row["dtype"], row["work"], row["n"]
-            if key not in filling or row["batch"] > filling[key]["batch"]:
-                filling[key] = row
+        fills = row["batch"] == count_filling(FULL.megabytes, row["m"], row["n"], row["dtype"], row["work"])
+        if fills and row["m"] == row["n"] and best_peer(row)[0]:
+            filling[row["threads"], row["dtype"], row["work"], row["n"]] = row
     if not filling:
         return NOTHING
     sizes = sorted({n for *_, n in filling})
@@ -141,7 +140,7 @@ def first_use(found: Sequence[Document]) -> str:
     if run is None:
         return NOTHING
     rows = run["rows"]
-    columns = [*FIRST_CALLS, "memory beyond input and outputs, at most"]
+    columns = [*FIRST_CALLS, "memory of a later Jacobi call beyond input and outputs, at most"]
     lines = [line("", columns), line("---", ["---"] * len(columns))]
     for dtype, *seconds in first_calls(rows):
         memory = [r["mebibytes"] for r in rows if r["what"] == "memory" and r["dtype"] == dtype]

@@ -5,8 +5,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
-from threading import Lock
-from typing import NamedTuple
+from threading import RLock
+from typing import ClassVar, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 
@@ -15,8 +16,8 @@ import numpy as np
 _ONE_THREAD_COLUMNS = 40
 _ONE_THREAD_BYTES = 32 * 1024
 
-# Beyond this each thread's workspace takes tens of MiB, and BLAS has work for several.
-_LARGEST_BYTES = 4 * 1024 * 1024
+# Of a matrix with its results; each thread holds as much, and as much again for LAPACK.
+_LARGEST_BYTES = 16 * 1024 * 1024
 
 # In OpenBLAS as NumPy's wheels have it, as systems have it, and in MKL.
 _FUNCTIONS = (
@@ -28,30 +29,41 @@ _FUNCTIONS = (
 )
 
 
-def pool_size(batch: tuple[int, ...], m: int, n: int, itemsize: int, threads: int) -> int:
+class Sizes(NamedTuple):
+    """Of a batch in BLAS's hands: how many matrices, of what size, and the bytes of one with its results."""
+
+    number: int
+    m: int
+    n: int
+    itemsize: int
+    held: int
+
+
+def pool_size(batch: Sizes, threads: int) -> int:
     """Return how many threads share a batch: one where BLAS itself puts several on a matrix."""
-    return threads if _is_left_alone(m, n, itemsize) or _is_limited(batch, m, n, itemsize) else 1
+    return threads if _is_left_alone(batch) or _is_limited(batch) else 1
 
 
 @contextmanager
-def shared(batch: tuple[int, ...], m: int, n: int, itemsize: int, threads: int) -> Iterator[int]:
+def shared(batch: Sizes, threads: int) -> Iterator[int]:
     """
     Yield how many threads share a batch, and keep BLAS to one on each matrix meanwhile.
 
-    A matrix alone, without a dimension of the batch, keeps the threads of BLAS. A batch of one does not, so
-    that what becomes of a matrix does not depend on how many are with it.
+    A matrix alone keeps the threads of BLAS, and so do matrices with results of more than 16 MiB: each thread
+    of ours would hold as much.
     """
-    with one_thread() if _is_limited(batch, m, n, itemsize) else nullcontext():
-        yield pool_size(batch, m, n, itemsize, threads)
+    with one_thread() if _is_limited(batch) else nullcontext():
+        yield pool_size(batch, threads)
 
 
-def _is_left_alone(m: int, n: int, itemsize: int) -> bool:
-    return min(m, n) <= _ONE_THREAD_COLUMNS and m * n * itemsize <= _ONE_THREAD_BYTES
+def _is_left_alone(batch: Sizes) -> bool:
+    columns, size = min(batch.m, batch.n), batch.m * batch.n * batch.itemsize
+    return columns <= _ONE_THREAD_COLUMNS and size <= _ONE_THREAD_BYTES
 
 
-def _is_limited(batch: tuple[int, ...], m: int, n: int, itemsize: int) -> bool:
-    large = not _is_left_alone(m, n, itemsize) and m * n * itemsize <= _LARGEST_BYTES
-    return large and bool(batch) and _threads() is not None
+def _is_limited(batch: Sizes) -> bool:
+    large = not _is_left_alone(batch) and batch.held <= _LARGEST_BYTES
+    return large and batch.number > 1 and _threads() is not None
 
 
 class _Threads(NamedTuple):
@@ -74,39 +86,52 @@ def _threads() -> _Threads | None:
     return _Threads(get, set_to)
 
 
-class _Limit:
-    """One thread for BLAS while any thread of this process is within: its setting is the process's."""
+class _Call:
+    """One that keeps BLAS to one thread while it lives, at the latest until Python has forgotten it.
 
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.within = 0  # how many threads
-        self.before = 0  # what BLAS had
+    The setting is the process's: the last call to end restores it. Ctrl-C may strike between any two steps of
+    `begin` and `end`; what it leaves undone is done by `__del__`.
+    """
 
-    def enter(self, blas: _Threads) -> None:
-        with self.lock:
-            if self.within == 0:
-                self.before = blas.get()
-                blas.set(1)
-            self.within += 1
+    lock = RLock()  # that of the same thread may be held when `__del__` runs
+    alive: ClassVar[WeakSet["_Call"]] = WeakSet()
+    before = 0  # what BLAS had
+    ended = True
 
-    def leave(self, blas: _Threads) -> None:
-        with self.lock:
-            self.within -= 1
-            if self.within == 0:
-                blas.set(self.before)
+    def __init__(self, blas: _Threads) -> None:
+        self.blas = blas
+
+    def begin(self) -> None:
+        with _Call.lock:
+            if not _Call.alive:
+                _Call.before = self.blas.get()
+            self.ended = False
+            _Call.alive.add(self)
+            self.blas.set(1)
+
+    def end(self) -> None:
+        with _Call.lock:
+            _Call.alive.discard(self)
+            if not self.ended and not _Call.alive:
+                self.blas.set(_Call.before)
+            self.ended = True
+
+    def __del__(self) -> None:
+        if not self.ended:
+            self.end()
 
 
-_limit = _Limit()
-
-
-def _forget() -> None:
-    """Begin anew in the child of a fork: nobody is within there. One forked from within keeps BLAS at 1."""
-    global _limit
-    _limit = _Limit()
+def _begin_anew() -> None:
+    """In the child of a fork, where no call of another thread goes on."""
+    _Call.lock = RLock()
+    blas = _threads() if _Call.alive else None
+    _Call.alive.clear()
+    if blas is not None:
+        blas.set(_Call.before)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 @contextmanager
@@ -116,8 +141,9 @@ def one_thread() -> Iterator[None]:
     if blas is None:
         yield
         return
-    _limit.enter(blas)
+    call = _Call(blas)
     try:
+        call.begin()
         yield
     finally:
-        _limit.leave(blas)
+        call.end()

@@ -24,7 +24,7 @@ from gpusvd._check import (
 )
 from gpusvd._driver_table import ASPECTS, JACOBI_FROM, SIZES
 from gpusvd._threads import usable_cores
-from gpusvd._vendor import itemsize
+from gpusvd._vendor import sizes_of
 
 
 def choose(
@@ -135,8 +135,8 @@ def explain(
     Examples
     --------
     >>> import gpusvd
-    >>> print(gpusvd.explain((1000, 800, 800), "float32", threads=2))
-    shape       (1000, 800, 800)
+    >>> print(gpusvd.explain((1000, 1500, 1500), "float32", threads=2))
+    shape       (1000, 1500, 1500)
     dtype       float32
     driver      vendor
     kernel      LAPACK gesdd
@@ -144,7 +144,7 @@ def explain(
     lanes       1
     tile bytes  0
     threads     1
-    why         LAPACK is the faster one for 800 x 800 float32 at any batch
+    why         LAPACK is the faster one for 1500 x 1500 float32 at any batch
     """
     lengths = tuple(operator.index(length) for length in shape)
     if min(lengths, default=0) < 0:
@@ -174,7 +174,7 @@ def explain(
             "LAPACK gesdd" if not hermitian else "LAPACK heevd" if factors.kind == "c" else "LAPACK syevd"
         )
         size_class, lanes, tile_bytes = "any", 1, 0
-        threads = pool_size(lengths[:-2], m, n, itemsize(factors), cores)
+        threads = pool_size(sizes_of(lengths, factors, bool(full_matrices) if compute_uv else None), cores)
     else:
         from gpusvd._cpu import plan
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gpusvd._arrays import quiet
-from gpusvd._blas import shared
+from gpusvd._blas import Sizes, shared
 from gpusvd._results import Array
 from gpusvd._threads import for_each, usable_cores
 
@@ -27,6 +27,8 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
     count = math.prod(batch)
     arrays = tuple(array.reshape(count, *array.shape[-2:]) for array in arrays)
     one = operation(*(array[:1] for array in arrays))
+    if count == 1:
+        return tuple(result.reshape(*batch, *result.shape[1:]) for result in one)
     results = tuple(np.empty((count, *result.shape[1:]), result.dtype) for result in one)
 
     def work(which: range) -> None:
@@ -36,9 +38,10 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
 
     largest = max((*arrays, *results), key=lambda array: math.prod(array.shape[1:]) * array.itemsize)
     m, n = largest.shape[1:]
-    step = max(1, _PIECE_BYTES // max(1, m * n * largest.itemsize))
+    size = m * n * largest.itemsize
+    step = max(1, _PIECE_BYTES // max(1, size))
     pieces = [range(begin, min(begin + step, count)) for begin in range(0, count, step)]
-    with shared(batch, m, n, largest.itemsize, usable_cores()) as pool:
+    with shared(Sizes(count, m, n, largest.itemsize, 3 * size), usable_cores()) as pool:
         for_each(work, pieces, pool)
     return tuple(result.reshape(*batch, *result.shape[1:]) for result in results)
 

@@ -15,6 +15,7 @@ from numpy.linalg import LinAlgError
 
 import gpusvd
 from gpusvd import _gpu
+from gpusvd._blas import shared
 from gpusvd._check import (
     Driver,
     Errors,
@@ -34,6 +35,7 @@ from gpusvd._results import Array, SVDResult, failures
 from gpusvd._source import Chunks, Piece, Slices, Where, open_source, release
 from gpusvd._stream_cuda import Factors, on_gpus
 from gpusvd._svd import _decompose
+from gpusvd._vendor import sizes_of
 
 StreamDevice = Literal["cuda", "cuda:all"]
 Result = SVDResult | Array
@@ -70,6 +72,11 @@ class Options(NamedTuple):
             device,
             informed,
         )
+
+    @property
+    def full(self) -> bool | None:
+        """Whether U and Vh are full; None where there are none."""
+        return self.full_matrices if self.compute_uv else None
 
     def result(self, where: Where, factors: Factors) -> Result:
         """Return what `svd` returns; raise LinAlgError where that was asked for."""
@@ -367,7 +374,9 @@ def _on_cpu(
     for piece, matrices in chunks:
         _check_room(targets, piece.where)
         views = tuple(target[piece.where] for target in targets)
-        with naming(piece.where):
+        # As in the whole batch, so that the bits do not depend on how many matrices the chunk has.
+        whole = sizes_of((2, *matrices.shape[-2:]), matrices.dtype, options.full)
+        with naming(piece.where), shared(whole, 1):
             factors = options.decompose(
                 matrices, (views if options.compute_uv else views[0]) if views else None
             )

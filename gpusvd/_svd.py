@@ -176,8 +176,9 @@ def svd(
     Notes
     -----
     Beyond its input and results a call takes a few MiB a thread, whatever the batch: its workspace, 4 MiB up
-    to 128 x 128 and 13 MiB for complex128 of 512 x 512, and copies of the matrices at work where these must
-    be converted.
+    to 128 x 128 and 13 MiB for complex128 of 512 x 512, with LAPACK 32 MiB there; and copies of the matrices
+    at work where these must be converted. While LAPACK shares a batch among the cores, the BLAS of NumPy has
+    one thread in the whole process, and afterwards as many as before.
 
     On a GPU a call is queued on CuPy's current stream, takes its memory from CuPy's pool and reads nothing
     back, so that it can be captured in a CUDA graph, after a first call that compiles and loads its kernels;

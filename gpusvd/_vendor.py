@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from gpusvd._blas import shared
+from gpusvd._blas import Sizes, shared
 from gpusvd._results import Array, Info
 from gpusvd._threads import for_each, piece_index, usable_cores
 
@@ -51,17 +51,23 @@ def decompose(
         info.sweeps[...] = 0
         info.off[...] = np.nan
     count = math.prod(batch)
-    numbers = (a.size + sum(target.size for target in targets)) // count
-    most = max(1, _PIECE_BYTES // (numbers * itemsize(a.dtype)))
+    sizes = sizes_of(a.shape, a.dtype, full_matrices)
+    most = max(1, _PIECE_BYTES // sizes.held)
     step = math.ceil(count / math.ceil(count / most))
     pieces = [range(first, min(first + step, count)) for first in range(0, count, step)]
-    with shared(batch, m, n, itemsize(a.dtype), threads or usable_cores()) as pool:
+    with shared(sizes, threads or usable_cores()) as pool:
         for_each(solve, pieces, pool)
 
 
-def itemsize(dtype: np.dtype[Any]) -> int:
-    """Return the bytes of a number in LAPACK's hands."""
-    return 16 if dtype.kind == "c" else 8
+def sizes_of(shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool | None) -> Sizes:
+    """Return the sizes of a batch in LAPACK's hands; `full_matrices` is None for values alone."""
+    *batch, m, n = shape
+    k = min(m, n)
+    numbers = m * n + k
+    if full_matrices is not None:
+        numbers += m * m + n * n if full_matrices else (m + n) * k
+    itemsize = 16 if dtype.kind == "c" else 8
+    return Sizes(math.prod(batch), m, n, itemsize, numbers * itemsize)
 
 
 def _factors(block: Array, full_matrices: bool | None, hermitian: bool) -> Sequence[Array]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ceilings, figures, peers, render, render_tables
+from benchmarks.measure import count_filling
 
 RAN_ON = dict.fromkeys(("commit", "cores", "cpu", "blas", "numpy", "numba", "command"), "x")
 
@@ -18,8 +19,9 @@ def timed(**seconds):
     return {name: dict.fromkeys(("p20", "p50", "p80"), time) for name, time in seconds.items()}
 
 
-def peer_row(n, auto, batch=10, **others):
-    case = {"dtype": "float32", "m": n, "n": n, "work": "thin", "batch": batch}
+def peer_row(n, auto, batch=None, **others):
+    filling = count_filling(peers.FULL.megabytes, n, n, "float32", "thin")
+    case = {"dtype": "float32", "m": n, "n": n, "work": "thin", "batch": batch or filling}
     return {"threads": 1, **case, "seconds": timed(jacobi=0.1, auto=auto, **others)}
 
 

@@ -1,15 +1,20 @@
 """BLAS and its threads: one on each matrix while a batch is shared, all of them before and after."""
 
+import gc
+import linecache
 import os
+import sys
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 import gpusvd
-from gpusvd import _blas, _vendor
+from gpusvd import _blas, _product, _vendor
 
 BLAS = _blas._threads()
+BATCH = _blas.Sizes(5, 64, 64, 8, 3 * 8 * 64 * 64)
 pytestmark = pytest.mark.skipif(BLAS is None, reason="this BLAS cannot be told how many threads to use")
 
 
@@ -48,7 +53,7 @@ def test_a_batch_has_one_on_each_matrix(seen):
     assert gpusvd.explain((20, 64, 64), driver="vendor", threads=2).threads == 2
 
 
-@pytest.mark.parametrize("shape", [(200, 200), (700, 800), (3, 700, 800), (3, 8, 8)], ids=str)
+@pytest.mark.parametrize("shape", [(200, 200), (1, 200, 200), (3, 1500, 1500), (3, 8, 8)], ids=str)
 def test_others_are_left_to_blas(shape, seen):
     gpusvd.svdvals(random(*shape), driver="vendor", threads=2)
     assert {threads for threads, _ in seen} == {2}
@@ -62,26 +67,33 @@ def test_a_blas_that_cannot_be_told(seen, monkeypatch):
     assert gpusvd.explain((20, 64, 64), driver="vendor", threads=2).threads == 1
 
 
-def test_the_bits_do_not_depend_on_who_is_in_the_batch():
-    a = random(12, 130, 130)
+def test_full_vectors_count(seen):
+    assert gpusvd.explain((3, 3000, 48), driver="vendor", threads=2).threads == 1
+    assert gpusvd.explain((3, 3000, 48), driver="vendor", full_matrices=False, threads=2).threads == 2
+
+
+def test_the_bits_of_a_stream_do_not_depend_on_its_chunks(seen):
+    a = random(5, 130, 130)
     whole = gpusvd.svd(a, driver="vendor", threads=2)
-    for batch in (slice(3, 4), slice(3, 12)):
-        for part, of_whole in zip(gpusvd.svd(a[batch], driver="vendor", threads=1), whole, strict=True):
-            np.testing.assert_array_equal(part, of_whole[batch])
+    for chunk in (1, 2, 4):
+        results = [result for _, result in gpusvd.stream(a, chunk=chunk, driver="vendor")]
+        for parts, of_whole in zip(zip(*results, strict=True), whole, strict=True):
+            np.testing.assert_array_equal(np.concatenate(parts), of_whole)
+    assert {threads for threads, _ in seen} == {1}
 
 
 def test_the_last_one_to_leave_gives_the_threads_back():
     inside, go = threading.Event(), threading.Event()
 
     def stay():
-        with _blas.shared((5,), 64, 64, 8, 2):
+        with _blas.shared(BATCH, 2):
             inside.set()
             go.wait(10)
 
     other = threading.Thread(target=stay)
     other.start()
     inside.wait(10)
-    with pytest.raises(ZeroDivisionError), _blas.shared((5,), 64, 64, 8, 2) as pool:
+    with pytest.raises(ZeroDivisionError), _blas.shared(BATCH, 2) as pool:
         pool // 0
     assert BLAS.get() == 1
     go.set()
@@ -89,15 +101,57 @@ def test_the_last_one_to_leave_gives_the_threads_back():
     assert BLAS.get() == 2
 
 
+def test_ctrl_c_between_any_two_steps():
+    """Raised after each line of what a call does, it leaves nothing behind."""
+    for steps in range(40):
+        left = iter(range(steps))
+
+        def trace(frame, event, _, left=left):
+            if frame.f_code.co_filename != _blas.__file__:
+                return None
+            # A signal is not handled between the body of a with statement and its end, where a line begins.
+            line = linecache.getline(_blas.__file__, frame.f_lineno).strip()
+            if event != "line" or line.startswith("with ") or frame.f_code.co_name == "__del__":
+                return trace
+            if next(left, None) is None:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return trace
+
+        with suppress(KeyboardInterrupt):
+            sys.settrace(trace)
+            try:
+                with _blas.one_thread():
+                    pass
+            finally:
+                sys.settrace(None)
+        gc.collect()
+        assert BLAS.get() == 2, steps
+    assert _blas._Call.lock.acquire(blocking=False)
+    _blas._Call.lock.release()
+    other = threading.Thread(target=lambda: _blas._Call.lock.acquire() and _blas._Call.lock.release())
+    other.start()
+    other.join(5)
+    assert not other.is_alive()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_child_of_a_fork_starts_outside():
-    with _blas.shared((5,), 64, 64, 8, 2):
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning", "ignore:.*fork:RuntimeWarning")
+def test_a_child_of_a_fork_has_the_threads_of_its_parent():
+    with _blas.shared(BATCH, 2):
         child = os.fork()
         if child == 0:
-            os._exit(_blas._limit.within)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert _blas._limit.within == 1
+            os._exit(BLAS.get())
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+        assert BLAS.get() == 1
+
+
+def test_a_product_alone_is_made_once(monkeypatch):
+    calls = []
+    matmul = np.matmul
+    monkeypatch.setattr(_product, "matmul", lambda x, y, out=None: (calls.append(x.shape), matmul(x, y))[1])
+    gpusvd.reconstruct(random(1, 200, 200), random(1, 200), random(1, 200, 200))
+    assert calls == [(1, 200, 200)]
 
 
 def test_products_too(monkeypatch):
