@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -73,10 +73,12 @@ class Options(NamedTuple):
             informed,
         )
 
-    @property
-    def full(self) -> bool | None:
-        """Whether U and Vh are full; None where there are none."""
-        return self.full_matrices if self.compute_uv else None
+    def blas(self, a: Array) -> AbstractContextManager[object]:
+        """Give LAPACK the threads that it has in a batch: the bits must not depend on a chunk's length."""
+        if self.driver == "jacobi":
+            return nullcontext()
+        full = self.full_matrices if self.compute_uv else None
+        return shared(sizes_of((2, *a.shape[-2:]), a.dtype, full), 1)
 
     def result(self, where: Where, factors: Factors) -> Result:
         """Return what `svd` returns; raise LinAlgError where that was asked for."""
@@ -374,9 +376,7 @@ def _on_cpu(
     for piece, matrices in chunks:
         _check_room(targets, piece.where)
         views = tuple(target[piece.where] for target in targets)
-        # As in the whole batch, so that the bits do not depend on how many matrices the chunk has.
-        whole = sizes_of((2, *matrices.shape[-2:]), matrices.dtype, options.full)
-        with naming(piece.where), shared(whole, 1):
+        with naming(piece.where), options.blas(matrices):
             factors = options.decompose(
                 matrices, (views if options.compute_uv else views[0]) if views else None
             )
