@@ -22,8 +22,8 @@ from benchmarks.measure import (
     random_batch,
     save,
 )
-from gpusvd import _driver_table
-from gpusvd._driver_table import ASPECTS, JACOBI_FROM, SIZES
+from gpusvd._svd import driver_table as _driver_table
+from gpusvd._svd.driver_table import ASPECTS, JACOBI_FROM, SIZES
 
 BATCHES = tuple(2**k for k in range(1, 11))  # one matrix alone is not worth compiling for
 MARGIN = 0.97  # Jacobi has to win by more than noise

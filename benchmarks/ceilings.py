@@ -29,7 +29,7 @@ from benchmarks.measure import (
     random_batch,
     save,
 )
-from gpusvd._threads import usable_cores
+from gpusvd._base.threads import usable_cores
 from gpusvd.kernels.cpu_tile import RECOVERED
 from gpusvd.kernels.lanes import load, store
 

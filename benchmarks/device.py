@@ -23,7 +23,7 @@ from benchmarks.device_bounds import Ceilings, bound, of_peak
 from benchmarks.device_run import Budget, Report, Task, run_tasks
 from benchmarks.device_table import table
 from benchmarks.measure import HERE, provenance
-from gpusvd._threads import usable_cores
+from gpusvd._base.threads import usable_cores
 
 MINUTES = 7.5
 SAVE_EVERY = 5.0  # seconds

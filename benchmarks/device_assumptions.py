@@ -12,7 +12,7 @@ import gpusvd
 from benchmarks.device_accuracy import random_matrices, value_error
 from benchmarks.device_check import same_bits
 from benchmarks.device_machine import event_seconds, spread
-from gpusvd import _gpu
+from gpusvd._cuda import arrays as _gpu
 
 SHAPE = (1000, 8, 8)
 LARGER = (200, 64, 64)

@@ -12,7 +12,7 @@ import numpy as np
 
 import gpusvd
 from benchmarks.device_accuracy import factor_errors, random_matrices, sample_size, value_error, worse
-from gpusvd._gpu import cupy_with_device
+from gpusvd._cuda.arrays import cupy_with_device
 
 STEP_BYTES = 128e6  # of the matrices of one call
 ALLOWED = 10  # max(m, n) eps, of residual and orthogonality

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import gpusvd
-from gpusvd._gpu import cupy_with_device
+from gpusvd._cuda.arrays import cupy_with_device
 
 
 def run(task: dict[str, Any]) -> dict[str, Any]:

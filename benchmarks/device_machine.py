@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._gpu import cupy_with_device
+from gpusvd._cuda.arrays import cupy_with_device
 
 PACKAGES = (
     "cupy-cuda12x",

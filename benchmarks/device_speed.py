@@ -18,7 +18,7 @@ import numpy as np
 import gpusvd
 from benchmarks.device_accuracy import factor_errors, random_matrices, sample_size, value_error
 from benchmarks.device_cases import Case
-from gpusvd._gpu import cupy_with_device
+from gpusvd._cuda.arrays import cupy_with_device
 
 OWN_CALL, ONE_CALL = 0.1, 0.06  # seconds
 LEAST_GROWTH, MOST_GROWTH = 4, 64  # in search of the batch that takes so long

@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from benchmarks.device_run import Finished, run_commands
-from gpusvd._threads import usable_cores
+from gpusvd._base.threads import usable_cores
 
 TOOLS = ("memcheck", "racecheck")
 MOST_PROCESSES = 8  # of pytest, where pytest-xdist is installed

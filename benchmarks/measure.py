@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 import gpusvd
-from gpusvd._measure import by_turns, machine
+from gpusvd._base.measure import by_turns, machine
 
 HERE = Path(__file__).parent
 DTYPES = ("float32", "float64", "complex64", "complex128")

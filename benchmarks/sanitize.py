@@ -14,7 +14,7 @@ import numpy as np
 
 import gpusvd
 from benchmarks.device_accuracy import factor_errors
-from gpusvd._gpu import cupy_with_device
+from gpusvd._cuda.arrays import cupy_with_device
 
 SHAPES = ((5, 3, 3), (3, 8, 8), (3, 33, 33), (2, 64, 64), (1, 192, 192), (3, 64, 8), (3, 8, 64), (2, 32, 32))
 DTYPES = ("float32", "complex128", "float64", "complex64")

@@ -2,13 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from gpusvd._driver import explain
-from gpusvd._pca import AffineSubspace, PCAResult, best_fit_subspace, pca
-from gpusvd._polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
-from gpusvd._ragged import RaggedResult, svd_ragged
-from gpusvd._results import SVDExResult, SVDResult
-from gpusvd._solve import LstsqResult, inv, lstsq, pinv, ridge
-from gpusvd._spectrum import (
+from gpusvd._base.results import SVDExResult, SVDResult
+from gpusvd._layer.pca import AffineSubspace, PCAResult, best_fit_subspace, pca
+from gpusvd._layer.polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
+from gpusvd._layer.solve import LstsqResult, inv, lstsq, pinv, ridge
+from gpusvd._layer.spectrum import (
     cond,
     effective_rank,
     energy,
@@ -18,11 +16,17 @@ from gpusvd._spectrum import (
     participation_ratio,
     spectral_entropy,
 )
-from gpusvd._stream import stream
-from gpusvd._subspaces import Subspace, left_null_space, null_space, orth, projector, row_space, sign_flip
-from gpusvd._svd import svd, svd_ex, svdvals
-from gpusvd._svt import svt
-from gpusvd._truncate import (
+from gpusvd._layer.subspaces import (
+    Subspace,
+    left_null_space,
+    null_space,
+    orth,
+    projector,
+    row_space,
+    sign_flip,
+)
+from gpusvd._layer.svt import svt
+from gpusvd._layer.truncate import (
     TruncatedSVD,
     low_rank,
     rank_one_terms,
@@ -31,7 +35,11 @@ from gpusvd._truncate import (
     truncate,
     truncation_error,
 )
-from gpusvd._warmup import warmup
+from gpusvd._stream.stream import stream
+from gpusvd._svd.driver import explain
+from gpusvd._svd.ragged import RaggedResult, svd_ragged
+from gpusvd._svd.svd import svd, svd_ex, svdvals
+from gpusvd._svd.warmup import warmup
 
 if TYPE_CHECKING:
     from gpusvd import dask as dask

@@ -18,9 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 import gpusvd
-from gpusvd import _pca, _truncate
-from gpusvd._blas import one_thread
-from gpusvd._check import (
+from gpusvd._base.blas import one_thread
+from gpusvd._base.checks import (
     Device,
     Driver,
     Errors,
@@ -32,11 +31,13 @@ from gpusvd._check import (
     check_threads,
     factor_dtype,
 )
-from gpusvd._points import check_points
-from gpusvd._polar import PolarResult
-from gpusvd._results import Info, SVDExResult, SVDResult
-from gpusvd._threads import at_most
-from gpusvd._truncate import TruncatedSVD
+from gpusvd._base.results import Info, SVDExResult, SVDResult
+from gpusvd._base.threads import at_most
+from gpusvd._layer import pca as _pca
+from gpusvd._layer import truncate as _truncate
+from gpusvd._layer.points import check_points
+from gpusvd._layer.polar import PolarResult
+from gpusvd._layer.truncate import TruncatedSVD
 
 try:
     import dask.array as da

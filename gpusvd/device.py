@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpusvd._check import factor_dtype
-from gpusvd._gpu import INSTALL
-from gpusvd._specialise import Function
+from gpusvd._base.checks import factor_dtype
+from gpusvd._cuda.arrays import INSTALL
+from gpusvd._cuda.specialise import Function
 
 _LARGEST = 6
 
@@ -129,7 +129,7 @@ def _on_cuda(m: int, n: int, kind: str) -> Function:
         raise ImportError(f"target='cuda' needs the package numba-cuda: {INSTALL}")
     from numba import cuda
 
-    from gpusvd._cuda_launch import specialiser
+    from gpusvd._cuda.launch import specialiser
     from gpusvd.kernels.single import svd_in_thread
 
     solve = specialiser(kind)(svd_in_thread, m=max(m, n), n=min(m, n), wide=int(m < n))
@@ -146,7 +146,7 @@ def _on_cuda(m: int, n: int, kind: str) -> Function:
 def _on_cpu(m: int, n: int, kind: str) -> Function:
     import numba
 
-    from gpusvd._specialise import Specialiser
+    from gpusvd._cuda.specialise import Specialiser
     from gpusvd.kernels.scalars import scalar_operations
     from gpusvd.kernels.single import svd_into
 

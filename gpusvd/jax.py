@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 import gpusvd
-from gpusvd._check import Driver, check_dimensions, check_driver, factor_dtype
-from gpusvd._results import SVDResult
+from gpusvd._base.checks import Driver, check_dimensions, check_driver, factor_dtype
+from gpusvd._base.results import SVDResult
 
 try:
     import jax

@@ -9,8 +9,7 @@ other functions (cholesky, qr, eigh, ...) are the library's own.
 import math
 from typing import Any, Literal
 
-from gpusvd import _solve, _spectrum
-from gpusvd._arrays import (
+from gpusvd._base.arrays import (
     array_namespace,
     astype,
     decompose,
@@ -20,8 +19,10 @@ from gpusvd._arrays import (
     singular_values,
     widened,
 )
-from gpusvd._arrays import transpose as _transpose
-from gpusvd._results import Array, SVDResult
+from gpusvd._base.arrays import transpose as _transpose
+from gpusvd._base.results import Array, SVDResult
+from gpusvd._layer import solve as _solve
+from gpusvd._layer import spectrum as _spectrum
 
 __all__ = ["inv", "matrix_norm", "matrix_rank", "matrix_transpose", "pinv", "svd", "svdvals"]
 

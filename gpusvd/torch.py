@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 import gpusvd
-from gpusvd import _pca
-from gpusvd._check import Device, Driver, Errors
-from gpusvd._results import SVDResult
+from gpusvd._base.checks import Device, Driver, Errors
+from gpusvd._base.results import SVDResult
+from gpusvd._layer import pca as _pca
 
 try:
     import torch
@@ -316,7 +316,7 @@ def _array(x: Any) -> Any:
         return x.numpy()
     if x.device.type != "cuda":
         raise TypeError(f"a is on the device {x.device}, expected the CPU or CUDA: pass a.cpu()")
-    from gpusvd._gpu import cupy_with_device
+    from gpusvd._cuda.arrays import cupy_with_device
 
     return cupy_with_device().from_dlpack(x)
 

@@ -4,7 +4,7 @@
 
 The sources are those of the tile solver (`qr`, `cpu_tile`), with a thread for a lane: specialised for the
 size, all loops over rows, columns and pairs unrolled, so that A, its reflectors, L and W lie in registers.
-`gpusvd._specialise` does that, and gives `number` and `real` their types.
+`gpusvd._cuda.specialise` does that, and gives `number` and `real` their types.
 
 Matrices come and go through shared memory, one after the other in the order of the batch, so that the threads
 of a block read and write neighbouring addresses whatever a matrix's size; each thread's part is `stride`

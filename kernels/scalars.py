@@ -2,9 +2,9 @@
 with.
 
 Each has the name of its counterpart in `lanes`, with the kind of number behind where it matters;
-`scalar_operations` gives them for one kind, and `gpusvd._specialise` puts them where the sources name those
-on lanes. They are plain functions: numba compiles them for either target, and Python runs them as they are.
-A group is a number here, a mask a truth value, and group `index` of an array its entry.
+`scalar_operations` gives them for one kind, and `gpusvd._cuda.specialise` puts them where the sources name
+those on lanes. They are plain functions: numba compiles them for either target, and Python runs them as they
+are. A group is a number here, a mask a truth value, and group `index` of an array its entry.
 """
 
 import math

@@ -1,15 +1,15 @@
-"""Launch a CUDA kernel of `gpusvd.kernels` in the emulator: what `gpusvd._cuda_launch.launch` does on a
+"""Launch a CUDA kernel of `gpusvd.kernels` in the emulator: what `gpusvd._cuda.launch.launch` does on a
 GPU."""
 
 from functools import cache
 
 import numpy as np
 
-from gpusvd import _cuda
-from gpusvd._check import expected_results, factor_dtype
-from gpusvd._cuda_launch import _in_order
-from gpusvd._results import Info, SVDExResult
-from gpusvd._specialise import Specialiser
+from gpusvd._base.checks import expected_results, factor_dtype
+from gpusvd._base.results import Info, SVDExResult
+from gpusvd._cuda import jacobi as _cuda
+from gpusvd._cuda.launch import _in_order
+from gpusvd._cuda.specialise import Specialiser
 from gpusvd.kernels.scalars import scalar_operations
 from tests import simt
 

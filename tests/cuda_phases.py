@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpusvd._cuda_launch import Kernel
+from gpusvd._cuda.launch import Kernel
 from gpusvd.kernels import cuda_finish, cuda_qr
 from gpusvd.kernels.cuda_buffers import (
     BAD,

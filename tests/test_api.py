@@ -10,7 +10,9 @@ import pytest
 from numpy.linalg import LinAlgError
 
 import gpusvd
-from gpusvd import _driver, _driver_table, _vendor
+from gpusvd._cpu import lapack as _vendor
+from gpusvd._svd import driver as _driver
+from gpusvd._svd import driver_table as _driver_table
 
 FUNCTIONS = [gpusvd.svd, gpusvd.svdvals, gpusvd.svd_ex]
 every_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)

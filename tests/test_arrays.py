@@ -10,7 +10,7 @@ import pytest
 from numpy.linalg import LinAlgError
 
 import gpusvd
-from gpusvd import _arrays
+from gpusvd._base import arrays as _arrays
 from tests import measures
 
 
@@ -47,7 +47,10 @@ def test_memory_of_the_gpu_that_is_no_cupy_array_is_refused():
 
 
 def test_cupy_is_not_imported():
-    code = "import sys, gpusvd._arrays; gpusvd._arrays.array_namespace(1.0); assert 'cupy' not in sys.modules"
+    code = (
+        "import sys; from gpusvd._base.arrays import array_namespace; "
+        "array_namespace(1.0); assert 'cupy' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import gpusvd
-from gpusvd import _blas, _product, _vendor
+from gpusvd._base import blas as _blas
+from gpusvd._cpu import lapack as _vendor
+from gpusvd._layer import products as _product
 
 BLAS = _blas._threads()
 BATCH = _blas.Sizes(5, 64, 64, 8, 3 * 8 * 64 * 64)

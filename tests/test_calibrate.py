@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from benchmarks import calibrate
-from gpusvd import _driver_table
+from gpusvd._svd import driver_table as _driver_table
 
 
 @pytest.mark.parametrize(("changes_at", "found"), [(1, 2), (2, 2), (20, 32), (1024, 1024), (1025, None)])

@@ -4,7 +4,7 @@ the reference implementation, held to mathematics and to its Jacobi."""
 import numpy as np
 import pytest
 
-from gpusvd._cuda_launch import Kernel
+from gpusvd._cuda.launch import Kernel
 from gpusvd.kernels import cuda_group
 from gpusvd.kernels.cuda_buffers import BAD, CONVERGED, HEADER, OFF, POWERS, REALS, SIGMA, SWEEPS
 from gpusvd.kernels.qr import LOWEST

@@ -5,8 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from gpusvd import _cuda, _cuda_launch, _cuda_phases
-from gpusvd._cuda_problem import Problem
+from gpusvd._cuda import jacobi as _cuda
+from gpusvd._cuda import launch as _cuda_launch
+from gpusvd._cuda import phases as _cuda_phases
+from gpusvd._cuda.problem import Problem
 
 needs_compiler = pytest.mark.skipif(sys.platform != "linux", reason="numba-cuda is for tests on Linux")
 PROBLEM = Problem(6, 5, "float32", 5, True)
@@ -23,7 +25,7 @@ def completion():
 def test_machine_code_is_kept(tmp_path, monkeypatch):
     from tests.cuda_compile import compiler
 
-    monkeypatch.setattr(_cuda_launch, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(_cuda_launch, "cache_folder", lambda sources: tmp_path)
     kernel, signature = completion()
     with compiler.device_of((9, 0)):
         path = _cuda_launch.cubin(kernel, "float32", signature, "90")
@@ -55,7 +57,7 @@ def test_one_code_for_any_number_of_threads():
 
 @needs_compiler
 def test_without_a_folder_code_is_kept_for_the_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(_cuda_launch, "cache_folder", lambda: None)
+    monkeypatch.setattr(_cuda_launch, "cache_folder", lambda sources: None)
     monkeypatch.setattr(_cuda_launch, "ptx", lambda *given: "")
     monkeypatch.setattr(_cuda_launch, "_link", lambda *given: b"code")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -66,7 +68,7 @@ def test_without_a_folder_code_is_kept_for_the_process(tmp_path, monkeypatch):
 def test_on_a_full_disk_code_is_kept_for_the_process(tmp_path, monkeypatch):
     folder, temporary = tmp_path / "cache", tmp_path / "temporary"
     temporary.mkdir()  # and no folder to write into
-    monkeypatch.setattr(_cuda_launch, "cache_folder", lambda: folder)
+    monkeypatch.setattr(_cuda_launch, "cache_folder", lambda sources: folder)
     monkeypatch.setattr(_cuda_launch, "ptx", lambda *given: "")
     monkeypatch.setattr(_cuda_launch, "_link", lambda *given: b"code")
     monkeypatch.setattr("tempfile.tempdir", str(temporary))

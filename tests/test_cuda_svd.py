@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import gpusvd
-from gpusvd import _cuda
+from gpusvd._cuda import jacobi as _cuda
 from tests import cuda_emulated, gallery, measures
 
 THREAD_SHAPES = [(1, 1), (2, 2), (3, 3), (4, 4), (6, 1), (3, 2), (6, 3), (1, 6), (2, 3), (3, 6)]

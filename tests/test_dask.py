@@ -205,7 +205,7 @@ def test_errors_raise_when_computed():
 
 
 def test_a_task_uses_one_core():
-    from gpusvd._threads import at_most, usable_cores
+    from gpusvd._base.threads import at_most, usable_cores
 
     with at_most(1):
         assert usable_cores() == 1

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import gpusvd
-from gpusvd import _cuda, _cuda_launch
+from gpusvd._cuda import jacobi as _cuda
+from gpusvd._cuda import launch as _cuda_launch
 from tests import cuda_emulated, measures, stand_in_cupy
 
 

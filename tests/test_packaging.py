@@ -30,15 +30,17 @@ def run(code, **environment):
 def test_import_is_quick_and_light():
     code = """
 import sys, time
-begin = time.perf_counter()
+begin = time.process_time()
+import numpy
+middle = time.process_time()
 import gpusvd
-print(time.perf_counter() - begin)
+print((time.process_time() - middle) / (middle - begin))
 print(*sys.modules)
 """
-    times, modules = zip(
+    times_numpy, modules = zip(
         *((float(out[0]), set(out[1:])) for out in (run(code) for _ in range(5))), strict=True
     )
-    assert min(times) < 0.25
+    assert min(times_numpy) < 1
     assert not modules[0] & {"numba", "llvmlite", "cupy", "dask", "jax", "matplotlib", "PIL", "torch"}
 
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from numpy.linalg import LinAlgError
 
 import gpusvd
-from gpusvd import _cuda, _cuda_launch, _ragged
+from gpusvd._cuda import jacobi as _cuda
+from gpusvd._cuda import launch as _cuda_launch
+from gpusvd._svd import ragged as _ragged
 from tests import stand_in_cupy
 from tests.test_gpu import launch_emulated
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from gpusvd import _specialise
-from gpusvd._specialise import Specialiser
+from gpusvd._cuda import specialise as _specialise
+from gpusvd._cuda.specialise import Specialiser
 from gpusvd.kernels import cuda_thread, qr, rotation, schedule
 from gpusvd.kernels.scalars import scalar_operations
 

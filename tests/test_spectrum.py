@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.linalg import LinAlgError
 
 import gpusvd
-from gpusvd import _spectrum
+from gpusvd._layer import spectrum as _spectrum
 from tests import gallery
 
 examples = settings(deadline=None, max_examples=100)

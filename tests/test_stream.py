@@ -12,7 +12,9 @@ import pytest
 from numpy.linalg import LinAlgError
 
 import gpusvd
-from gpusvd import _checkpoint, _cuda, _cuda_launch
+from gpusvd._cuda import jacobi as _cuda
+from gpusvd._cuda import launch as _cuda_launch
+from gpusvd._stream import checkpoint as _checkpoint
 from tests import stand_in_cupy
 from tests.test_gpu import launch_emulated
 
@@ -368,7 +370,7 @@ def test_killed_process_goes_on(a, tmp_path):
     np.save(tmp_path / "a.npy", a)
     code = """
         import os, signal, numpy as np, gpusvd
-        from gpusvd import _checkpoint
+        from gpusvd._stream import checkpoint as _checkpoint
         _checkpoint._SECONDS = 0
         S = np.lib.format.open_memmap("S.npy", "w+", np.float32, (50, 3))
         kill = lambda done, _: done >= 24 and os.kill(os.getpid(), signal.SIGKILL)
@@ -478,7 +480,7 @@ def test_a_file_of_hdf5_survives_a_kill(tmp_path):
     pytest.importorskip("h5py")
     code = """
         import os, signal, sys, h5py, numpy as np, gpusvd
-        from gpusvd import _checkpoint
+        from gpusvd._stream import checkpoint as _checkpoint
         _checkpoint._SECONDS = 0
         a = np.random.default_rng(0).standard_normal((50, 4, 3))
         new = not os.path.exists("out.h5")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gpusvd
-from gpusvd._threads import for_each
+from gpusvd._base.threads import for_each
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and signals")
 

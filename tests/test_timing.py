@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpusvd import _measure
+from gpusvd._base import measure as _measure
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 
 import gpusvd
-from gpusvd import _product
-from gpusvd._threads import usable_cores
+from gpusvd._base.threads import usable_cores
+from gpusvd._layer import products as _product
 from tests import gallery, measures
 
 examples = settings(deadline=None, max_examples=100)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpusvd
-from gpusvd import _compile
+from gpusvd._cpu import compile as _compile
 
 
 def test_warmup_compiles_the_kernels_of_the_shapes():

@@ -10,7 +10,7 @@ from gpusvd._commands import factors, pictures
 from gpusvd._commands.errors import need
 from gpusvd._commands.files import check_apart, replacing, size
 from gpusvd._commands.report import print_driver, print_machine
-from gpusvd._truncate import TruncatedSVD
+from gpusvd._layer.truncate import TruncatedSVD
 
 
 def run(

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gpusvd
+from gpusvd._base.measure import by_turns
+from gpusvd._base.results import Array
 from gpusvd._commands import pictures
 from gpusvd._commands.errors import CommandError, need
 from gpusvd._commands.files import check_apart, replacing
 from gpusvd._commands.report import print_driver, print_machine
-from gpusvd._measure import by_turns
-from gpusvd._results import Array
 
 ENERGIES = (0.9, 0.99, 0.999)
 CHUNK = 4096  # patches held in float64 at a time: a few MB at 8 x 8 pixels

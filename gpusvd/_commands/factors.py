@@ -30,10 +30,10 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gpusvd._base.results import Array
 from gpusvd._commands import pictures
 from gpusvd._commands.errors import CommandError, reason
-from gpusvd._results import Array
-from gpusvd._truncate import TruncatedSVD
+from gpusvd._layer.truncate import TruncatedSVD
 
 SVD = "gpusvd.svd"
 PICTURE = "gpusvd.picture"

@@ -16,14 +16,14 @@ BATCH = 10_000
 
 def run() -> None:
     """Print what gpusvd runs on, and what it would take for square matrices."""
-    from gpusvd._compile import cache_folder  # brings numba along, which takes long to import
+    from gpusvd._base.cache import cache_folder  # imports numba, which takes long
+    from gpusvd._cpu.compile import SOURCES
 
     print_machine()
     first, *rest = devices()
     print(f"GPU      {first}", *(f"         {line}" for line in rest), sep="\n")
-    print(
-        f"cache    {cache_folder() or 'none: no folder is writable, so kernels are compiled in each process'}"
-    )
+    folder = cache_folder(SOURCES)
+    print(f"cache    {folder or 'none: no folder is writable, so kernels are compiled in each process'}")
     print_kernels()
 
 

@@ -7,8 +7,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpusvd._base.results import Array
 from gpusvd._commands.errors import CommandError, reason
-from gpusvd._results import Array
 
 Pixels = NDArray[np.uint8]  # (height, width, colours): grey or red, green and blue, and perhaps opacity
 

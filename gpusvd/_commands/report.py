@@ -1,8 +1,8 @@
 """Lines that several commands print."""
 
 import gpusvd
-from gpusvd._driver import Explanation
-from gpusvd._measure import machine
+from gpusvd._base.measure import machine
+from gpusvd._svd.driver import Explanation
 
 
 def print_machine() -> None:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 import gpusvd
-from gpusvd._check import Driver, expected_results, factor_dtype
+from gpusvd._base.checks import Driver, expected_results, factor_dtype
+from gpusvd._base.results import Array
 from gpusvd._commands import factors
 from gpusvd._commands.errors import CommandError, reason
 from gpusvd._commands.files import check_apart, replacing, size
 from gpusvd._commands.report import print_driver, print_machine
-from gpusvd._results import Array
 
 
 def run(

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpusvd import _cuda, _cuda_launch
-from gpusvd._cuda_problem import Chunk, Problem
+from gpusvd._cuda import jacobi as _cuda
+from gpusvd._cuda import launch as _cuda_launch
+from gpusvd._cuda.problem import Chunk, Problem
 
 from .cost import ARCHITECTURES
 

@@ -1,0 +1,160 @@
+"""What the functions accept, and what they say of the rest."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+from numpy.linalg import LinAlgError
+
+from gpusvd._base.results import Array
+
+Driver = Literal["auto", "jacobi", "vendor"]
+Errors = Literal["nan", "raise"]
+Device = Literal["cuda"]
+Expected = tuple[str, tuple[int, ...], np.dtype[Any]]  # name, shape and dtype of a result
+
+_FACTOR_DTYPES = {
+    **dict.fromkeys("?bBhHiIlLqQ", np.dtype(np.float64)),
+    **{char: np.dtype(char) for char in "efdFD"},
+}
+
+
+def factor_dtype(dtype: np.dtype[Any], name: str = "") -> np.dtype[Any]:
+    """Return the dtype of the singular vectors of matrices of `dtype`; `name` is the argument's, if there are
+    several."""
+    try:
+        return _FACTOR_DTYPES[dtype.char]
+    except KeyError:
+        which = f"{dtype}{name and f' of {name}'}"
+        raise TypeError(
+            f"array type {which} is unsupported in svd; it may be float16, float32, float64, complex64, "
+            "complex128, any integer type or bool"
+        ) from None
+
+
+def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
+    """Raise LinAlgError, in NumPy's words, unless this is the shape of matrices, square if `hermitian`."""
+    if len(shape) < 2:
+        raise LinAlgError(f"{len(shape)}-dimensional array given. Array must be at least two-dimensional")
+    if hermitian and shape[-1] != shape[-2]:
+        raise LinAlgError("Last 2 dimensions of the array must be square")
+
+
+def check_batch(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> None:
+    """Raise ValueError unless an argument of this shape can be spread over a batch."""
+    try:
+        np.broadcast_shapes(shape, batch)
+    except ValueError:
+        raise ValueError(f"{name} of shape {shape} does not broadcast against a batch of {batch}") from None
+
+
+def checked_size(name: str, size: object) -> int:
+    """Return a number of rows or columns as an int, whose products do not overflow, or raise ValueError."""
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
+        raise ValueError(f"{name} must be a non-negative int, not {size!r}")
+    return int(size)
+
+
+def is_one_of(value: Any, choices: Sequence[object]) -> bool:
+    """Return whether a value is among the choices; an array is not."""
+    return np.ndim(value) == 0 and value in choices
+
+
+def check_driver(driver: Driver) -> None:
+    """Raise ValueError unless there is such a driver."""
+    if not isinstance(driver, str) or driver not in ("auto", "jacobi", "vendor"):
+        raise ValueError(f"driver must be 'auto', 'jacobi' or 'vendor', not {driver!r}")
+
+
+def check_errors(errors: Errors) -> None:
+    """Raise ValueError unless there is such a way to treat errors."""
+    if not isinstance(errors, str) or errors not in ("nan", "raise"):
+        raise ValueError(f"errors must be 'nan' or 'raise', not {errors!r}")
+
+
+def check_device(device: Device | None) -> None:
+    """Raise ValueError unless there is such a device to choose."""
+    if device is not None and not (isinstance(device, str) and device == "cuda"):
+        raise ValueError(f"device must be None (where the array is) or 'cuda', not {device!r}")
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise ValueError unless this is a number of threads, or None."""
+    if threads is None:
+        return
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
+        raise ValueError(
+            f"threads must be None (the cores this process may use) or a positive int, not {threads!r}"
+        )
+
+
+def expected_results(
+    shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
+) -> list[Expected]:
+    """Return name, shape and dtype of each result."""
+    *batch, m, n = shape
+    k = min(m, n)
+    values = "S", (*batch, k), np.dtype(dtype.char.lower())
+    if not compute_uv:
+        return [values]
+    rows, columns = (m, n) if full_matrices else (k, k)
+    return [("U", (*batch, m, rows), dtype), values, ("Vh", (*batch, columns, n), dtype)]
+
+
+def given_for(out: Any, expected: Sequence[Expected]) -> tuple[Any, ...]:
+    """Return what is in `out` for each result; raise unless there are as many."""
+    given = out if len(expected) > 1 else (out,)
+    if not isinstance(given, tuple) or len(given) != len(expected):
+        names = ", ".join(name for name, _, _ in expected)
+        raise TypeError(f"out must be a tuple of {len(expected)} arrays, ({names}), not {_kind(given)}")
+    return given
+
+
+def check_out(out: Any, expected: Sequence[Expected]) -> list[Array]:
+    """Return the arrays of `out` as plain ndarrays; raise unless they fit and can all be written."""
+    given = given_for(out, expected)
+    check_separate(list(zip(given, expected, strict=True)))
+    return [np.asarray(array) for array in given]
+
+
+def check_separate(targets: Sequence[tuple[Any, Expected]]) -> None:
+    """Raise unless all these arrays are what is expected and can be written, each for itself."""
+    for array, result in targets:
+        _check_target(array, result)
+    for (array, result), (other, other_result) in combinations(targets, 2):
+        if np.shares_memory(array, other):
+            raise ValueError(
+                f"{result[0]} and {other_result[0]} in out share memory, expected separate arrays"
+            )
+
+
+def _check_target(array: Any, expected: Expected) -> None:
+    name, shape, dtype = expected
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} in out is {_kind(array)}, expected a NumPy array")
+    if array.shape != shape:
+        raise ValueError(f"{name} in out has shape {array.shape}, expected {shape}")
+    if array.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{name} in out has dtype {array.dtype}, expected {dtype}")
+    if not array.flags.writeable:
+        raise ValueError(f"{name} in out is read-only, expected a writable array")
+    if array.size and _overlaps_itself(array):
+        raise ValueError(
+            f"{name} in out has strides {array.strides}, expected elements that do not share memory"
+        )
+
+
+def _overlaps_itself(array: Array) -> bool:
+    """Return whether some stride is too short for what lies below it."""
+    extent = array.itemsize
+    for stride, length in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
+        if length > 1:
+            if stride < extent:
+                return True
+            extent += stride * (length - 1)
+    return False
+
+
+def _kind(given: object) -> str:
+    return f"a {type(given).__name__}" + (f" of {len(given)}" if isinstance(given, tuple) else "")

@@ -1,0 +1,72 @@
+"""What a measurement ran on, and timing by turns: shared by the demo and benchmarks/."""
+
+import importlib.metadata
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from gpusvd._base.threads import usable_cores
+
+_LOOK = 0.009  # seconds: systems count the time of running threads in ticks of up to 4 ms
+
+
+def machine() -> dict[str, str]:
+    """Processor, cores this process may use, system and versions, in words."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return {
+        "cpu": cpu_model(),
+        "cores": str(usable_cores()),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": f"{blas['name']} {blas['version']}",
+        "numba": importlib.metadata.version("numba"),
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name as its maker gives it; the bare architecture where the system does not tell."""
+    named = ""
+    if platform.system() == "Linux":
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        named = next((line.partition(":")[2] for line in lines if line.startswith("model name")), "")
+    elif platform.system() == "Darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        named = subprocess.run(command, capture_output=True, text=True).stdout
+    return named.strip() or platform.processor() or platform.machine()
+
+
+def by_turns(
+    calls: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float = 0.0
+) -> dict[str, list[float]]:
+    """Seconds each call took, in at least `rounds` rounds and until `seconds` have passed.
+
+    A round runs every call once, so that a machine that grows slower or busier does so for all of them alike.
+    Each starts when nothing of this process runs any more: the threads of a BLAS may look out for work long
+    after a call, in OpenBLAS a tenth of a second, and take their core from whoever is timed next.
+    """
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    begin = time.perf_counter()
+    done = 0
+    while done < rounds or time.perf_counter() - begin < seconds:
+        for name, call in calls.items():
+            wait_until_idle()
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+        done += 1
+    return times
+
+
+def wait_until_idle(longest: float = 1.0) -> None:
+    """Sleep until no thread of this process runs, at most so many seconds."""
+    end = time.perf_counter() + longest
+    busy = True
+    while busy and time.perf_counter() < end:
+        used = time.process_time()
+        time.sleep(_LOOK)
+        busy = time.process_time() - used > _LOOK / 4

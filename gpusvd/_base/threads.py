@@ -1,0 +1,85 @@
+"""Run pieces of a batch on the cores of this process."""
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from gpusvd._base.results import Array
+
+_most: ContextVar[int | None] = ContextVar("most", default=None)
+
+
+@contextmanager
+def at_most(threads: int) -> Iterator[None]:
+    """Let what runs in this context, where it is not told, use so many threads and no more."""
+    token = _most.set(threads)
+    try:
+        yield
+    finally:
+        _most.reset(token)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use, and what runs here in it."""
+    return min(_cores(), _most.get() or sys.maxsize)
+
+
+def _cores() -> int:
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def piece_index(piece: range, batch: tuple[int, ...]) -> Any:
+    """Return what picks a piece of the batch, numbered in C order, out of an array."""
+    if len(batch) == 1:
+        return slice(piece.start, piece.stop)
+    return np.unravel_index(piece, batch) if batch else ()
+
+
+def for_each(
+    task: Callable[[range], object], pieces: Sequence[range], threads: int, stop: Array | None = None
+) -> None:
+    """Call ``task(piece)`` for every piece, on up to `threads` threads, the caller's among them.
+
+    The pool lives as long as the call: nothing to share between callers, nothing to survive a fork. The
+    caller works too, so Ctrl-C reaches it between two pieces on every platform; the rest is then dropped, as
+    at any error. Given a flag to `stop` pieces that take long, the caller only waits, and raises it then.
+    """
+    pending = deque(pieces)
+
+    def work() -> None:
+        try:
+            while pending:
+                try:
+                    piece = pending.popleft()
+                except IndexError:  # another thread was quicker
+                    return
+                task(piece)
+        finally:
+            pending.clear()
+
+    helpers = min(threads, len(pieces)) - (stop is None)
+    if helpers < 1:
+        work()
+        return
+    with ThreadPoolExecutor(helpers) as pool:
+        futures = [pool.submit(work) for _ in range(helpers)]
+        try:
+            if stop is None:
+                work()
+            for future in futures:
+                future.result()
+        finally:
+            pending.clear()
+            if stop is not None:
+                stop[...] = 1

@@ -1,0 +1,1 @@
+"""The Jacobi kernels and LAPACK on the cores of the CPU."""

@@ -1,0 +1,1 @@
+"""The Jacobi kernels and cuSOLVER on a GPU."""

@@ -1,0 +1,156 @@
+"""Run the Jacobi kernels on a GPU: choose the kernels for a shape, cut the batch, and give them their memory.
+
+Where arrays lie (`xp`) and how a kernel is launched is told to this module, CuPy and `_cuda.launch.launch` on
+a GPU, so that the same code runs in an emulator. It waits for nothing and reads nothing back.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from gpusvd._base.hermitian import from_lower_triangles
+from gpusvd._base.results import Array, Info
+from gpusvd._cuda.launch import Kernel
+from gpusvd._cuda.phases import bytes_of_phases, orthogonalise_step, solve_in_phases
+from gpusvd._cuda.problem import Chunk, Launch, Problem
+from gpusvd.kernels import cuda_thread
+
+# The largest matrices that a thread's registers hold, with vectors: columns by dtype, and rows.
+_THREAD_COLUMNS = {"float32": 4, "float64": 4, "complex64": 4, "complex128": 3}
+_THREAD_ROWS = 6
+_THREADS = 128  # of a block of the thread kernel
+_MOST_REGISTERS = 255  # of a thread, on any GPU
+
+# What a chunk of the batch may take for its workspace and for copies that convert.
+_CHUNK_BYTES = 256 * 1024 * 1024
+
+
+def thread_kernel(problem: Problem) -> Kernel:
+    """Return the kernel for a matrix a thread."""
+    m, n, _, columns, vectors = problem
+    constants = {
+        "m": m,
+        "n": n,
+        "columns": columns,
+        "rows": 2 * n if vectors else n,
+        "stride": max(m * n, m * columns if vectors else 0) | 1,
+        "threads": _THREADS,
+    }
+    return Kernel(cuda_thread.svd_threads, tuple(constants.items()), "AAAACCC", _THREADS, 0, _MOST_REGISTERS)
+
+
+def is_thread_sized(problem: Problem) -> bool:
+    """Return whether a thread's registers hold the matrix."""
+    return problem.n <= _THREAD_COLUMNS[problem.kind] and problem.m <= _THREAD_ROWS
+
+
+def plan(
+    shape: Sequence[int], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
+) -> tuple[str, str, int, int, int]:
+    """Return the kernel that rotates matrices of a shape, its class, the threads that share a pair of
+    columns, the bytes of workspace of a matrix, and the threads of a block."""
+    m, n = max(shape[-2:]), min(shape[-2:])
+    kind = "float32" if dtype == np.float16 else dtype.name
+    problem = Problem(m, n, kind, m if full_matrices else n, compute_uv)
+    if is_thread_sized(problem):
+        return cuda_thread.svd_threads.__name__, "thread: a matrix a thread", 1, 0, _THREADS
+    kernel, _ = orthogonalise_step(problem)
+    name, workspace = kernel.function.__name__, bytes_of_phases(problem)
+    if name == "orthogonalise_groups":
+        lanes = dict(kernel.constants)["lanes"]
+        return name, "group: a matrix in the registers of a block", lanes, workspace, kernel.threads
+    return name, "blocked: blocks of columns in shared memory", 1, workspace, kernel.threads
+
+
+def decompose(
+    xp: Any,
+    launch: Launch,
+    a: Array,
+    u: Array | None,
+    s: Array,
+    vh: Array | None,
+    info: Info,
+    *,
+    hermitian: bool,
+) -> None:
+    """Write the factors of every matrix of `a` into `u`, `s` and `vh`, and into `info` what happened.
+
+    As `_cpu.jacobi.decompose`, for arrays of `xp`. Integers, float16 and Hermitian matrices are converted
+    chunk by chunk; results for arrays whose batch is no run of equal strides are computed in an array of
+    their own.
+    """
+    m, n = a.shape[-2:]
+    wide = m < n
+    kind = _working_kind(a.dtype, s.dtype)
+    vectors = u is not None and vh is not None
+    factors = [] if u is None or vh is None else [u, vh]
+    left_columns = n if wide else m
+    if factors:
+        left_columns = factors[1].shape[-2] if wide else factors[0].shape[-1]
+    problem = Problem(max(m, n), min(m, n), kind, left_columns, vectors)
+
+    work, real = np.dtype(kind), np.empty(0, kind).real.dtype
+    source = _flat(a, 2)
+    wanted = [*((x, 2, work) for x in factors), (s, 1, real), (info.converged, 0, np.dtype(np.bool_))]
+    wanted += [(info.sweeps, 0, np.dtype(np.int32)), (info.off, 0, real)]
+    in_place = [x.dtype == dtype and _has_one_stride(x, core) for x, core, dtype in wanted]
+    targets = [
+        _flat(x if direct else xp.empty(x.shape, dtype), core)
+        for (x, core, dtype), direct in zip(wanted, in_place, strict=True)
+    ]
+    nothing = xp.empty((1, 1, 1), work)
+
+    count = math.prod(a.shape[:-2])
+    step = min(count, max(1, _CHUNK_BYTES // _bytes_of_one(problem)))
+    for first in range(0, count, step):
+        block = source[first : first + step].astype(work, copy=False)
+        if hermitian:
+            block = from_lower_triangles(xp, block)
+        rooms = [x[first : first + step] for x in targets]
+        left, right = (rooms[0], rooms[1].swapaxes(1, 2)) if factors else (nothing, nothing)
+        if wide:
+            block, left, right = block.swapaxes(1, 2), right, left
+        sigma, converged, sweeps, off = rooms[-4:]
+        _solve(xp, launch, problem, Chunk(block, left, sigma, right, converged, sweeps, off, wide))
+    for (array, _, _), target, direct in zip(wanted, targets, in_place, strict=True):
+        if not direct:
+            array[...] = target.reshape(array.shape)
+    if s.dtype == np.float16:
+        info.converged[...] &= xp.isfinite(s[..., 0])
+
+
+def _working_kind(a: np.dtype[Any], s: np.dtype[Any]) -> str:
+    """Return the name of the dtype that kernels compute in."""
+    real = np.dtype(np.float32) if s == np.float16 else s
+    return str(np.result_type(real, np.complex64) if a.kind == "c" else real)
+
+
+def _flat(array: Array, core: int) -> Array:
+    """Return an array as a flat batch: a view where its batch has one stride, else a copy."""
+    return array.reshape((-1, *array.shape[array.ndim - core :]))
+
+
+def _has_one_stride(array: Array, core: int) -> bool:
+    """Return whether the matrices of a batch follow each other at equal distances, in C order."""
+    batch = array.ndim - core
+    axes = zip(array.shape[:batch], array.strides[:batch], strict=True)
+    long = [(length, stride) for length, stride in axes if length > 1]
+    return all(outer == length * inner for (_, outer), (length, inner) in pairwise(long))
+
+
+def _bytes_of_one(problem: Problem) -> int:
+    """Return what a matrix takes of a chunk's memory."""
+    copies = (problem.m * problem.n + problem.m * problem.columns) * np.dtype(problem.kind).itemsize
+    return copies if is_thread_sized(problem) else copies + bytes_of_phases(problem)
+
+
+def _solve(xp: Any, launch: Launch, problem: Problem, chunk: Chunk) -> None:
+    """Decompose a chunk by the kernels for its shape."""
+    if is_thread_sized(problem):
+        chunk = chunk._replace(s=chunk.s[:, np.newaxis])
+        launch(thread_kernel(problem), problem.kind, -(-chunk.a.shape[0] // _THREADS), chunk)
+    else:
+        solve_in_phases(xp, launch, problem, chunk)

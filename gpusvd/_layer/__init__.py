@@ -1,0 +1,1 @@
+"""What is built on the SVD: array code without kernels."""

@@ -1,0 +1,344 @@
+"""Solving with the singular values: pseudo-inverse, least squares, ridge regression, inverse."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.linalg import LinAlgError
+from numpy.typing import ArrayLike
+
+from gpusvd._base.arrays import (
+    Namespace,
+    adjoint,
+    array_namespace,
+    astype,
+    common_floating,
+    decompose,
+    eps,
+    limits,
+    matrices,
+    quiet,
+    real_dtype,
+    to_host,
+    widened,
+)
+from gpusvd._base.checks import Errors, check_batch, check_errors
+from gpusvd._base.dispatch import home_of
+from gpusvd._base.results import Array, failures
+from gpusvd._layer.products import in_pieces, matmul, with_values
+from gpusvd._layer.spectrum import nonzero, not_zero
+from gpusvd._layer.truncate import count
+
+
+class LstsqResult(NamedTuple):
+    """Solutions of least-squares problems, with the names that NumPy gives them.
+
+    Attributes
+    ----------
+    x : (..., N) or (..., N, R) array
+        The solutions of least norm.
+    residuals : (..., 1) or (..., R) array
+        ‖b - A x‖² for each right-hand side.
+    rank : (...) array of integers
+        The rank of each matrix.
+    s : (..., K) array
+        The singular values of each matrix.
+    """
+
+    x: Array
+    residuals: Array
+    rank: Array
+    s: Array
+
+
+def pinv(
+    a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike | None = None
+) -> Array:
+    """
+    Return the Moore-Penrose pseudo-inverse of every matrix.
+
+    A⁺ = V diag(1/σᵢ) Uᴴ, where σᵢ up to rtol σ₁ count as zero and so do their inverses: the one matrix with
+    A A⁺ A = A, A⁺ A A⁺ = A⁺, and A A⁺ and A⁺ A Hermitian. The signature of `numpy.linalg.pinv`.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        Matrices, as `svd` takes them.
+    rcond : float or (...) array_like, optional
+        The same as `rtol`, under NumPy's older name.
+    hermitian : bool, optional
+        Take the matrices to be Hermitian, as in `svd`.
+    rtol : float or (...) array_like, optional
+        Singular values up to rtol σ₁ count as zero: one number, or one for each matrix. Default: max(M, N)
+        eps of the dtype of `a`, as the array API standard has it. (NumPy's default is 1e-15 for any dtype,
+        which in single precision lets rounding through.)
+
+    Returns
+    -------
+    (..., N, M) array
+        The pseudo-inverses, in the dtype of U. Zero for a zero matrix, NaN for one with NaN or Inf, for
+        itself alone.
+
+    Raises
+    ------
+    ValueError
+        If `rcond` and `rtol` are both given; for one that does not broadcast, and NaN in the host's memory.
+    LinAlgError, TypeError
+        As `svd`.
+
+    References
+    ----------
+    R. Penrose, "A generalized inverse for matrices", Mathematical Proceedings of the Cambridge Philosophical
+    Society 51(3), 1955, pp. 406-413.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.pinv([[[2, 0], [0, 4]], [[1, 0], [0, 0]]])
+    array([[[0.5 , 0.  ],
+            [0.  , 0.25]],
+           [[1.  , 0.  ],
+            [0.  , 0.  ]]])
+    """
+    if home := home_of(a, rcond, rtol):
+        return home.pinv(a, rcond, hermitian, rtol=rtol)  # type: ignore[no-any-return]
+    if rcond is not None and rtol is not None:
+        raise ValueError("pinv takes rcond or rtol, not both: they are the same")
+    xp = array_namespace(a, rcond, rtol)
+    a = matrices(xp, a, hermitian)
+    u, s, vh = decompose(xp, widened(xp, a), hermitian=hermitian)
+    limit, name = (rcond, "rcond") if rtol is None else (rtol, "rtol")
+    return astype(xp, _inverse_product(xp, u, s, vh, not_zero(xp, a, s, limit, name)), a.dtype)
+
+
+def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqResult:
+    """
+    Solve A x = b in the sense of least squares, for every matrix and right-hand side.
+
+    x = A⁺ b minimises ‖A x - b‖, and ‖x‖ among all that do. For one matrix this is `numpy.linalg.lstsq`,
+    but for the residuals.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        Matrices, as `svd` takes them.
+    b : (M,) or (..., M, R) array_like
+        One vector for all matrices; or matrices of R right-hand sides, whose leading dimensions broadcast
+        against those of `a`. A vector for each matrix is R = 1: ``b[..., np.newaxis]``.
+    rcond : float or (...) array_like, optional
+        Singular values up to rcond σ₁ count as zero: one number, or one for each matrix. Default: max(M, N)
+        eps of the common dtype (NumPy takes that of double precision also in single). A negative number is
+        eps, as in LAPACK.
+
+    Returns
+    -------
+    LstsqResult
+        A named tuple of
+
+        x : (..., N) or (..., N, R) array
+            The solutions, in the common dtype of `a` and `b`; float16 is computed in float32.
+        residuals : (..., 1) or (..., R) array
+            ‖b - A x‖², for every matrix. NumPy's are empty where the rank is below N or M is not above it: a
+            shape that depends on the numbers, which a batch cannot have.
+        rank : (...) array of integers
+            The ranks: 0 for a matrix with NaN or Inf, for which everything else is NaN.
+        s : (..., K) array
+            The singular values.
+
+    Raises
+    ------
+    LinAlgError
+        If `a` has less than two dimensions, or `b` not M rows.
+    ValueError
+        If the leading dimensions of `b`, or `rcond`, do not broadcast, and for a `rcond` that is NaN.
+    TypeError
+        For dtypes that `svd` does not take, and arrays of two libraries.
+
+    Examples
+    --------
+    A line through three points, and the sum of its squared errors:
+
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> a = np.column_stack([np.arange(3), np.ones(3)])
+    >>> x, residuals, rank, s = gpusvd.lstsq(a, [1.0, 3.0, 4.0])
+    >>> x.round(12), residuals.round(12), rank
+    (array([1.5       , 1.16666667]), array([0.16666667]), array(2))
+    """
+    xp = array_namespace(a, b, rcond)
+    a, b, vector = _system(xp, a, b)
+    wide, right = widened(xp, a), widened(xp, b)
+    u, s, vh = decompose(xp, wide)
+    above = not_zero(xp, a, s, _lapack_rcond(xp, a, rcond), "rcond")
+    with quiet():
+        x = _apply(xp, u, _inverse(xp, s, above), vh, right)
+        rest = xp.abs(right - wide @ x)
+        residuals = xp.sum(rest * rest, axis=-2)
+    return LstsqResult(
+        astype(xp, x[..., 0] if vector else x, a.dtype),
+        astype(xp, residuals, real_dtype(xp, a)),
+        count(xp, above),
+        astype(xp, s, real_dtype(xp, a)),
+    )
+
+
+def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
+    """
+    Solve least squares with a penalty on the norm of the solution (Tikhonov), for many penalties at once.
+
+    x = V diag(σᵢ / (σᵢ² + α)) Uᴴ b minimises ‖A x - b‖² + α ‖x‖². The matrices are decomposed once, and every
+    penalty costs a product.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        Matrices, as `svd` takes them.
+    b : (M,) or (..., M, R) array_like
+        Right-hand sides, as in `lstsq`.
+    alpha : float or (...) array_like
+        The penalties α >= 0, which broadcast against the leading dimensions of `a` and `b`: a number for all;
+        for one matrix as many as wanted; for a batch (B,) one for each matrix, or in shape (A, 1) A for all.
+
+    Returns
+    -------
+    (..., N) or (..., N, R) array
+        The solutions, in the common dtype of `a` and `b`; float16 is computed in float32. At α = 0 those of
+        `lstsq`. NaN for a matrix with NaN or Inf, for itself alone.
+
+    Raises
+    ------
+    ValueError
+        If an α in the host's memory is negative or NaN, or they do not broadcast.
+    LinAlgError, TypeError
+        As `lstsq`; TypeError for complex α too.
+
+    References
+    ----------
+    A. E. Hoerl and R. W. Kennard, "Ridge regression: biased estimation for nonorthogonal problems",
+    Technometrics 12(1), 1970, pp. 55-67.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> gpusvd.ridge(np.diag([1.0, 2.0]), [1.0, 2.0], alpha=[0.0, 1.0, 4.0])
+    array([[1. , 1. ],
+           [0.5, 0.8],
+           [0.2, 0.5]])
+    """
+    xp = array_namespace(a, b, alpha)
+    a, b, vector = _system(xp, a, b)
+    penalty = limits(xp, "alpha", alpha, np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a)
+    wide = widened(xp, a)
+    u, s, vh = decompose(xp, wide)
+    with quiet():
+        inverse = _inverse(xp, s, not_zero(xp, a, s, None))
+        penalty = astype(xp, penalty, s.dtype)[..., None]
+        # σ / (σ² + α) without a square that over- or underflows
+        damped = xp.where(s == 0, 0, 1 / (s + penalty / nonzero(xp, s)))
+        x = _apply(xp, u, xp.where(penalty == 0, inverse, damped), vh, widened(xp, b))
+    return astype(xp, x[..., 0] if vector else x, a.dtype)
+
+
+_SINGULAR = "is singular, or has a NaN or Inf", "are singular, or have a NaN or Inf"
+
+
+def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
+    """
+    Return the inverse of every matrix.
+
+    A⁻¹ = V diag(1/σᵢ) Uᴴ. A matrix is singular if its smallest singular value is zero; one that is only
+    nearly so is inverted, and `cond` says what that is worth.
+
+    Parameters
+    ----------
+    a : (..., N, N) array_like
+        Square matrices, as `svd` takes them.
+    errors : {"nan", "raise"}, optional
+        A singular matrix, or one with NaN or Inf, gets NaN for an inverse (default), for itself alone; or
+        LinAlgError is raised, as `numpy.linalg.inv` does for singular ones, and names them. For that a flag
+        for each matrix is read back from the device.
+
+    Returns
+    -------
+    (..., N, N) array
+        The inverses, in the dtype of U.
+
+    Raises
+    ------
+    LinAlgError
+        If the matrices are not square; with ``errors="raise"``, if one has no inverse.
+    ValueError
+        For an unknown `errors`.
+    TypeError
+        As `svd`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.inv([[[2, 0], [0, 4]], [[1, 0], [0, 0]]])
+    array([[[0.5 , 0.  ],
+            [0.  , 0.25]],
+           [[ nan,  nan],
+            [ nan,  nan]]])
+    """
+    check_errors(errors)
+    xp = array_namespace(a)
+    a = matrices(xp, a, square=True)
+    u, s, vh = decompose(xp, widened(xp, a))
+    regular = s > 0
+    whole = xp.all(regular, axis=-1, keepdims=True)
+    if errors == "raise" and not bool(xp.all(whole)):
+        raise LinAlgError(failures(to_host(xp, whole[..., 0]), *_SINGULAR))
+    solved = xp.where(whole, s, xp.nan)
+    return astype(xp, _inverse_product(xp, u, solved, vh, xp.ones_like(regular)), a.dtype)
+
+
+# Steps that the functions share
+
+
+def _inverse(xp: Namespace, s: Array, above: Array) -> Array:
+    """Return 1/σ, and 0 where it is not to count; the inverse of a subnormal number may overflow."""
+    inverse: Array = xp.where(above, 1 / xp.where(above, s, 1), 0)
+    return inverse
+
+
+def _inverse_product(xp: Namespace, u: Array, s: Array, vh: Array, above: Array) -> Array:
+    """Return V diag(1/σ) Uᴴ, with 0 where σ is not to count."""
+
+    def multiply(u: Array, s: Array, vh: Array, above: Array, out: Array | None = None) -> tuple[Array]:
+        inverse = _inverse(xp, s[..., 0], above[..., 0])
+        return (matmul(*with_values(adjoint(xp, vh), inverse, adjoint(xp, u)), out),)
+
+    with quiet():
+        return in_pieces(multiply, u, s[..., None], vh, above[..., None])[0]
+
+
+def _lapack_rcond(xp: Namespace, a: Array, rcond: Any) -> Any:
+    """Return a tolerance with eps in place of negative numbers."""
+    if rcond is None:
+        return None
+    limit = limits(xp, "rcond", rcond, a.shape[:-2], a, signed=True)
+    return xp.where(limit < 0, eps(xp, a), limit)
+
+
+def _system(xp: Namespace, a: Any, b: Any) -> tuple[Array, Array, bool]:
+    """Return matrices and right-hand sides (..., M, R) in one dtype, and whether `b` was a vector."""
+    a, b = common_floating(xp, a=a, b=b)
+    a = matrices(xp, a)
+    vector = b.ndim == 1
+    if vector:
+        b = b[:, None]
+    m = a.shape[-2]
+    if b.ndim < 2 or b.shape[-2] != m:
+        raise LinAlgError(
+            f"b has shape {b.shape[:-1] if vector else b.shape}, expected ({m},) or (..., {m}, R) for "
+            f"matrices {a.shape}; a vector for each matrix is b[..., np.newaxis]"
+        )
+    check_batch("the batch of b", b.shape[:-2], a.shape[:-2])
+    return a, b, vector
+
+
+def _apply(xp: Namespace, u: Array, inverse: Array, vh: Array, b: Array) -> Array:
+    """Return V diag(inverse) Uᴴ b, the narrow products first."""
+    x: Array = adjoint(xp, vh) @ (inverse[..., None] * (adjoint(xp, u) @ b))
+    return x

@@ -1,0 +1,326 @@
+"""The four subspaces of a matrix, projection, and signs that do not depend on who computed the vectors."""
+
+from typing import Any, NamedTuple
+
+from numpy.typing import ArrayLike
+
+from gpusvd._base.arrays import (
+    Namespace,
+    adjoint,
+    array_namespace,
+    astype,
+    count_up,
+    decompose,
+    floating,
+    is_complex,
+    matrices,
+    quiet,
+    transpose,
+    widened,
+)
+from gpusvd._base.checks import check_batch
+from gpusvd._base.results import Array
+from gpusvd._layer.products import product
+from gpusvd._layer.spectrum import nonzero, not_zero
+from gpusvd._layer.truncate import common_width, count, failed
+
+
+class Subspace(NamedTuple):
+    """An orthonormal basis for each matrix of a batch.
+
+    Attributes
+    ----------
+    basis : (..., N, D) array
+        The vectors, as columns; zero beyond the dimension of each subspace.
+    dim : (...) array of integers
+        The dimension: how many of the D columns are vectors.
+    """
+
+    basis: Array
+    dim: Array
+
+
+def orth(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
+    """
+    Return an orthonormal basis of the column space (the range) of every matrix.
+
+    The left singular vectors of the singular values that are not zero. For one matrix the same as
+    `scipy.linalg.orth`, and its dimension beside.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        Matrices, as `svd` takes them.
+    rtol : float or (...) array_like, optional
+        σ counts as zero up to rtol σ₁. Default: max(M, N) eps of the dtype of `a`.
+    max_dim : int, optional
+        Return min(max_dim, K) columns, K = min(M, N), whatever the ranks, and read nothing back from the
+        device.
+
+    Returns
+    -------
+    Subspace
+        A named tuple of basis (..., M, D) and dim (...): the rank. D is the largest one in the batch, which
+        is read back from the device; a matrix of lower rank has columns of zeros for the rest. One with NaN
+        or Inf has rank 0 and NaN in all of its columns, and D is at least 1.
+
+    Raises
+    ------
+    LinAlgError, TypeError
+        As `svd`.
+    ValueError
+        For a `max_dim` that is not a number of columns, a `rtol` that does not broadcast, and NaN for one in
+        the host's memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> Q, dim = gpusvd.orth([np.eye(2), np.ones((2, 2))])
+    >>> dim
+    array([2, 1])
+    >>> Q[1, :, 1]  # beyond the rank
+    array([0., 0.])
+    """
+    xp = array_namespace(a, rtol)
+    return _range(xp, matrices(xp, a), rtol, max_dim)
+
+
+def row_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
+    """
+    Return an orthonormal basis of the row space of every matrix: of the range of its adjoint.
+
+    The right singular vectors of the singular values that are not zero.
+
+    Parameters
+    ----------
+    a, rtol, max_dim
+        As in `orth`.
+
+    Returns
+    -------
+    Subspace
+        basis (..., N, D) and dim (...), as in `orth`: the vectors as columns.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `orth`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> Q, dim = gpusvd.row_space([[0, 2], [0, 3]])
+    >>> abs(Q)
+    array([[0.],
+           [1.]])
+    """
+    xp = array_namespace(a, rtol)
+    return _range(xp, adjoint(xp, matrices(xp, a)), rtol, max_dim)
+
+
+def null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
+    """
+    Return an orthonormal basis of the null space of every matrix: of the x with A x = 0.
+
+    The right singular vectors of the singular values that are zero, the last one first. For one matrix the
+    space of `scipy.linalg.null_space`, and its dimension beside.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        Matrices, as `svd` takes them.
+    rtol : float or (...) array_like, optional
+        σ counts as zero up to rtol σ₁. Default: max(M, N) eps of the dtype of `a`.
+    max_dim : int, optional
+        Return min(max_dim, N) columns, whatever the dimensions, and read nothing back from the device.
+
+    Returns
+    -------
+    Subspace
+        A named tuple of basis (..., N, D) and dim (...): N less the rank. D is the largest one in the batch,
+        which is read back from the device; a matrix with a smaller null space has columns of zeros for the
+        rest. One with NaN or Inf has dimension 0 and NaN in all of its columns, and D is at least 1.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `orth`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> a = np.array([[1, 2, 3], [4, 5, 6]])
+    >>> Q, dim = gpusvd.null_space(a)
+    >>> Q.shape, np.allclose(a @ Q, 0)
+    ((3, 1), True)
+    """
+    xp = array_namespace(a, rtol)
+    return _kernel(xp, matrices(xp, a), rtol, max_dim)
+
+
+def left_null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
+    """
+    Return an orthonormal basis of the left null space of every matrix: of the y with yᴴ A = 0.
+
+    The complement of the column space: the null space of the adjoint.
+
+    Parameters
+    ----------
+    a, rtol, max_dim
+        As in `null_space`, with M for N.
+
+    Returns
+    -------
+    Subspace
+        basis (..., M, D) and dim (...), M less the rank, as in `null_space`.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `orth`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> Q, dim = gpusvd.left_null_space([[1, 0], [0, 0]])
+    >>> abs(Q)
+    array([[0.],
+           [1.]])
+    """
+    xp = array_namespace(a, rtol)
+    return _kernel(xp, adjoint(xp, matrices(xp, a)), rtol, max_dim)
+
+
+def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
+    """
+    Return the orthogonal projector onto the column space of every matrix.
+
+    P = Q Qᴴ = A A⁺, with Q an orthonormal basis: P = P² = Pᴴ, P A = A, and P b is the point of the space
+    nearest to b. Of a `Subspace`, ``projector(subspace.basis)``.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        Matrices, as `svd` takes them.
+    rtol : float or (...) array_like, optional
+        σ counts as zero up to rtol σ₁. Default: max(M, N) eps of the dtype of `a`.
+
+    Returns
+    -------
+    (..., M, M) array
+        The projectors, in the dtype of U; NaN for a matrix with NaN or Inf. Nothing is read back.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `orth`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.projector([[1, 1], [1, 1]]).round(12)
+    array([[0.5, 0.5],
+           [0.5, 0.5]])
+    """
+    xp = array_namespace(a, rtol)
+    a = matrices(xp, a)
+    u, s, _ = decompose(xp, widened(xp, a))
+    above = not_zero(xp, a, s, rtol)
+    with quiet():
+        return astype(xp, product(u, astype(xp, above, s.dtype), adjoint(xp, u)), a.dtype)
+
+
+def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tuple[Array, Array]:
+    """
+    Return the singular vectors with signs that are determined by the vectors themselves.
+
+    A pair uᵢ, vᵢ may be multiplied by -1 (by any phase, if complex) and nobody can tell; here the entry of uᵢ
+    that is largest in absolute value becomes positive. The convention of scikit-learn's `svd_flip`.
+
+    Parameters
+    ----------
+    U, Vh : (..., M, K) and (..., K, N) array_like
+        Singular vectors as ``svd(a, full_matrices=False)`` returns them.
+    u_based_decision : bool, optional
+        If False, the largest entry of each row of Vh becomes positive instead.
+
+    Returns
+    -------
+    U, Vh : (..., M, K) and (..., K, N) array
+        The vectors in their dtypes; U diag(S) Vh is what it was. Of entries that tie, the first decides, and
+        rounding may choose it. Vectors of zeros stay.
+
+    Raises
+    ------
+    ValueError
+        If U does not have as many columns as Vh has rows, their leading dimensions do not broadcast, or there
+        are no matrices.
+    TypeError
+        For dtypes that `svd` does not take, and arrays of two libraries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> rotation = np.array([[-0.6, 0.8], [-0.8, -0.6]])
+    >>> U, Vh = gpusvd.sign_flip(rotation, rotation)
+    >>> U
+    array([[ 0.6,  0.8],
+           [ 0.8, -0.6]])
+    >>> Vh
+    array([[ 0.6, -0.8],
+           [-0.8, -0.6]])
+    """
+    xp = array_namespace(U, Vh)
+    u, vh = floating(xp, U, name="U"), floating(xp, Vh, name="Vh")
+    if u.ndim < 2 or vh.ndim < 2 or u.shape[-1] != vh.shape[-2]:
+        raise ValueError(
+            f"U {u.shape} and Vh {vh.shape} do not pair: expected (..., M, K) and (..., K, N), as "
+            "svd(a, full_matrices=False) returns them"
+        )
+    check_batch("the batch of Vh", vh.shape[:-2], u.shape[:-2])
+    phase = _leading_phase(xp, transpose(u) if u_based_decision else vh)
+    opposite = xp.conj(phase) if is_complex(xp, phase) else phase
+    if not u_based_decision:
+        phase, opposite = opposite, phase
+    return u * opposite[..., None, :], phase[..., None] * vh
+
+
+# Steps that the functions share
+
+
+def _range(xp: Namespace, a: Array, rtol: Any, max_dim: int | None) -> Subspace:
+    u, s, _ = decompose(xp, a)
+    above = not_zero(xp, a, s, rtol)
+    return _padded(xp, u, count(xp, above), s, max_dim)
+
+
+def _kernel(xp: Namespace, a: Array, rtol: Any, max_dim: int | None) -> Subspace:
+    m, n = a.shape[-2:]
+    _, s, vh = decompose(xp, a, full_matrices=m < n)
+    above = not_zero(xp, a, s, rtol)
+    last_first = xp.flip(adjoint(xp, vh), axis=-1)
+    return _padded(xp, last_first, n - count(xp, above), s, max_dim)
+
+
+def _padded(xp: Namespace, vectors: Array, dim: Array, s: Array, max_dim: int | None) -> Subspace:
+    """Return the first `dim` columns of each matrix, and zeros up to the width of the widest."""
+    bad = failed(xp, s)
+    dim = xp.where(bad, 0, dim)
+    width = common_width(xp, dim, bad, vectors.shape[-1], max_dim, "max_dim")
+    inside = count_up(xp, width, dim) < dim[..., None]
+    basis = xp.where((inside | bad[..., None])[..., None, :], vectors[..., :width], 0)
+    return Subspace(basis, xp.asarray(xp.minimum(dim, width)))
+
+
+def _leading_phase(xp: Namespace, rows: Array) -> Array:
+    """Return the sign, or complex phase, of the largest entry of each row; 1 for a row of zeros."""
+    if rows.shape[-1] == 0:
+        ones: Array = xp.sum(rows, axis=-1) + 1
+        return ones
+    largest = xp.argmax(xp.abs(rows), axis=-1)
+    lead = xp.take_along_axis(rows, largest[..., None], axis=-1)[..., 0]
+    phase: Array = xp.where(lead == 0, 1, lead / nonzero(xp, xp.abs(lead)))
+    return phase

@@ -1,0 +1,68 @@
+"""Soft thresholding of singular values, the proximal step of the nuclear norm."""
+
+from numpy.typing import ArrayLike
+
+from gpusvd._base.arrays import (
+    array_namespace,
+    astype,
+    decompose,
+    limits,
+    matrices,
+    quiet,
+    widened,
+)
+from gpusvd._base.results import Array
+from gpusvd._layer.products import product
+
+
+def svt(a: ArrayLike, tau: ArrayLike) -> Array:
+    """
+    Shrink the singular values of every matrix by τ, to no less than zero.
+
+    U diag(max(σᵢ - τ, 0)) Vᴴ is the X that minimises ‖X - A‖² / 2 + τ ‖X‖_*: the proximal operator of the
+    nuclear norm ‖X‖_* = Σ σᵢ, from which matrix completion and robust PCA are built.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        Matrices, as `svd` takes them.
+    tau : float or (...) array_like
+        The threshold τ >= 0: one number, or an array that broadcasts against the batch, with one for each
+        matrix.
+
+    Returns
+    -------
+    (..., M, N) array
+        The matrices X, in the dtype that `svd` gives U; float16 is computed in float32. Those whose singular
+        values are all at most τ become zero. A matrix with NaN or Inf becomes NaN, for itself alone. Nothing
+        is read back.
+
+    Raises
+    ------
+    ValueError
+        For a `tau` that does not broadcast; for a negative or NaN one in the host's memory.
+    LinAlgError, TypeError
+        As `svd`; TypeError for a complex `tau` too.
+
+    References
+    ----------
+    J.-F. Cai, E. J. Candès and Z. Shen, "A singular value thresholding algorithm for matrix completion",
+    SIAM Journal on Optimization 20(4), 2010, pp. 1956-1982.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> gpusvd.svt(np.diag([10.0, 3.0, 1.0]), 2)
+    array([[8., 0., 0.],
+           [0., 1., 0.],
+           [0., 0., 0.]])
+    """
+    xp = array_namespace(a, tau)
+    a = matrices(xp, a)
+    limit = limits(xp, "tau", tau, a.shape[:-2], a)
+    u, s, vh = decompose(xp, widened(xp, a))
+    with quiet():  # a float64 limit may overflow in the dtype of S
+        limit = astype(xp, limit, s.dtype)[..., None]
+        shrunk = xp.where(s > limit, s - limit, 0)
+        return astype(xp, product(u, shrunk, vh), a.dtype)

@@ -1,0 +1,527 @@
+"""Truncation: which singular values to keep, the matrix they make, and what is lost with the rest."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpusvd._base.arrays import (
+    Namespace,
+    array_namespace,
+    astype,
+    count_up,
+    cumulative_sum,
+    decompose,
+    eps,
+    floating,
+    is_integer,
+    limits,
+    matrices,
+    numbers,
+    on_host,
+    quiet,
+    transpose,
+    widened,
+)
+from gpusvd._base.checks import checked_size
+from gpusvd._base.dispatch import home_of
+from gpusvd._base.results import Array
+from gpusvd._layer.products import product
+from gpusvd._layer.spectrum import first, relative_squares, significant, spectrum
+
+
+class TruncatedSVD(NamedTuple):
+    """The leading factors of each matrix, zero beyond its rank.
+
+    Attributes
+    ----------
+    U : (..., M, R) array
+        Left singular vectors.
+    S : (..., R) array
+        Singular values.
+    Vh : (..., R, N) array
+        Conjugate transposes of the right singular vectors.
+    rank : (...) array of integers
+        How many of the R each matrix keeps.
+    """
+
+    U: Array
+    S: Array
+    Vh: Array
+    rank: Array
+
+
+def truncate(
+    U: ArrayLike,
+    S: ArrayLike,
+    Vh: ArrayLike,
+    *,
+    rank: ArrayLike | None = None,
+    rtol: ArrayLike | None = None,
+    atol: ArrayLike | None = None,
+    energy: ArrayLike | None = None,
+    error: ArrayLike | None = None,
+    max_rank: int | None = None,
+) -> TruncatedSVD:
+    """
+    Keep the leading singular values of every matrix, as many as one rule says.
+
+    Nothing of its rank is nearer to the matrix, in any unitarily invariant norm. Give exactly one of `rank`,
+    `rtol`, `atol`, `energy` and `error`: one number, or an array that broadcasts against the batch, with one
+    for each matrix.
+
+    Parameters
+    ----------
+    U, S, Vh : (..., M, K), (..., K) and (..., K, N) array_like
+        The factors as `svd` returns them, S in descending order; full U and Vh will do.
+    rank : int or (...) array_like of integers
+        So many values; all where there are fewer.
+    rtol : float or (...) array_like
+        Values σ > rtol σ₁.
+    atol : float or (...) array_like
+        Values σ > atol.
+    energy : float or (...) array_like, from 0 to 1
+        The fewest values that hold this fraction of Σ σ². At 1, all that are not zero.
+    error : float or (...) array_like
+        The fewest values whose distance from the matrix is at most `error` times its norm, in the Frobenius
+        norm. At 0, all that are not zero.
+    max_rank : int, optional
+        Keep no more than this. Unless `rank` is an int, the result then has min(max_rank, K) columns,
+        whatever the ranks.
+
+    Returns
+    -------
+    TruncatedSVD
+        A named tuple of U (..., M, R), S (..., R), Vh (..., R, N) and rank (...), in the dtypes given. R is
+        the largest rank in the batch; beyond its own rank a matrix has zeros. With an int rank the three are
+        views of the arrays given.
+
+    Raises
+    ------
+    ValueError
+        If not exactly one rule is given, or with a value that is out of its range or does not broadcast; and
+        for U, S and Vh that do not belong together. Arrays outside the host's memory are not searched for
+        values out of range.
+    TypeError
+        For ranks that are not integers, limits that are not real, dtypes that `svd` does not take, and arrays
+        of two libraries.
+
+    Notes
+    -----
+    R is read back from the device, one number, unless `rank` is an int or `max_rank` is given. `energy` and
+    `error` allow for rounding: what is discarded may exceed its share by 8 eps of the dtype of S, so that
+    σ² = 45 and 5 hold 0.9 in the first. A matrix whose singular values are NaN has rank 0 and stays NaN in
+    all of its columns, and R is at least 1, unless an int `rank` or `max_rank` is 0.
+
+    References
+    ----------
+    L. Mirsky, "Symmetric gauge functions and unitarily invariant norms", The Quarterly Journal of Mathematics
+    11(1), 1960, pp. 50-59.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> a = np.array([np.diag([10.0, 3.0, 1.0]), np.diag([10.0, 4.0, 4.0])])
+    >>> t = gpusvd.truncate(*gpusvd.svd(a), energy=0.9)
+    >>> t.rank
+    array([1, 3])
+    >>> t.S
+    array([[10.,  0.,  0.],
+           [10.,  4.,  4.]])
+    """
+    rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    if home := home_of(U, S, Vh, value):
+        rules = {rule: value, "max_rank": max_rank}
+        return home.truncate(U, S, Vh, **rules)  # type: ignore[no-any-return]
+    xp = array_namespace(U, S, Vh, value)
+    u, s, vh = factors(xp, U, S, Vh)
+    limit = _checked(xp, rule, value, _batch(u, s, vh), s)
+    k = s.shape[-1]
+    bad = failed(xp, s)
+    if rule == "rank" and isinstance(value, int | np.integer):
+        width = min(int(value), k if max_rank is None else _check_count("max_rank", max_rank, k))
+        kept = xp.asarray(astype(xp, ~bad, xp.int64) * width)
+        return TruncatedSVD(u[..., :width], s[..., :width], vh[..., :width, :], kept)
+    keep = _RULES[rule](xp, s, limit[..., None])
+    kept = xp.where(bad, 0, count(xp, keep))
+    width = common_width(xp, kept, bad, k, max_rank)
+    shown = keep[..., :width] | bad[..., None]
+    return TruncatedSVD(
+        xp.where(shown[..., None, :], u[..., :width], 0),
+        xp.where(shown, s[..., :width], 0),
+        xp.where(shown[..., None], vh[..., :width, :], 0),
+        xp.asarray(xp.minimum(kept, width)),
+    )
+
+
+def low_rank(
+    a: ArrayLike,
+    *,
+    rank: ArrayLike | None = None,
+    rtol: ArrayLike | None = None,
+    atol: ArrayLike | None = None,
+    energy: ArrayLike | None = None,
+    error: ArrayLike | None = None,
+    max_rank: int | None = None,
+) -> TruncatedSVD:
+    """
+    Return the best approximation of low rank of every matrix, as its truncated SVD.
+
+    The same as ``truncate(*svd(a, full_matrices=False), ...)``. `reconstruct` makes the matrices of it.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        Matrices, as `svd` takes them.
+    rank, rtol, atol, energy, error, max_rank : optional
+        Exactly one rule, as in `truncate`.
+
+    Returns
+    -------
+    TruncatedSVD
+        U, S, Vh and rank, as `truncate` returns them.
+
+    Raises
+    ------
+    LinAlgError
+        If `a` has less than two dimensions.
+    ValueError, TypeError
+        As `truncate`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> t = gpusvd.low_rank([[1, 1], [1, 1]], rtol=1e-6)
+    >>> gpusvd.reconstruct(*t).round(12)
+    array([[1., 1.],
+           [1., 1.]])
+    >>> t.U.shape, t.rank
+    ((2, 1), array(1))
+    """
+    rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    if home := home_of(a, value):
+        u, s, vh = home.svd(a, full_matrices=False)
+        rules = {rule: value, "max_rank": max_rank}
+        return home.truncate(u, s, vh, **rules)  # type: ignore[no-any-return]
+    xp = array_namespace(a, value)
+    a = matrices(xp, a)
+    _checked(xp, rule, value, a.shape[:-2], a)  # before the work is done
+    u, s, vh = decompose(xp, a)
+    return truncate(u, s, vh, rank=rank, rtol=rtol, atol=atol, energy=energy, error=error, max_rank=max_rank)
+
+
+def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | None = None) -> Array:
+    """
+    Return U diag(S) Vh of every matrix, or of its leading `rank` singular values.
+
+    Σ σᵢ uᵢ vᵢᴴ as one product: S is multiplied into the smaller of U and Vh, so that beyond the result a
+    matrix takes min(M, N) R numbers, R being the rank; with NumPy only a MiB of matrices at a time.
+
+    Parameters
+    ----------
+    U, S, Vh : (..., M, K), (..., K) and (..., K, N) array_like
+        The factors as `svd`, `truncate` or `low_rank` return them; full U and Vh will do.
+    rank : int or (...) array_like of integers, optional
+        How many singular values to use: one number, or an array that broadcasts against the batch. Default,
+        and most: all. An int saves the work of the rest; an array does not.
+
+    Returns
+    -------
+    (..., M, N) array
+        The matrices, in the dtype of the factors; float16 is computed in float32. A matrix with NaN factors
+        stays NaN, for itself alone; only at an int rank of 0, at which the factors are not looked at, all
+        matrices are zero.
+
+    Raises
+    ------
+    ValueError
+        For a rank that does not broadcast, a negative one in the host's memory, and for U, S and Vh that do
+        not belong together.
+    TypeError
+        For ranks that are not integers, dtypes that `svd` does not take, and arrays of two libraries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> U, S, Vh = gpusvd.svd(np.diag([10.0, 3.0, 1.0]))
+    >>> gpusvd.reconstruct(U, S, Vh, rank=2)
+    array([[10.,  0.,  0.],
+           [ 0.,  3.,  0.],
+           [ 0.,  0.,  0.]])
+    """
+    if home := home_of(U, S, Vh, rank):
+        return home.reconstruct(U, S, Vh, rank)  # type: ignore[no-any-return]
+    xp = array_namespace(U, S, Vh, rank)
+    u, s, vh = factors(xp, U, S, Vh)
+    dtype = xp.result_type(u.dtype, s.dtype, vh.dtype)
+    u, s, vh = _leading(xp, u, s, vh, rank)
+    with quiet():
+        return astype(xp, product(widened(xp, u), widened(xp, s), widened(xp, vh)), dtype)
+
+
+def rank_one_terms(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | None = None) -> Array:
+    """
+    Return the terms σᵢ uᵢ vᵢᴴ whose sum every matrix is.
+
+    Parameters
+    ----------
+    U, S, Vh : (..., M, K), (..., K) and (..., K, N) array_like
+        The factors as in `reconstruct`.
+    rank : int or (...) array_like of integers, optional
+        How many terms, as in `reconstruct`; with an array, a matrix of lower rank has zeros for the rest.
+
+    Returns
+    -------
+    (..., R, M, N) array
+        The terms, the largest first: R times the size of the matrices. Their sum over the axis -3 is
+        ``reconstruct(U, S, Vh, rank)``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `reconstruct`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> terms = gpusvd.rank_one_terms(*gpusvd.svd(np.diag([10.0, 3.0])))
+    >>> terms[1]
+    array([[0., 0.],
+           [0., 3.]])
+    """
+    xp = array_namespace(U, S, Vh, rank)
+    u, s, vh = factors(xp, U, S, Vh)
+    dtype = xp.result_type(u.dtype, s.dtype, vh.dtype)
+    u, s, vh = _leading(xp, u, s, vh, rank)
+    with quiet():
+        columns = transpose(widened(xp, u) * widened(xp, s)[..., None, :])
+        return astype(xp, columns[..., None] * widened(xp, vh)[..., None, :], dtype)
+
+
+def truncation_error(
+    S: ArrayLike, rank: ArrayLike, norm: Literal["fro", "spectral", "nuclear"] = "fro"
+) -> Array:
+    """
+    Return how far the best approximation of a rank is from every matrix, from its singular values alone.
+
+    ‖A - A_k‖ by Eckart, Young and Mirsky: (σ²ₖ₊₁ + ... + σ²_K)^½ in the Frobenius norm, σₖ₊₁ in the spectral
+    norm, σₖ₊₁ + ... + σ_K in the nuclear norm.
+
+    Parameters
+    ----------
+    S : (..., K) array_like
+        All singular values in descending order, as `svdvals` returns them.
+    rank : int or (...) array_like of integers
+        The rank k: one for all, or an array that broadcasts against the batch.
+    norm : {"fro", "spectral", "nuclear"}, optional
+        The norm of the difference.
+
+    Returns
+    -------
+    (...) array
+        The errors in the dtype of S, 0 where k >= K, NaN where S is NaN. Squares do not over- or underflow.
+
+    Raises
+    ------
+    ValueError
+        For another `norm`, a rank that does not broadcast, and a negative one in the host's memory.
+    TypeError
+        For ranks that are not integers.
+
+    References
+    ----------
+    C. Eckart and G. Young, "The approximation of one matrix by another of lower rank", Psychometrika 1(3),
+    1936, pp. 211-218. L. Mirsky as in `truncate`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> S = [10.0, 3.0, 1.0]
+    >>> float(gpusvd.truncation_error(S, 1)) ** 2
+    10.000000000000002
+    >>> gpusvd.truncation_error(S, [0, 1, 2, 3], norm="spectral")
+    array([10.,  3.,  1.,  0.])
+    """
+    if norm not in ("fro", "spectral", "nuclear"):
+        raise ValueError(f"norm must be 'fro', 'spectral' or 'nuclear', not {norm!r}")
+    xp = array_namespace(S, rank)
+    values = spectrum(xp, S)
+    k = _checked(xp, "rank", rank, values.shape[:-1], values)
+    rest = widened(xp, values)
+    rest = xp.where(_first(xp, rest, k[..., None]) & ~xp.isnan(rest), 0, rest)
+    with quiet():  # the sum may overflow
+        if norm == "fro":
+            top = _largest(xp, rest)
+            scale = xp.where((top > 0) & (top < math.inf), top, 1)
+            error = xp.sqrt(xp.sum((rest / scale[..., None]) ** 2, axis=-1)) * scale
+        else:
+            error = _largest(xp, rest) if norm == "spectral" else xp.sum(rest, axis=-1)
+        return astype(xp, error, values.dtype)
+
+
+def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
+    """
+    Return how many numbers the factors of a rank take, over those of the m x n matrix.
+
+    k (m + n + 1) / (m n): below 1 as long as k < m n / (m + n + 1).
+
+    Parameters
+    ----------
+    m, n : int
+        Rows and columns.
+    rank : int or (...) array_like of integers
+        The rank k.
+
+    Returns
+    -------
+    (...) array of float64
+        The ratios. 0 for matrices without entries.
+
+    Raises
+    ------
+    ValueError
+        For negative sizes, and a negative rank in the host's memory.
+    TypeError
+        For ranks that are not integers.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> float(gpusvd.storage_ratio(100, 50, 5))
+    0.151
+    """
+    m, n = checked_size("m", m), checked_size("n", n)
+    xp = array_namespace(rank)
+    k = astype(xp, _checked(xp, "rank", rank, (), None), xp.float64)
+    return k * ((m + n + 1) / (m * n) if m * n else 0.0)
+
+
+# The rules: each returns where σ is kept, (..., K), its limit shaped (..., 1)
+
+
+def _first(xp: Namespace, S: Array, rank: Array) -> Array:
+    return count_up(xp, S.shape[-1], S) < rank
+
+
+def _above_share(xp: Namespace, S: Array, share: Array) -> Array:
+    """Keep σₖ while the energy of it and all smaller ones is above a share of the whole."""
+    squares = relative_squares(xp, S)
+    from_here = xp.flip(cumulative_sum(xp, xp.flip(squares, axis=-1)), axis=-1)
+    share = share * (1 + 8 * eps(xp, S))
+    # Squares far below the largest underflow, and a share of nothing must keep them.
+    kept: Array = xp.where(share > 0, from_here > share * first(from_here), S > 0)
+    return kept
+
+
+def _energy(xp: Namespace, S: Array, energy: Array) -> Array:
+    # 1 - energy is exact, and wrong by as much as energy itself was rounded: half an ulp.
+    share = xp.where(energy < 1, 1 - energy + float(xp.finfo(energy.dtype).eps) / 2, 0)
+    return _above_share(xp, S, share)
+
+
+_RULES: dict[str, Callable[[Namespace, Array, Array], Array]] = {
+    "rank": _first,
+    "rtol": lambda xp, S, rtol: significant(xp, S, rtol[..., 0]),
+    "atol": lambda xp, S, atol: atol < S,
+    "energy": _energy,
+    "error": lambda xp, S, error: _above_share(xp, S, xp.where(error < 1, error, 1) ** 2),
+}
+
+
+def _one_rule(**rules: Any) -> tuple[str, Any]:
+    given = {rule: value for rule, value in rules.items() if value is not None}
+    if len(given) != 1:
+        raise ValueError(
+            f"give exactly one of rank, rtol, atol, energy and error, not {' and '.join(given) or 'none'}"
+        )
+    return next(iter(given.items()))
+
+
+def _checked(xp: Namespace, rule: str, value: Any, batch: tuple[int, ...], beside: Array | None) -> Array:
+    """Return the value of a rule as an array of integers or floating-point numbers, or raise."""
+    given = numbers(xp, value, beside)
+    if rule == "rank" and not is_integer(xp, given):
+        raise TypeError(f"rank must be integers, not {given.dtype}")
+    limit = limits(xp, rule, value, batch, beside)
+    if rule == "energy" and on_host(value) and not (np.asarray(value) <= 1).all():
+        raise ValueError(f"energy must be from 0 to 1, not {value!r}")
+    return given if rule == "rank" else limit
+
+
+def _check_count(name: str, value: object, most: int) -> int:
+    """Return the value, or `most` if that is less; raise unless it can be a number of columns."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise ValueError(f"{name} must be None or a non-negative int, not {value!r}")
+    return min(int(value), most)
+
+
+# Steps that the functions share, here and in the other files of the layer
+
+
+def factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Array, Array]:
+    """Return U (..., M, K), S (..., K) and Vh (..., K, N) in floating point; raise unless they fit."""
+    u, s, vh = floating(xp, U, name="U"), spectrum(xp, S), floating(xp, Vh, name="Vh")
+    k = s.shape[-1]
+    try:
+        fit = u.shape[-1] >= k and vh.shape[-2] >= k
+        _batch(u, s, vh)
+    except (IndexError, ValueError):
+        fit = False
+    if not fit or u.ndim < 2:
+        raise ValueError(
+            f"U {u.shape}, S {s.shape} and Vh {vh.shape} do not belong together: expected (..., M, K), "
+            "(..., K) and (..., K, N)"
+        )
+    return u[..., :k], s, vh[..., :k, :]
+
+
+def _batch(u: Array, s: Array, vh: Array) -> tuple[int, ...]:
+    return np.broadcast_shapes(u.shape[:-2], s.shape[:-1], vh.shape[:-2])
+
+
+def failed(xp: Namespace, s: Array) -> Array:
+    """Return which matrices (...) have no factors: all of their singular values are NaN."""
+    bad: Array = xp.any(xp.isnan(first(s)), axis=-1)
+    return bad
+
+
+def count(xp: Namespace, mask: Array) -> Array:
+    """Return how many along the last axis are True, as an array also for a single matrix."""
+    number: Array = xp.asarray(xp.count_nonzero(mask, axis=-1))
+    return number
+
+
+def common_width(
+    xp: Namespace, counts: Array, bad: Array, most: int, limit: int | None, name: str = "max_rank"
+) -> int:
+    """
+    Return how many columns hold those that each matrix keeps: at most `most` and, if given, `limit`.
+
+    Without a limit one number is read back from the device. Matrices that failed keep one, to be NaN in.
+    """
+    if limit is not None:
+        return _check_count(name, limit, most)
+    kept = xp.where(bad, min(1, most), counts)
+    return int(xp.max(kept)) if math.prod(kept.shape) else 0
+
+
+def _leading(xp: Namespace, u: Array, s: Array, vh: Array, rank: Any) -> tuple[Array, Array, Array]:
+    """Return the factors cut to an int rank, or with S zero beyond the rank of each matrix."""
+    if rank is None:
+        return u, s, vh
+    k = _checked(xp, "rank", rank, _batch(u, s, vh), s)
+    if isinstance(rank, int | np.integer):
+        width = min(int(rank), s.shape[-1])
+        return u[..., :width], s[..., :width], vh[..., :width, :]
+    return u, xp.where(_first(xp, s, k[..., None]) | xp.isnan(s), s, 0), vh
+
+
+def _largest(xp: Namespace, x: Array) -> Array:
+    """Return the largest along the last axis, 0 where there is none."""
+    largest: Array = xp.max(x, axis=-1) if x.shape[-1] else xp.sum(x, axis=-1)
+    return largest

@@ -1,0 +1,1 @@
+"""Batches beyond memory, chunk by chunk."""

@@ -1,0 +1,434 @@
+"""Batches beyond memory: decompose a source chunk by chunk."""
+
+import errno
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from itertools import islice
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.linalg import LinAlgError
+
+import gpusvd
+from gpusvd._base.blas import shared
+from gpusvd._base.checks import (
+    Driver,
+    Errors,
+    Expected,
+    check_driver,
+    check_errors,
+    check_separate,
+    check_threads,
+    expected_results,
+    factor_dtype,
+    given_for,
+)
+from gpusvd._base.results import Array, SVDResult, failures
+from gpusvd._cpu.lapack import sizes_of
+from gpusvd._cuda import arrays as _gpu
+from gpusvd._stream.checkpoint import Checkpoint
+from gpusvd._stream.cuda import Factors, on_gpus
+from gpusvd._stream.progress import Progress, check_progress, reporting
+from gpusvd._stream.source import Chunks, Piece, Slices, Where, open_source, release
+from gpusvd._svd.driver import choose
+from gpusvd._svd.svd import _decompose
+
+StreamDevice = Literal["cuda", "cuda:all"]
+Result = SVDResult | Array
+
+# What chunk="auto" lets two chunks and their results take together. Long beside what a call costs, and little
+# beside any machine's memory.
+_HOST_BYTES = 64 * 2**20
+_DEVICE_BYTES = 512 * 2**20
+
+
+class Options(NamedTuple):
+    """What every chunk is decomposed with."""
+
+    full_matrices: bool
+    compute_uv: bool
+    hermitian: bool
+    driver: Driver
+    errors: Errors
+    threads: int | None
+
+    def decompose(self, a: Any, out: Any = None, device: Literal["cuda"] | None = None) -> Factors:
+        """Return the factors of a chunk, and what happened if `errors` asks for it."""
+        informed = self.errors == "raise" and out is None
+        errors: Errors = "nan" if informed else self.errors
+        return _decompose(
+            a,
+            self.full_matrices,
+            self.compute_uv,
+            self.hermitian,
+            self.driver,
+            out,
+            errors,
+            self.threads,
+            device,
+            informed,
+        )
+
+    def blas(self, a: Array) -> AbstractContextManager[object]:
+        """Give LAPACK the threads that it has in a batch: the bits must not depend on a chunk's length."""
+        if self.driver == "jacobi":
+            return nullcontext()
+        full = self.full_matrices if self.compute_uv else None
+        return shared(sizes_of((2, *a.shape[-2:]), a.dtype, full), 1)
+
+    def result(self, where: Where, factors: Factors) -> Result:
+        """Return what `svd` returns; raise LinAlgError where that was asked for."""
+        u, s, vh, info = factors
+        if info is not None and self.errors == "raise" and not info.converged.all():
+            with naming(where):
+                raise LinAlgError(failures(info.converged))
+        return s if u is None or vh is None else SVDResult(u, s, vh)
+
+
+def stream(
+    source: Any,
+    consume: Callable[[Where, Any], object] | None = None,
+    *,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    errors: Errors = "nan",
+    threads: int | None = None,
+    chunk: int | Literal["auto"] = "auto",
+    out: Any = None,
+    resume: str | os.PathLike[str] | None = None,
+    device: StreamDevice | None = None,
+    progress: Progress | None = None,
+) -> Any:
+    """
+    Decompose a batch that need not fit into memory, chunk by chunk in order.
+
+    Parameters
+    ----------
+    source : array_like, path, dataset or iterator
+        Matrices of shape (..., M, N) with at least one leading dimension: an array or memory map; the path of
+        a ``.npy`` file; anything with ``shape``, ``dtype`` and slices, as datasets of HDF5 (h5py) and Zarr
+        are; or an iterator of chunks, arrays (any number, ..., M, N) of one dtype.
+    consume : callable, optional
+        Called as ``consume(where, result)`` for each chunk. Without it and without `out`, the call returns an
+        iterator of these pairs.
+    full_matrices, compute_uv, hermitian, driver, errors, threads : optional
+        As in `svd`. ``driver="auto"`` decides once, by the whole batch (by the first chunk of an iterator),
+        so that the bits of the results do not depend on `chunk`.
+    chunk : int or "auto", optional
+        The most matrices a chunk holds. "auto" (default) makes two chunks and their results take 64 MiB (512
+        MiB for a GPU), and follows the chunks that a dataset is stored in. An iterator's chunks are taken as
+        they come.
+    out : tuple (U, S, Vh), or S with ``compute_uv=False``, optional
+        Arrays, memory maps or datasets of the shapes and dtypes that ``svd(source)`` returns, to write the
+        results into. They must not share memory with `source`.
+    resume : path, optional
+        A checkpoint file. It is written while the stream runs, goes when the stream has come to its end, and
+        where it is there at the start, the stream goes on after the last chunk that it says is finished,
+        and all results together are bitwise those of an unbroken run with the same versions on the same
+        machine. A chunk is finished when it is written to `out`, when `consume` has returned, or when the
+        iterator is asked for the next one.
+    device : {None, "cuda", "cuda:all"}, optional
+        Where to compute: on the CPU (default), on the current CUDA device, or on all CUDA devices by turns.
+    progress : bool or callable, optional
+        True shows a bar of tqdm (the extra `progress`); a callable gets ``(done, total)``, the numbers of
+        matrices, after each chunk. The total of an iterator is None.
+
+    Returns
+    -------
+    iterator, None, or `out`
+        Without `consume` and `out` an iterator of ``(where, result)``: what `svd` returns for
+        ``source[where]``. `where` is a slice of the first dimension, or a tuple of ints and a slice where
+        not even one step along it fits a chunk. With `consume` None, with `out` that.
+
+    Raises
+    ------
+    LinAlgError
+        As in `svd`; with ``errors="raise"`` at the first chunk with such matrices, which it names. Chunks
+        before it are finished.
+    TypeError, ValueError
+        For a source or an option that is none, an `out` that does not fit, and a checkpoint that belongs to
+        another stream or to other results.
+    OSError
+        Where a file cannot be read or written.
+    ImportError, RuntimeError
+        For ``progress=True`` without tqdm and for a `device` that is not there.
+
+    See Also
+    --------
+    svd : The same in memory.
+    svd_ragged : Matrices of several sizes.
+
+    Notes
+    -----
+    Memory maps and datasets are read in a second thread, a chunk ahead. An iterator is asked for its chunks
+    in the caller's thread. What a map or an `out` map holds in memory is let go after each chunk.
+
+    After any exception, Ctrl-C among them, the checkpoint counts all finished chunks, and so it does when the
+    iterator is closed; a process that is killed loses those of the last second. Before the file is written,
+    the memory maps and datasets of `out` are flushed, and it holds checksums of the source's first and last
+    matrix (of an iterator's first) and of the last results, so that other data or maps that were opened anew
+    (mode "w+") are refused. Room for `out` maps is claimed on the disk at the start where the system can,
+    since a map on a full disk would kill the process later.
+
+    With a `device` chunks go through page-locked memory, two at a time on each GPU with a stream for each, so
+    that copies and kernels overlap. **This has run with a stand-in for CuPy, not on a GPU yet.**
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> a = np.random.default_rng(0).standard_normal((1000, 8, 5))
+    >>> for where, (U, S, Vh) in gpusvd.stream(a, full_matrices=False, chunk=400):
+    ...     print(where, S.shape)
+    slice(0, 400, None) (400, 5)
+    slice(400, 800, None) (400, 5)
+    slice(800, 1000, None) (200, 5)
+
+    From one file into another, neither of which need fit into memory, going on where it was broken off::
+
+        mode = "r+" if again else "w+"
+        S = np.lib.format.open_memmap("values.npy", mode, np.float32, (10**8, 5))
+        gpusvd.stream("batch.npy", compute_uv=False, out=S, resume="checkpoint", progress=True)
+    """
+    check_driver(driver)
+    check_errors(errors)
+    check_threads(threads)
+    check_progress(progress)
+    _check(consume, chunk, out, device)
+    opened = open_source(source, bool(hermitian))
+    if isinstance(opened, Chunks) and chunk != "auto":
+        raise ValueError("chunk must be 'auto' for an iterator, whose chunks are taken as they come")
+    dtype = factor_dtype(opened.dtype)
+    shape = (0, *opened.shape[1:]) if opened.total is None else opened.shape
+    expected = expected_results(shape, dtype, bool(full_matrices), bool(compute_uv))
+    targets = () if out is None else _check_targets(out, expected, opened)
+    limit = opened.aligned(_automatic(expected, opened, device)) if chunk == "auto" else int(chunk)
+    if device is not None:
+        driver = _gpu.choose(opened.shape, driver)
+    elif driver == "auto":
+        driver, _ = choose(opened.known, dtype, full_matrices, compute_uv, hermitian)
+    options = Options(bool(full_matrices), bool(compute_uv), bool(hermitian), driver, errors, threads)
+    checkpoint = None
+    if resume is not None:
+        checkpoint = Checkpoint(resume, _fingerprint(opened, options, limit, device), targets)
+    chunks = _run(opened, limit, options, targets, checkpoint, device, progress)
+    if consume is None and out is None:
+        return chunks
+    with closing(chunks):
+        for where, result in chunks:
+            if consume is not None:
+                consume(where, result)
+    return out
+
+
+def _check(consume: Any, chunk: Any, out: Any, device: Any) -> None:
+    if consume is not None and not callable(consume):
+        raise TypeError(
+            f"consume must be a callable of (where, result) or None, not a {type(consume).__name__}"
+        )
+    if consume is not None and out is not None:
+        raise ValueError("consume and out are two ways to take the results: give one of them")
+    is_auto = isinstance(chunk, str) and chunk == "auto"
+    if not is_auto and (isinstance(chunk, bool) or not isinstance(chunk, int | np.integer) or chunk < 1):
+        raise ValueError(f"chunk must be 'auto' or a positive int, how many matrices, not {chunk!r}")
+    if device is not None and not (isinstance(device, str) and device in ("cuda", "cuda:all")):
+        raise ValueError(f"device must be None (the CPU), 'cuda' or 'cuda:all', not {device!r}")
+    if device is not None:
+        _gpu.cupy_with_device()
+
+
+def _check_targets(out: Any, expected: Sequence[Expected], opened: Slices | Chunks) -> tuple[Any, ...]:
+    """Return the arrays of `out`; raise unless they fit. The batch of an iterator is as long as they are."""
+    given = given_for(out, expected)
+    for array, (name, _, _) in zip(given, expected, strict=True):
+        if not (hasattr(array, "shape") and hasattr(array, "dtype") and hasattr(array, "__setitem__")):
+            raise TypeError(f"{name} in out is a {type(array).__name__}, expected an array")
+    if opened.total is None:
+        count = given[0].shape[0] if given[0].shape else 0
+        expected = [(name, (count, *shape[1:]), dtype) for name, shape, dtype in expected]
+        opened.total = count * math.prod(opened.batch[1:])
+    pairs = zip(given, expected, strict=True)
+    check_separate([(array, result) for array, result in pairs if isinstance(array, np.ndarray)])
+    if len({id(array) for array in given}) < len(given):
+        raise ValueError("out has the same array or dataset twice, expected one for each of U, S and Vh")
+    for array, (name, shape, dtype) in zip(given, expected, strict=True):
+        if tuple(array.shape) != shape:
+            raise ValueError(f"{name} in out has shape {tuple(array.shape)}, expected {shape}")
+        if np.dtype(array.dtype).newbyteorder("=") != dtype:
+            raise TypeError(f"{name} in out has dtype {array.dtype}, expected {dtype}")
+        if isinstance(array, np.ndarray) and opened.shares_memory(array):
+            raise ValueError(f"{name} in out shares memory with source, expected an array of its own")
+        _claim(array)
+    return given
+
+
+def _claim(array: Any) -> None:
+    """Claim the disk space of a memory map: where it is missing, OSError now is better than a signal then."""
+    path, mode = getattr(array, "filename", None), getattr(array, "mode", None)
+    if not isinstance(array, np.memmap) or path is None or mode not in ("r+", "w+"):
+        return
+    if hasattr(os, "posix_fallocate") and os.path.exists(path):  # it may have been unlinked
+        file = os.open(path, os.O_RDWR)
+        try:
+            os.posix_fallocate(file, 0, os.fstat(file).st_size or 1)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENODEV, errno.EOPNOTSUPP):  # the system cannot
+                raise
+        finally:
+            os.close(file)
+
+
+def _automatic(expected: Sequence[Expected], opened: Slices | Chunks, device: StreamDevice | None) -> int:
+    """Return how many matrices fill half the room, with their results."""
+    core = [math.prod(shape[len(opened.batch) :]) * dtype.itemsize for _, shape, dtype in expected]
+    each = math.prod(opened.shape[-2:]) * opened.dtype.itemsize + sum(core)
+    room = _HOST_BYTES if device is None else _DEVICE_BYTES
+    return max(1, room // 2 // max(1, each))
+
+
+def _fingerprint(
+    opened: Slices | Chunks, options: Options, limit: int, device: StreamDevice | None
+) -> dict[str, Any]:
+    """Return what must be the same for the rest of the results to have the bits of an unbroken run."""
+    return {
+        "shape": list(opened.shape),
+        "dtype": opened.dtype.str,
+        "checksum of the first and last matrix": opened.checksum(),
+        "full_matrices": options.full_matrices,
+        "compute_uv": options.compute_uv,
+        "hermitian": options.hermitian,
+        "driver": options.driver,
+        "chunk": limit if isinstance(opened, Slices) else None,
+        "device": device and "cuda",
+        "version of gpusvd": gpusvd.__version__,
+    }
+
+
+def _run(
+    opened: Slices | Chunks,
+    limit: int,
+    options: Options,
+    targets: tuple[Any, ...],
+    checkpoint: Checkpoint | None,
+    device: StreamDevice | None,
+    progress: Progress | None,
+) -> Generator[tuple[Where, Result]]:
+    """Yield the chunks' results in order, and keep account of what is finished."""
+    pieces = opened.pieces(limit)
+    done = _skip(pieces, checkpoint)
+    straight = bool(targets) and device is None and all(isinstance(x, np.ndarray) for x in targets)
+    chunks = loaded(pieces, opened.reads_ahead)
+    if device is None:
+        computed = _on_cpu(chunks, options, targets if straight else ())
+    else:
+        computed = on_gpus(chunks, options, device)
+    try:
+        with reporting(progress, done, opened.total) as report, closing(computed):
+            for piece, factors in computed:
+                result = options.result(piece.where, factors)
+                del factors
+                if not straight:
+                    _write(targets, piece.where, result)
+                for target in targets:
+                    release(target)
+                yield piece.where, result
+                del result
+                done += piece.number
+                if checkpoint is not None:
+                    checkpoint.finished(piece.where)
+                report(done)
+        if targets and done != opened.total:
+            raise ValueError(f"source had {done} matrices, and out has room for {opened.total}")
+    except BaseException:
+        if checkpoint is not None:
+            checkpoint.save()
+        raise
+    if checkpoint is not None:
+        checkpoint.remove()
+
+
+def _skip(pieces: Iterator[Piece], checkpoint: Checkpoint | None) -> int:
+    """Pass over the chunks that are finished; return how many matrices they are."""
+    if checkpoint is None or checkpoint.chunks == 0:
+        return 0
+    done, passed = 0, 0
+    for piece in islice(pieces, checkpoint.chunks):
+        done, passed, last = done + piece.number, passed + 1, piece.where
+    if passed < checkpoint.chunks:
+        raise ValueError(
+            f"resume: {checkpoint.path} says that {checkpoint.chunks} chunks are finished, and source has "
+            f"{passed}: it belongs to another stream"
+        )
+    checkpoint.resume_at(last)
+    return done
+
+
+def _on_cpu(
+    chunks: Iterator[tuple[Piece, Array]], options: Options, targets: tuple[Any, ...]
+) -> Generator[tuple[Piece, Factors]]:
+    """Yield the factors of each chunk, written to `targets` if there are any."""
+    for piece, matrices in chunks:
+        _check_room(targets, piece.where)
+        views = tuple(target[piece.where] for target in targets)
+        with naming(piece.where), options.blas(matrices):
+            factors = options.decompose(
+                matrices, (views if options.compute_uv else views[0]) if views else None
+            )
+        del matrices
+        yield piece, factors
+        del factors
+
+
+def _check_room(targets: tuple[Any, ...], where: Where) -> None:
+    """Raise ValueError where an iterator has more matrices than there is room for in `out`."""
+    if targets and isinstance(where, slice) and targets[0].shape[0] < where.stop:
+        raise ValueError(
+            f"source has at least {where.stop} matrices along its first dimension, and out has room for "
+            f"{targets[0].shape[0]}"
+        )
+
+
+def _write(targets: tuple[Any, ...], where: Where, result: Result) -> None:
+    """Copy the results of a chunk into `out`."""
+    _check_room(targets, where)
+    if targets:
+        for target, factor in zip(targets, result if isinstance(result, tuple) else (result,), strict=True):
+            target[where] = factor
+
+
+@contextmanager
+def naming(where: Where) -> Iterator[None]:
+    """Say in which chunk the matrices without factors are."""
+    try:
+        yield
+    except LinAlgError as error:
+        parts = where if isinstance(where, tuple) else (where,)
+        index = ", ".join(f"{p.start}:{p.stop}" if isinstance(p, slice) else str(p) for p in parts)
+        raise LinAlgError(f"in source[{index}]: {error}") from error
+
+
+def loaded(pieces: Iterator[Piece], ahead: bool) -> Iterator[tuple[Piece, Array]]:
+    """Yield each chunk with its matrices, read one ahead in a thread if that is asked for."""
+    if not ahead:
+        for piece in pieces:
+            yield piece, piece.load()
+        return
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[tuple[Piece, Future[Array]]] = deque()
+        for piece in pieces:
+            waiting.append((piece, pool.submit(piece.load)))
+            if len(waiting) == 2:
+                yield _next(waiting)
+        if waiting:
+            yield _next(waiting)
+
+
+def _next(waiting: deque[tuple[Piece, Future[Array]]]) -> tuple[Piece, Array]:
+    piece, future = waiting.popleft()
+    return piece, future.result()

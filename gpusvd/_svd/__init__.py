@@ -1,0 +1,1 @@
+"""The decomposition itself: svd and its variants, and the choice of a driver."""

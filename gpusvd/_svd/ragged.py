@@ -1,0 +1,204 @@
+"""Matrices of several sizes: one call for each size."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from operator import itemgetter
+from typing import Any, overload
+
+import numpy as np
+from numpy.linalg import LinAlgError
+from numpy.typing import ArrayLike, NDArray
+
+from gpusvd._base.arrays import array_namespace, to_host
+from gpusvd._base.checks import (
+    Device,
+    Driver,
+    Errors,
+    check_device,
+    check_driver,
+    check_errors,
+    check_threads,
+    factor_dtype,
+)
+from gpusvd._base.results import Array, SVDResult, failures
+from gpusvd._cuda import arrays as _gpu
+from gpusvd._svd.svd import _decompose
+
+
+class RaggedResult(Sequence[Any]):
+    """
+    The results of `svd_ragged` in the order of the matrices.
+
+    A sequence of SVDResult, or of arrays S. An item is made when it is asked for, of views into the arrays of
+    all matrices of its size, which `buckets` gives whole.
+    """
+
+    def __init__(self, count: int, buckets: list[tuple[Any, SVDResult | Array]]) -> None:
+        self._count = count
+        self._buckets = buckets
+
+    @property
+    def buckets(self) -> list[tuple[NDArray[np.intp], SVDResult | Array]]:
+        """For each shape and dtype: the indices of its matrices in the list, and their results together."""
+        return [(np.asarray(indices, np.intp), factors) for indices, factors in self._buckets]
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._count))]
+        bucket, place = self._places
+        try:
+            factors, i = self._buckets[bucket[index]][1], place[index]
+        except IndexError:
+            raise IndexError(f"index {index} is out of range: there are {self._count} results") from None
+        if isinstance(factors, SVDResult):
+            return SVDResult(factors.U[i], factors.S[i], factors.Vh[i])
+        return factors[i]
+
+    def __iter__(self) -> Iterator[Any]:
+        items: list[Any] = [None] * self._count
+        for indices, factors in self._buckets:
+            each = map(SVDResult, *factors) if isinstance(factors, SVDResult) else iter(factors)
+            for index, item in zip(indices, each, strict=True):
+                items[index] = item
+        return iter(items)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._count} matrices in {len(self._buckets)} sizes>"
+
+    @cached_property
+    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """For each matrix its bucket, and its place there."""
+        bucket, place = np.empty(self._count, np.intp), np.empty(self._count, np.intp)
+        for number, (indices, _) in enumerate(self._buckets):
+            bucket[indices], place[indices] = number, np.arange(len(indices))
+        return bucket, place
+
+
+def svd_ragged(
+    matrices: Iterable[ArrayLike],
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> RaggedResult:
+    """
+    Decompose matrices of several shapes and dtypes.
+
+    Those of the same shape and dtype are decomposed together, by one call of `svd`.
+
+    Parameters
+    ----------
+    matrices : iterable of (M, N) array_like
+        Any number of matrices, each of its own shape and dtype, as `svd` takes them; those in GPU memory go
+        with CuPy's there.
+    full_matrices, compute_uv, hermitian, driver, errors, threads, device : optional
+        As in `svd`.
+
+    Returns
+    -------
+    RaggedResult
+        A sequence, in the order of `matrices`, of what `svd` returns for each: SVDResult (U, S, Vh), or S
+        with ``compute_uv=False``. Items are views, made when they are asked for; one of them keeps the
+        results of all matrices of its size in memory.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError, ImportError, RuntimeError
+        As in `svd`; they name the matrix by its index in the list.
+
+    See Also
+    --------
+    svd : Matrices of one size.
+    stream : Batches beyond memory.
+
+    Notes
+    -----
+    What it gains over a loop is what `svd` gains in a batch of each size, less the copies that bring the
+    matrices together. Where hardly two matrices have the same size there is nothing to gain.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> results = gpusvd.svd_ragged([np.eye(2), np.ones((3, 2)), 2 * np.eye(2)])
+    >>> len(results)
+    3
+    >>> [S.round(3).tolist() for U, S, Vh in results]
+    [[1.0, 1.0], [2.449, 0.0], [2.0, 2.0]]
+    """
+    check_driver(driver)
+    check_errors(errors)
+    check_threads(threads)
+    check_device(device)
+    arrays = _as_arrays(matrices)
+    groups: defaultdict[Any, list[int]] = defaultdict(list)
+    for index, a in enumerate(arrays):
+        groups[a.shape, a.dtype, type(a)].append(index)
+    for (shape, dtype, _), indices in groups.items():
+        _check(indices[0], shape, dtype, hermitian)
+
+    informed = errors == "raise"
+    fine = np.ones(len(arrays), np.bool_)
+    buckets: list[tuple[Any, SVDResult | Array]] = []
+    for indices in groups.values():
+        together = _together(arrays, indices)
+        u, s, vh, info = _decompose(
+            together, full_matrices, compute_uv, hermitian, driver, None, "nan", threads, device, informed
+        )
+        if informed and info is not None:
+            fine[indices] = to_host(array_namespace(info.converged), info.converged)
+        buckets.append((indices, s if u is None or vh is None else SVDResult(u, s, vh)))
+    if not fine.all():
+        raise LinAlgError(failures(fine))
+    return RaggedResult(len(arrays), buckets)
+
+
+def _as_arrays(matrices: Iterable[Any]) -> list[Any]:
+    """Return the matrices as arrays of NumPy, or of CuPy those in GPU memory."""
+    if not isinstance(matrices, Iterable):
+        raise TypeError(f"matrices must be a list of matrices, not a {type(matrices).__name__}")
+    arrays = list(matrices)
+    if set(map(type, arrays)) <= {np.ndarray}:
+        return arrays
+    return [_as_array(index, a) for index, a in enumerate(arrays)]
+
+
+def _as_array(index: int, a: Any) -> Any:
+    if _gpu.is_on_gpu(a):
+        return _gpu.on_device(_gpu.cupy_with_device(), a)
+    try:
+        return np.asarray(a)
+    except (TypeError, ValueError, RuntimeError) as error:  # torch's, of a tensor that wants a gradient
+        raise ValueError(f"matrices[{index}] makes no array: {error}") from error
+
+
+def _check(index: int, shape: tuple[int, ...], dtype: Any, hermitian: bool) -> None:
+    """Raise, by its index in the list, for a matrix that is none."""
+    if len(shape) != 2:
+        raise LinAlgError(f"matrices[{index}] has shape {shape}, expected a matrix (M, N)")
+    if hermitian and shape[0] != shape[1]:
+        raise LinAlgError(f"matrices[{index}] has shape {shape}, and with hermitian=True it must be square")
+    factor_dtype(np.dtype(dtype), f"matrices[{index}]")
+
+
+def _together(arrays: list[Any], indices: list[int]) -> Any:
+    """Return some matrices of one shape as a batch; a single one without a copy."""
+    if len(indices) == 1:
+        return arrays[indices[0]][np.newaxis]
+    members = itemgetter(*indices)(arrays)
+    xp = array_namespace(members[0])
+    return xp.concatenate(members).reshape(len(indices), *members[0].shape)

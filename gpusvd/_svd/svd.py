@@ -1,0 +1,422 @@
+"""The singular value decomposition of a batch: check the arguments, allocate the results, call the driver."""
+
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.linalg import LinAlgError
+from numpy.typing import ArrayLike
+
+from gpusvd._base.checks import (
+    Device,
+    Driver,
+    Errors,
+    check_device,
+    check_dimensions,
+    check_driver,
+    check_errors,
+    check_out,
+    check_threads,
+    expected_results,
+    factor_dtype,
+)
+from gpusvd._base.dispatch import home_of
+from gpusvd._base.results import Array, Info, SVDExResult, SVDResult, failures
+from gpusvd._cpu import lapack as _vendor
+from gpusvd._cuda import arrays as _gpu
+from gpusvd._svd.driver import choose
+
+
+@overload
+def svd(
+    a: ArrayLike,
+    full_matrices: bool = True,
+    compute_uv: Literal[True] = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: tuple[Array, Array, Array] | None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> SVDResult: ...
+
+
+@overload
+def svd(
+    a: ArrayLike,
+    full_matrices: bool = True,
+    *,
+    compute_uv: Literal[False],
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    out: Array | None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> Array: ...
+
+
+@overload
+def svd(
+    a: ArrayLike,
+    full_matrices: bool,
+    compute_uv: Literal[False],
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: Array | None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> Array: ...
+
+
+@overload
+def svd(
+    a: ArrayLike,
+    full_matrices: bool,
+    compute_uv: bool,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: Any = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> SVDResult | Array: ...
+
+
+def svd(
+    a: ArrayLike,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: Any = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> SVDResult | Array:
+    """
+    Decompose every matrix of a batch into its singular values and vectors.
+
+    A drop-in for `numpy.linalg.svd`: ``a = U @ diag(S) @ Vh`` for each matrix, with the columns of U and
+    the rows of Vh orthonormal and the singular values in descending order.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        A matrix, or a batch of them in any leading dimensions: float16, float32, float64, complex64,
+        complex128, any integer type or bool, of any strides and byte order. It is never written to. Of a
+        masked array the data count, not the mask. An array in GPU memory, CuPy's or any with ``__dlpack__``
+        or ``__cuda_array_interface__`` (JAX), is taken without a copy. A torch tensor goes to
+        `gpusvd.torch.svd` and gives tensors, a Dask array to `gpusvd.dask.svd` and gives Dask arrays.
+    full_matrices : bool, optional
+        If True (default), U is (..., M, M) and Vh (..., N, N). Otherwise they are (..., M, K) and (..., K,
+        N), with K = min(M, N).
+    compute_uv : bool, optional
+        Whether to compute U and Vh too (default), or S alone.
+    hermitian : bool, optional
+        If True, each matrix is taken to be Hermitian (symmetric if real): only its lower triangle counts.
+    driver : {"auto", "jacobi", "vendor"}, optional
+        "jacobi" is one-sided Jacobi, which gives every singular value to high relative accuracy and whose
+        results are bitwise independent of the batch, the place in it and the number of threads. "vendor" is
+        LAPACK through NumPy. "auto" (default) takes the faster one for shape, dtype and batch; `explain`
+        says which and why.
+    out : tuple of ndarray (U, S, Vh), or ndarray S with ``compute_uv=False``, optional
+        Arrays to write the results into, of their exact shapes and dtypes, in any strides and byte order;
+        they are what is returned. They must not share memory with each other. Where one shares memory with
+        `a` the results are right, for the price of temporary arrays.
+    errors : {"nan", "raise"}, optional
+        A matrix with NaN or Inf, or one that does not converge, gets NaN factors (default), for itself
+        alone; or LinAlgError is raised after the batch is done, with nothing written to `out`.
+    threads : int, optional
+        The most threads of the CPU to use. Default: as many as this process may use cores. LAPACK uses its
+        own for a matrix alone, and for those of more than 4 MiB.
+    device : {None, "cuda"}, optional
+        Where to compute: where the array is (default), or on the current CUDA device, from which the results
+        of a NumPy array are copied back.
+
+    Returns
+    -------
+    SVDResult
+        A named tuple of
+
+        U : (..., M, M) or (..., M, K) ndarray
+            Left singular vectors, in the dtype of `a`; float64 for integers and bool. float16 is computed
+            in float32.
+        S : (..., K) ndarray
+            Singular values in descending order, in the real dtype of the same precision.
+        Vh : (..., N, N) or (..., K, N) ndarray
+            Conjugate transposes of the right singular vectors, in the dtype of U.
+
+        With ``compute_uv=False``, S alone. For an array in GPU memory they are CuPy arrays on its device, but
+        for a tensor, which gives tensors.
+
+    Raises
+    ------
+    LinAlgError
+        If `a` has less than two dimensions; if it is not square and `hermitian` is True; with
+        ``errors="raise"``, for matrices with NaN or Inf or without convergence: it names the first ones by
+        their indices in the batch.
+    TypeError
+        For dtypes not listed above, and for an `out` of the wrong dtype or no array.
+    ValueError
+        For an unknown `driver`, `errors`, `threads` or `device`, and for an `out` of the wrong shape, that is
+        read-only or shares memory.
+    ImportError, RuntimeError
+        For arrays in GPU memory and ``device="cuda"``, if CuPy or a CUDA device is missing.
+
+    See Also
+    --------
+    svdvals : Singular values alone.
+    svd_ex : The same, and what happened to each matrix.
+    explain : Which driver and kernel a call takes.
+
+    Notes
+    -----
+    Beyond its input and results a call takes a few MiB a thread, whatever the batch: its workspace, 4 MiB up
+    to 128 x 128 and 13 MiB for complex128 of 512 x 512, with LAPACK 32 MiB there; and copies of the matrices
+    at work where these must be converted. While LAPACK shares a batch among the cores, the BLAS of NumPy has
+    one thread in the whole process, and afterwards as many as before.
+
+    On a GPU a call is queued on CuPy's current stream, takes its memory from CuPy's pool and reads nothing
+    back, so that it can be captured in a CUDA graph, after a first call that compiles and loads its kernels;
+    the graph then owns the memory that it works in, and what is returned, or `out`, must live as long as it.
+    Only ``errors="raise"`` waits for the result, and the copies of a NumPy array do. ``driver="vendor"`` is
+    `cupy.linalg.svd` there, and "auto" takes Jacobi up to 512 columns; beyond, Jacobi is refused. **The
+    CUDA kernels have run in an emulator and have been compiled for GPUs; they have not run on one yet.**
+
+    References
+    ----------
+    Z. Drmač and K. Veselić, "New fast and accurate Jacobi SVD algorithm. I", SIAM Journal on Matrix
+    Analysis and Applications 29(4), 2008, pp. 1322-1342.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> a = np.random.default_rng(0).standard_normal((1000, 8, 5))
+    >>> U, S, Vh = gpusvd.svd(a, full_matrices=False)
+    >>> U.shape, S.shape, Vh.shape
+    ((1000, 8, 5), (1000, 5), (1000, 5, 5))
+    >>> np.allclose(U * S[:, np.newaxis, :] @ Vh, a)
+    True
+    """
+    if home := home_of(a):
+        return home.svd(  # type: ignore[no-any-return]
+            a,
+            full_matrices,
+            compute_uv,
+            hermitian,
+            driver=driver,
+            out=out,
+            errors=errors,
+            threads=threads,
+            device=device,
+        )
+    u, s, vh, _ = _decompose(a, full_matrices, compute_uv, hermitian, driver, out, errors, threads, device)
+    return s if u is None or vh is None else SVDResult(u, s, vh)
+
+
+def svdvals(
+    a: ArrayLike,
+    *,
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    out: Array | None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> Array:
+    """
+    Compute the singular values of every matrix of a batch.
+
+    The same as ``svd(a, compute_uv=False)``; vectors are not computed. With Jacobi on the CPU, the values of
+    a matrix whose rows and columns are all of much the same size come from a bidiagonal form, which is nearly
+    as accurate there, and faster. They may then differ from those of `svd` in the last digits.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        A matrix or a batch of them, as in `svd`.
+    hermitian, driver, errors, threads, device : optional
+        As in `svd`.
+    out : (..., K) ndarray, optional
+        Array to write the singular values into, as in `svd`.
+
+    Returns
+    -------
+    S : (..., K) ndarray
+        The K = min(M, N) singular values of each matrix, in descending order.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As in `svd`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.svdvals([[[3, 0], [0, 4]], [[0, 2], [0, 0]]])
+    array([[4., 3.],
+           [2., 0.]])
+    """
+    if home := home_of(a):
+        return home.svdvals(  # type: ignore[no-any-return]
+            a, hermitian=hermitian, driver=driver, out=out, errors=errors, threads=threads, device=device
+        )
+    return _decompose(a, False, False, hermitian, driver, out, errors, threads, device)[1]
+
+
+def svd_ex(
+    a: ArrayLike,
+    full_matrices: bool = True,
+    *,
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    out: tuple[Array, Array, Array] | None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> SVDExResult:
+    """
+    Decompose every matrix of a batch, and say what happened to each.
+
+    Parameters
+    ----------
+    a, full_matrices, hermitian, driver, out, errors, threads, device
+        As in `svd`.
+
+    Returns
+    -------
+    SVDExResult
+        A named tuple of U, S and Vh, as `svd` returns them, and
+
+        info : Info
+            A named tuple of arrays with the shape of the batch: `converged` (bool); `sweeps` (int32), how
+            many times Jacobi went over all pairs of columns; and `off` (dtype of S), the largest cosine
+            between two columns that it last saw. LAPACK tells neither: `sweeps` is 0 and `off` NaN with
+            ``driver="vendor"``. For a matrix with NaN or Inf `converged` is False, `sweeps` 0 and `off`
+            NaN.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As in `svd`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gpusvd
+    >>> a = np.stack([np.eye(2), np.full((2, 2), np.nan)])
+    >>> U, S, Vh, info = gpusvd.svd_ex(a)
+    >>> S
+    array([[ 1.,  1.],
+           [nan, nan]])
+    >>> info.converged
+    array([ True, False])
+    """
+    if home := home_of(a):
+        return home.svd_ex(  # type: ignore[no-any-return]
+            a,
+            full_matrices,
+            hermitian=hermitian,
+            driver=driver,
+            out=out,
+            errors=errors,
+            threads=threads,
+            device=device,
+        )
+    u, s, vh, info = _decompose(
+        a, full_matrices, True, hermitian, driver, out, errors, threads, device, informed=True
+    )
+    assert u is not None
+    assert vh is not None
+    assert info is not None
+    return SVDExResult(u, s, vh, info)
+
+
+def _decompose(
+    a: ArrayLike,
+    full_matrices: bool,
+    compute_uv: bool,
+    hermitian: bool,
+    driver: Driver,
+    out: Any,
+    errors: Errors,
+    threads: int | None,
+    device: Device | None,
+    informed: bool = False,
+) -> tuple[Array | None, Array, Array | None, Info | None]:
+    """Return the factors and, for who is to be `informed`, what happened."""
+    check_driver(driver)
+    check_errors(errors)
+    check_threads(threads)
+    check_device(device)
+    if device == "cuda" or _gpu.is_on_gpu(a):
+        return _gpu.decompose(a, full_matrices, compute_uv, hermitian, driver, out, errors, informed)
+    matrices = np.asarray(a)
+    check_dimensions(matrices.shape, hermitian)
+    dtype = factor_dtype(matrices.dtype)
+    expected = expected_results(matrices.shape, dtype, full_matrices, compute_uv)
+    given = None if out is None else check_out(out, expected)
+
+    straight = (
+        errors == "nan" and given is not None and not any(np.may_share_memory(matrices, x) for x in given)
+    )
+    targets = (
+        given if given is not None and straight else [np.empty(shape, kind) for _, shape, kind in expected]
+    )
+    u, s, vh = targets if compute_uv else (None, targets[0], None)
+    if driver == "auto":
+        driver, _ = choose(matrices.shape, dtype, full_matrices, compute_uv, hermitian)
+    info = None
+    if informed or errors == "raise" or driver == "jacobi":
+        batch = matrices.shape[:-2]
+        info = Info(np.empty(batch, np.bool_), np.empty(batch, np.int32), np.empty(batch, dtype.char.lower()))
+
+    if matrices.size == 0:
+        _fill_empty(u, vh, info)
+    else:
+        _DRIVERS[driver](matrices, u, s, vh, info, hermitian=bool(hermitian), threads=threads)
+
+    if errors == "raise" and info is not None and not info.converged.all():
+        raise LinAlgError(failures(info.converged))
+    if given is not None:
+        if not straight:
+            for array, target in zip(given, targets, strict=True):
+                array[...] = target
+        u, s, vh = out if compute_uv else (None, out, None)
+    return u, s, vh, info
+
+
+def _fill_empty(u: Array | None, vh: Array | None, info: Info | None) -> None:
+    """Write the factors of matrices without entries: identities, if anything."""
+    for vectors in (u, vh):
+        if vectors is not None:
+            vectors[...] = np.eye(*vectors.shape[-2:])
+    if info is not None:
+        for field, value in zip(info, (True, 0, 0), strict=True):
+            field[...] = value
+
+
+def _jacobi(
+    a: Array,
+    u: Array | None,
+    s: Array,
+    vh: Array | None,
+    info: Info | None,
+    *,
+    hermitian: bool,
+    threads: int | None,
+) -> None:
+    from gpusvd._cpu.jacobi import decompose  # brings numba along, which takes long to import
+
+    assert info is not None
+
+    decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads)
+
+
+_DRIVERS = {"jacobi": _jacobi, "vendor": _vendor.decompose}
