@@ -1,4 +1,4 @@
-"""How accurate gpusvd and its peers are on the matrices of `tests.gallery`, which are hard to decompose.
+"""How accurate gpusvd and its peers are on the hard matrices of `tests.support.gallery`.
 
 Of every matrix the residual and the orthogonality of the factors, in units of eps, and the relative error
 of every singular value that is not zero, against mpmath's of the same floating-point matrix. Many matrices
@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks import contenders
 from benchmarks.measure import print_provenance, provenance, save
-from tests import gallery, measures
+from tests.support import gallery, measures
 
 DTYPES = ("float32", "float64")
 SHAPES = ((8, 8), (16, 6), (16, 16))

@@ -1,7 +1,7 @@
 """How good factors in GPU memory are, measured there on all of a batch; `xp` is CuPy, or NumPy in tests.
 
 In units of eps, in double precision. Norms are Frobenius norms. The measures are those of
-`tests/measures.py`, without its care for the ends of the exponent range.
+`tests/support/measures.py`, without its care for the ends of the exponent range.
 """
 
 from collections.abc import Iterator

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 import gpusvd  # noqa: E402
 from benchmarks.measure import provenance  # noqa: E402
-from tests import gallery, measures  # noqa: E402
+from tests.support import gallery, measures  # noqa: E402
 
 FIGURES = ROOT / "docs" / "figures"
 TUTORIAL = {"tutorial-spectrum": "spectrum", "tutorial-strip": "strip", "tutorial-patches": "patches"}

@@ -1,6 +1,10 @@
+import importlib
+import importlib.util
+import sys
+
 import pytest
 
-from tests import backends
+from tests.support import backends
 
 
 @pytest.fixture(params=["jacobi", "vendor"])
@@ -11,5 +15,36 @@ def driver(request):
 
 @pytest.fixture(params=backends.NAMES)
 def backend(request):
-    """Each array library by turns, a `tests.backends.Backend`."""
+    """Each array library by turns, a `tests.support.backends.Backend`."""
     return backends.make(request.param)
+
+
+def has_device():
+    """Whether CuPy finds a CUDA device."""
+    if importlib.util.find_spec("cupy") is None:
+        return False
+    import cupy
+
+    try:
+        return cupy.cuda.runtime.getDeviceCount() > 0
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return False
+
+
+@pytest.fixture(
+    params=["stand-in", pytest.param("device", marks=pytest.mark.gpu)],
+)
+def cupy(request, monkeypatch):
+    """CuPy on a device, or what stands in for it, with few threads a block."""
+    if request.param == "device":
+        if not has_device():
+            pytest.skip("there is no CuPy, or no CUDA device")
+        return importlib.import_module("cupy")
+    from gpusvd._cuda import jacobi, launch
+    from tests.support import stand_in_cupy
+
+    module = stand_in_cupy.module()
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(launch, "launch", stand_in_cupy.launch)
+    monkeypatch.setattr(jacobi, "_THREADS", 8)
+    return module

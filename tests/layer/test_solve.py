@@ -1,0 +1,345 @@
+"""Pseudo-inverse, least squares, ridge regression and inverse, against definitions and NumPy."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from numpy.linalg import LinAlgError
+from sklearn.linear_model import Ridge
+
+import gpusvd
+from tests.support import gallery, measures
+
+examples = settings(deadline=None, max_examples=100)
+SHAPES = [(5, 5), (7, 3), (3, 7), (1, 4), (4, 1)]
+BATCHES = [(), (3,), (2, 1, 3)]
+EMPTY = [(0, 3), (3, 0), (0, 0), (2, 0, 3), (2, 3, 0), (0, 3, 2), (0, 0, 2)]
+
+by_batch = pytest.mark.parametrize("batch", BATCHES, ids=str)
+by_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+by_dtype = pytest.mark.parametrize("dtype", gallery.DTYPES, ids=str)
+matrices = st.tuples(
+    st.sampled_from(
+        [
+            "gaussian",
+            "unitary",
+            "zero",
+            "ones",
+            "duplicate columns",
+            "zero rows",
+            "rank 2 of integers",
+            "identity",
+            "shift",
+            "single entry",
+            "geometric 1e3",
+            "signs",
+            "repeated",
+        ]
+    ),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.sampled_from(gallery.DTYPES),
+)  # whose rank no rounding changes
+
+
+def random(shape, dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal(shape)
+    return (a + 1j * rng.standard_normal(shape) if np.dtype(dtype).kind == "c" else a).astype(dtype)
+
+
+def of_rank(shape, rank, dtype=np.float64):
+    *batch, m, n = shape
+    return random((*batch, m, rank), dtype) @ random((*batch, rank, n), dtype, 1)
+
+
+# Pseudo-inverse
+
+
+@examples
+@given(matrices)
+def test_penrose(case):
+    name, shape, dtype = case
+    a = gallery.build(name, *shape, dtype).a
+    p = gpusvd.pinv(a)
+    assert p.shape == a.T.shape
+    assert p.dtype == dtype
+    size = max(np.linalg.norm(a), 1) * max(np.linalg.norm(p), 1)
+    tolerance = 100 * max(shape) * np.finfo(dtype).eps * size
+    np.testing.assert_allclose(a @ p @ a, a, atol=tolerance * np.linalg.norm(a))
+    np.testing.assert_allclose(p @ a @ p, p, atol=tolerance * np.linalg.norm(p))
+    np.testing.assert_allclose(a @ p, measures.adjoint(a @ p), atol=tolerance)
+    np.testing.assert_allclose(p @ a, measures.adjoint(p @ a), atol=tolerance)
+
+
+@by_batch
+@by_shape
+@by_dtype
+def test_pinv_is_numpys(backend, shape, dtype, batch):
+    for a in (random((*batch, *shape), dtype), of_rank((*batch, *shape), 1, dtype)):
+        for kwargs in ({}, {"rcond": 0.3}, {"rtol": 0.3}):
+            p = backend.numpy(gpusvd.pinv(backend.array(a), **kwargs))
+            expected = np.linalg.pinv(a, **(kwargs or {"rtol": None}))
+            assert p.dtype == dtype
+            np.testing.assert_allclose(
+                p, expected, rtol=0, atol=1e3 * np.finfo(dtype).eps * np.abs(expected).max()
+            )
+
+
+def test_pinv_with_a_tolerance_for_each_matrix(backend):
+    a = np.array([np.diag([1.0, 0.1])] * 2)
+    for rtol in ([0.05, 0.5], backend.array([0.05, 0.5])):
+        p = backend.numpy(gpusvd.pinv(backend.array(a), rtol=rtol))
+        np.testing.assert_allclose(p, [np.diag([1, 10]), np.diag([1, 0])], rtol=1e-15)
+
+
+def test_pinv_of_hermitian_and_graded_matrices(backend):
+    a = random((3, 4, 4), np.complex128)
+    lower = np.tril(a)
+    whole = (
+        np.tril(a, -1) + measures.adjoint(np.tril(a, -1)) + np.stack([np.diag(x.diagonal().real) for x in a])
+    )
+    p = backend.numpy(gpusvd.pinv(backend.array(lower + 99 * np.triu(a, 1)), hermitian=True))
+    np.testing.assert_allclose(p, np.linalg.inv(whole), rtol=1e-11)
+    np.testing.assert_allclose(
+        gpusvd.pinv(np.diag([1e200, 1e-200]), rtol=0), np.diag([1e-200, 1e200]), rtol=1e-15
+    )
+    assert gpusvd.pinv([[5e-324]])[0, 0] == np.inf
+
+
+def test_pinv_stays_finite_in_single_precision():
+    """Where NumPy's 1e-15 takes rounding for signal."""
+    a = of_rank((50, 40), 3, np.float32)
+    assert np.abs(gpusvd.pinv(a)).max() < 10
+
+
+def test_pinv_of_integers_halves_nan_zero_and_nothing(backend):
+    assert gpusvd.pinv([[2, 0], [0, 4]]).dtype == np.float64
+    half = gpusvd.pinv(np.array([[2, 0], [0, 4], [0, 0]], np.float16))
+    assert half.dtype == np.float16
+    np.testing.assert_array_equal(half, [[0.5, 0, 0], [0, 0.25, 0]])
+    a = np.stack([np.eye(2, 3), np.full((2, 3), np.nan), np.zeros((2, 3))])
+    np.testing.assert_array_equal(backend.numpy(gpusvd.pinv(backend.array(a))), a.swapaxes(-1, -2))
+    for shape in EMPTY:
+        p = backend.numpy(gpusvd.pinv(backend.array(np.zeros(shape))))
+        np.testing.assert_array_equal(p, np.zeros(shape).swapaxes(-1, -2))
+    with pytest.raises(ValueError, match="rcond or rtol, not both"):
+        gpusvd.pinv(np.eye(2), rcond=0.1, rtol=0.1)
+    with pytest.raises(LinAlgError, match="square"):
+        gpusvd.pinv(np.ones((2, 3)), hermitian=True)
+
+
+# Least squares
+
+
+@examples
+@given(matrices, st.integers(0, 3))
+def test_normal_equations_and_least_norm(case, sides):
+    name, (m, n), dtype = case
+    a = gallery.build(name, m, n, dtype).a
+    b = random((m, sides), dtype)
+    x, residuals, rank, s = gpusvd.lstsq(a, b)
+    size = max(np.linalg.norm(a), 1) * max(np.linalg.norm(gpusvd.pinv(a)), 1)
+    tolerance = 100 * (m + n) * np.finfo(dtype).eps * size**2
+    rest = b - a @ x
+    np.testing.assert_allclose(measures.adjoint(a) @ rest, np.zeros((n, sides)), atol=tolerance)
+    np.testing.assert_allclose(residuals, (np.abs(rest) ** 2).sum(axis=0), atol=tolerance)
+    # The solution of least norm has no part in the null space.
+    null = gpusvd.null_space(a).basis
+    np.testing.assert_allclose(measures.adjoint(null) @ x, 0, atol=tolerance)
+    assert rank == np.linalg.matrix_rank(a)
+    assert s.shape == (min(m, n),)
+
+
+@by_shape
+@by_dtype
+def test_lstsq_is_numpys(backend, shape, dtype):
+    m = shape[0]
+    a = np.stack([random(shape, dtype), of_rank(shape, 1, dtype), random(shape, dtype, 2)])
+    vector, matrix, one_for_all = random(m, dtype), random((3, m, 2), dtype), random((m, 2), dtype)
+    atol = 5e3 * np.finfo(dtype).eps
+    rcond = max(shape) * np.finfo(dtype).eps  # NumPy's default is that of double precision
+    for b in (vector, matrix, one_for_all):
+        result = backend.numpy(gpusvd.lstsq(backend.array(a), backend.array(b)))
+        assert result._fields == ("x", "residuals", "rank", "s")
+        for i in range(3):
+            x, residuals, rank, s = np.linalg.lstsq(a[i], b[i] if b is matrix else b, rcond)
+            np.testing.assert_allclose(result.x[i], x, atol=atol * max(1, np.abs(x).max()))
+            if residuals.size:
+                np.testing.assert_allclose(result.residuals[i], residuals, atol=atol)
+                assert result.residuals[i].shape == residuals.shape
+            assert result.rank[i] == rank
+            np.testing.assert_allclose(result.s[i], s, atol=atol)
+        one = backend.numpy(gpusvd.lstsq(backend.array(a[0]), backend.array(b[0] if b is matrix else b)))
+        np.testing.assert_allclose(one.x, result.x[0], atol=atol)
+        assert result.x.dtype == dtype
+        assert result.residuals.dtype == result.s.dtype == np.zeros(1, dtype).real.dtype
+
+
+def test_batches_of_matrices_and_sides_broadcast(backend):
+    a, b = random((2, 1, 5, 3)), random((4, 5, 2))
+    x, residuals, rank, s = backend.numpy(gpusvd.lstsq(backend.array(a), backend.array(b)))
+    assert (x.shape, residuals.shape, rank.shape, s.shape) == ((2, 4, 3, 2), (2, 4, 2), (2, 1), (2, 1, 3))
+    np.testing.assert_allclose(x[1, 3], np.linalg.lstsq(a[1, 0], b[3])[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("rcond", [0.3, -1, None, [0.3, 1e-3]])
+def test_rcond(backend, rcond):
+    a = np.stack([np.diag([1.0, 0.1, 1e-9])[:, :2], np.diag([1.0, 0.5, 0.1])[:, :2]])
+    result = backend.numpy(gpusvd.lstsq(backend.array(a), backend.array([1.0, 2.0, 3.0]), rcond))
+    for i in range(2):
+        one = rcond[i] if isinstance(rcond, list) else rcond
+        x, _, rank, _ = np.linalg.lstsq(a[i], [1.0, 2.0, 3.0], one)
+        np.testing.assert_allclose(result.x[i], x, atol=1e-14)
+        assert result.rank[i] == rank
+
+
+def test_lstsq_of_mixed_dtypes():
+    a = random((4, 2), np.float32)
+    assert gpusvd.lstsq(a, random(4, np.complex64)).x.dtype == np.complex64
+    assert gpusvd.lstsq(a, random(4)).s.dtype == np.float64
+    assert gpusvd.lstsq(a, [1, 2, 3, 4]).x.dtype == np.float64
+    half = gpusvd.lstsq(a.astype(np.float16), random(4, np.float16))
+    assert [x.dtype.char for x in half if x.dtype.kind == "f"] == ["e"] * 3
+    np.testing.assert_allclose(half.x, np.linalg.lstsq(a, random(4))[0], atol=5e-3)
+
+
+def test_lstsq_keeps_nan_where_it_is(backend):
+    a, b = random((3, 5, 2)), random((3, 5, 2))
+    clean = backend.numpy(gpusvd.lstsq(backend.array(a), backend.array(b)))
+    a[0, 1, 1] = np.nan
+    b[1, 0, 1] = np.inf
+    x, residuals, rank, s = backend.numpy(gpusvd.lstsq(backend.array(a), backend.array(b)))
+    assert np.isnan(x[0]).all()
+    assert np.isnan(residuals[0]).all()
+    assert np.isnan(s[0]).all()
+    np.testing.assert_array_equal(rank, [0, 2, 2])
+    assert not np.isfinite(x[1, :, 1]).any()
+    np.testing.assert_array_equal(x[2], clean.x[2])
+    np.testing.assert_allclose(x[1, :, 0], clean.x[1, :, 0], rtol=1e-14)
+
+
+@pytest.mark.parametrize("shape", EMPTY, ids=str)
+def test_lstsq_of_matrices_without_entries(backend, shape):
+    *batch, m, n = shape
+    x, residuals, rank, s = backend.numpy(
+        gpusvd.lstsq(backend.array(np.zeros(shape)), backend.array(np.ones((*batch, m, 2))))
+    )
+    np.testing.assert_array_equal(x, np.zeros((*batch, n, 2)))
+    np.testing.assert_array_equal(residuals, np.full((*batch, 2), float(m)))
+    np.testing.assert_array_equal(rank, np.zeros(batch))
+    assert s.shape == (*batch, min(m, n))
+    x = backend.numpy(gpusvd.ridge(backend.array(np.zeros(shape)), backend.array(np.ones(m)), 1.0))
+    np.testing.assert_array_equal(x, np.zeros((*batch, n)))
+
+
+@pytest.mark.parametrize(
+    "solve", [gpusvd.lstsq, lambda a, b: gpusvd.ridge(a, b, 1.0)], ids=["lstsq", "ridge"]
+)
+def test_wrong_systems(solve):
+    a = random((3, 5, 2))
+    for b in (random(4), random((4, 1)), random((3, 5)), 1.0):
+        with pytest.raises(
+            LinAlgError, match=r"b has shape .* expected \(5,\) or \(..., 5, R\) .* b\[..., np.newaxis\]"
+        ):
+            solve(a, b)
+    with pytest.raises(
+        ValueError, match=r"batch of b of shape \(2,\) does not broadcast against a batch of \(3,\)"
+    ):
+        solve(a, random((2, 5, 1)))
+    with pytest.raises(LinAlgError, match="at least two-dimensional"):
+        solve(random(5), random(5))
+    with pytest.raises(TypeError, match="array type object of b is unsupported"):
+        solve(a, None)
+
+
+# Ridge regression
+
+
+@by_shape
+@by_dtype
+def test_ridge_minimises(backend, shape, dtype):
+    """Its solution solves the normal equations (A*A + alpha) x = A* b."""
+    m, n = shape
+    a, b = random((3, *shape), dtype), random((3, m, 2), dtype)
+    alphas = np.array([0.1, 1.0, 100.0])
+    x = backend.numpy(gpusvd.ridge(backend.array(a), backend.array(b), backend.array(alphas[:, None])))
+    assert x.shape == (3, 3, n, 2)
+    assert x.dtype == dtype
+    for i, alpha in enumerate(alphas):
+        gram = measures.adjoint(a) @ a + alpha * np.eye(n)
+        np.testing.assert_allclose(gram @ x[i], measures.adjoint(a) @ b, atol=500 * np.finfo(dtype).eps)
+        same = backend.numpy(gpusvd.ridge(backend.array(a), backend.array(b), float(alpha)))
+        np.testing.assert_allclose(same, x[i], atol=100 * np.finfo(dtype).eps)
+    each = backend.numpy(gpusvd.ridge(backend.array(a), backend.array(b), alphas.tolist()))
+    np.testing.assert_allclose(each, x[np.arange(3), np.arange(3)], atol=100 * np.finfo(dtype).eps)
+
+
+def test_ridge_is_scikit_learns():
+    a, b = random((20, 4)), random((20, 3))
+    for alpha in (0.01, 1.0, 50.0):
+        expected = Ridge(alpha=alpha, fit_intercept=False).fit(a, b).coef_.T
+        np.testing.assert_allclose(gpusvd.ridge(a, b, alpha), expected, atol=1e-12)
+
+
+def test_ridge_at_both_ends(backend):
+    a, b = of_rank((2, 6, 4), 2), random(6)
+    x = backend.numpy(gpusvd.ridge(backend.array(a), backend.array(b), [[0.0], [1e300]]))
+    assert x.shape == (2, 2, 4)
+    np.testing.assert_allclose(x[0], gpusvd.lstsq(a, b).x, atol=1e-12)
+    np.testing.assert_allclose(x[1], 0, atol=1e-290)
+    tiny = gpusvd.ridge(np.diag([1e-200, 1e200]), [1.0, 1.0], 1e-300)
+    np.testing.assert_allclose(tiny, [1e100, 1e-200], rtol=1e-14)  # no square underflows
+    assert gpusvd.ridge(np.zeros((2, 2)), [1.0, 1.0], [0.0, 1.0]).any() == False  # noqa: E712
+
+
+def test_ridge_keeps_nan_where_it_is_and_refuses_wrong_penalties(backend):
+    a = random((2, 5, 2))
+    a[0] = np.nan
+    x = backend.numpy(gpusvd.ridge(backend.array(a), backend.array(np.ones(5)), 1.0))
+    np.testing.assert_array_equal(np.isnan(x), [[True] * 2, [False] * 2])
+    with pytest.raises(ValueError, match="alpha must be at least 0, not -1"):
+        gpusvd.ridge(a, np.ones(5), -1)
+    with pytest.raises(TypeError, match="alpha has dtype complex128, expected real numbers"):
+        gpusvd.ridge(a, np.ones(5), 1j)
+    assert gpusvd.ridge(a.astype(np.float16), np.ones(5, np.float16), 1).dtype == np.float16
+
+
+# Inverse
+
+
+@by_batch
+@by_dtype
+@pytest.mark.parametrize("n", [1, 2, 5, 20])
+def test_inv_is_numpys(backend, n, dtype, batch):
+    a = random((*batch, n, n), dtype)
+    x = backend.numpy(gpusvd.inv(backend.array(a)))
+    assert x.dtype == dtype
+    expected = np.linalg.inv(a)
+    atol = 20 * np.finfo(dtype).eps * np.linalg.cond(a).max() * np.abs(expected).max()
+    np.testing.assert_allclose(x, expected, rtol=0, atol=atol)
+
+
+def test_inv_of_singular_and_bad_matrices(backend):
+    a = np.stack([np.diag([2.0, 4.0]), np.diag([1.0, 0.0]), np.full((2, 2), np.nan), np.zeros((2, 2))])
+    x = backend.numpy(gpusvd.inv(backend.array(a)))
+    np.testing.assert_array_equal(x[0], np.diag([0.5, 0.25]))
+    assert np.isnan(x[1:]).all()
+    for i in (1, 2, 3):
+        said = "1 of 2 matrices are singular, or have a NaN or Inf; batch indices: 1$"
+        with pytest.raises(LinAlgError, match=said):
+            gpusvd.inv(backend.array(a[[0, i]]), errors="raise")
+    with pytest.raises(LinAlgError, match="The matrix is singular, or has a NaN or Inf"):
+        gpusvd.inv(backend.array(a[1]), errors="raise")
+    np.testing.assert_array_equal(backend.numpy(gpusvd.inv(backend.array(a[0]), errors="raise")), x[0])
+
+
+def test_inv_of_graded_integer_half_and_empty_matrices(backend):
+    np.testing.assert_allclose(gpusvd.inv(np.diag([1e200, 1e-200])), np.diag([1e-200, 1e200]), rtol=1e-15)
+    assert gpusvd.inv([[2]]) == 0.5
+    assert gpusvd.inv(np.eye(2, dtype=np.float16)).dtype == np.float16
+    for shape in ((0, 0), (2, 0, 0), (0, 3, 3)):
+        assert backend.numpy(gpusvd.inv(backend.array(np.zeros(shape)))).shape == shape
+    with pytest.raises(LinAlgError, match="square"):
+        gpusvd.inv(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="errors must be 'nan' or 'raise'"):
+        gpusvd.inv(np.eye(2), errors="ignore")

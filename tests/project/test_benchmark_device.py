@@ -1,0 +1,603 @@
+"""The benchmark for GPUs: cases, bounds, processes that crash or hang, tables; and its tasks, with a stand-in
+for CuPy and the kernels in the emulator, or on a device where there is one."""
+
+import itertools
+import json
+import math
+import signal
+import sys
+import time
+import types
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+import gpusvd
+from benchmarks import (
+    device,
+    device_accuracy,
+    device_assumptions,
+    device_bounds,
+    device_cases,
+    device_check,
+    device_compile,
+    device_goals,
+    device_machine,
+    device_run,
+    device_speed,
+    device_table,
+    device_tests,
+    sanitize,
+)
+from benchmarks.device_bounds import Ceilings
+from benchmarks.device_cases import Case
+from tests.support import stand_in_cupy
+from tests.support.stand_in_cupy import _on_device
+
+# Cases
+
+
+def test_every_case_of_the_benchmark_is_there_once():
+    filling = device_cases.filling_cases()
+    assert len(filling) == len(set(filling)) == (20 + 4) * 4 * 2
+    tasks = device_cases.speed_tasks()
+    against_cupy = [
+        (t["m"], t["n"], t["dtype"], t["work"], t["batch"]) for t in tasks if "gpusvd" in t["contenders"]
+    ]
+    assert len(against_cupy) == len(set(against_cupy))
+    assert set(filling) <= {Case(*case) for case in against_cupy}
+    for n in device_cases.SQUARES:
+        for batch in (1, 10, 100):
+            assert (n, n, "float32", "thin", batch) in against_cupy
+    assert {name for t in tasks for name in t["contenders"]} == set(device_speed.CONTENDERS)
+
+
+def test_what_matters_most_comes_first():
+    tasks = device_cases.speed_tasks()
+    first = tasks[: 2 * len(device_cases.SQUARES)]
+    assert {t["dtype"] for t in first} == {"float32", "float64"}
+    assert all(t["work"] == "thin" and t["batch"] is None for t in first)
+
+
+def test_batches():
+    assert Case(2, 2, "float32", "thin").count() == 62_500_000
+    assert Case(512, 512, "complex128", "thin").count() == 238
+    assert Case(1, 1, "float32", "thin", 7).count() == 7
+    assert Case(512, 512, "complex128", "thin").count(filling=1) == 1
+    assert all(case.count() < 1000 for case in device_cases.batches((512,), ("float64",), (1, 1000, 100)))
+
+
+def test_first_calls_and_checks_cover_classes_and_dtypes():
+    compiled = device_cases.compile_tasks()
+    assert {t["dtype"] for t in compiled if t["device"] == "cpu"} == {str(d) for d in map(np.dtype, "fdFD")}
+    loaded = device_cases.load_tasks()
+    assert len(loaded) == 4 * len(device_cases.REPRESENTATIVES)
+    assert all(task in compiled for task in loaded)
+    checked = device_cases.check_tasks(100)
+    assert sum(t["seconds"] for t in checked) == pytest.approx(100)
+    assert min(t["seconds"] for t in device_cases.check_tasks(1)) == device_cases.LEAST_CHECK
+
+
+# Bounds
+
+
+def test_traffic_is_every_entry_once():
+    a, s, u, vh = 5 * 3 * 8, 3 * 4, 5 * 3 * 8, 3 * 3 * 8
+    assert device_bounds.traffic(5, 3, "complex64", "thin") == a + s + u + vh
+    assert device_bounds.traffic(3, 5, "complex64", "thin") == a + s + u + vh
+    assert device_bounds.traffic(5, 3, "complex64", "values") == a + s
+
+
+def test_the_bounds_of_the_design():
+    """Copy bandwidth bounds n = 2, 3, 4 by 77, 36 and 21 G matrices a second in float32 and half in
+    float64."""
+    h200 = Ceilings(copy=4.3e12, single=33.5e12, double=16.7e12)
+    for n, most in ((2, 77e9), (3, 36e9), (4, 21e9)):
+        assert device_bounds.bound(n, n, "float32", "thin", 5, h200) == pytest.approx(most, rel=0.03)
+        assert device_bounds.bound(n, n, "float64", "thin", 5, h200) == pytest.approx(most / 2, rel=0.03)
+    # and arithmetic, with 4 to 9 sweeps, the larger ones
+    for n, most in ((16, 250e6), (32, 29e6), (64, 3.4e6), (128, 384e3)):
+        bounds = [device_bounds.bound(n, n, "float32", "thin", sweeps, h200) for sweeps in (4, 9)]
+        assert bounds[1] < most < bounds[0]
+
+
+def test_multiply_adds():
+    pairs, rows = 28, 8
+    sweep = pairs * rows * (1 + 4 + 4)
+    more = device_bounds.multiply_adds(8, 8, "float32", "thin", 3)
+    assert more - device_bounds.multiply_adds(8, 8, "float32", "thin", 2) == pytest.approx(sweep)
+    without = [device_bounds.multiply_adds(8, 8, "float32", "thin", s, with_cosine=False) for s in (2, 3)]
+    assert without[1] - without[0] == pytest.approx(pairs * rows * (1 + 2 + 2))
+    for shape in ((8, 64), (64, 8)):
+        assert device_bounds.multiply_adds(*shape, "complex64", "thin", 3) > 2 * more
+    assert device_bounds.multiply_adds(8, 8, "float32", "values", 3) < 2 / 3 * more
+
+
+def test_the_bound_is_the_slower_of_both():
+    slow_copy, slow_adds = Ceilings(1e9, 1e15, 1e15), Ceilings(1e15, 1e9, 1e8)
+    what = (32, 32, "float32", "thin", 6)
+    assert device_bounds.bound(*what, slow_copy) == pytest.approx(1e9 / device_bounds.traffic(*what[:4]))
+    assert device_bounds.bound(*what, slow_adds) == pytest.approx(1e9 / device_bounds.multiply_adds(*what))
+    copy, adds = device_bounds.of_peak(1e5, *what, slow_adds)
+    assert copy < 1e-3 < adds
+
+
+# Time
+
+
+def test_budget():
+    now = [100.0]
+    budget = device_run.Budget(2, clock=lambda: now[0])
+    assert budget.left() == 120
+    assert budget.share(0.25) == 30
+    now[0] += 100
+    assert budget.share(0.25) == 20
+    now[0] += 100
+    assert budget.left() == 0
+
+
+@pytest.mark.parametrize("each", [1e-9, 1e-5, 1e-3, 0.02, 0.5, 3.0])
+def test_a_loop_gets_what_it_can_do_in_the_limit(each):
+    count = device_speed.affordable(lambda count: count * each, 10**7, 1.0)
+    assert count in (1, 4, 10**7) or 0.25 <= count * each <= 1
+
+
+@pytest.mark.parametrize("delay", [1e-4, 0.1, 0.3, 0.9])
+def test_a_batch_grows_until_it_fills_the_device(delay):
+    def seconds_of(count):
+        return max(delay, 1e-5 * count)
+
+    count = device_speed.affordable(seconds_of, 10**7, 1.0)
+    assert seconds_of(count) / count < 1.5e-5
+    assert device_speed.affordable(seconds_of, 100, 1.0) == 100
+
+
+def test_samples_are_taken_by_turns():
+    order = []
+    samplers = {name: lambda name=name: order.append(name) or 1.0 for name in "ab"}
+    times = device_speed.sample_by_turns(samplers, rounds=5, seconds=1e3)
+    assert order == list("ab" * 5)
+    assert times == {"a": [1.0] * 5, "b": [1.0] * 5}
+    few = device_speed.sample_by_turns(samplers, rounds=5, seconds=0)
+    assert len(few["a"]) == device_speed.LEAST_ROUNDS
+
+
+# Processes
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A module of tasks that do as they are told."""
+    (tmp_path / "obedient.py").write_text(
+        "import os, time\n"
+        "def run(task):\n"
+        "    if task['do'] == 'raise': raise ValueError('as told')\n"
+        "    if task['do'] == 'die': os._exit(7)\n"
+        "    if task['do'] == 'hang': time.sleep(60)\n"
+        "    return {'process': os.getpid()}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return "obedient"
+
+
+def outcomes(module, does, **options):
+    found = {}
+    wanted = {"seconds": 30, "patience": 20} | options
+    left_out = device_run.run_tasks(module, [{"do": do} for do in does], found.__setitem__, **wanted)
+    return found, left_out
+
+
+def test_tasks_share_a_process(module):
+    found, left_out = outcomes(module, ["work", "raise", "work"])
+    assert not left_out
+    assert found[0] == found[2]
+    assert found[1] == {"error": "ValueError: as told"}
+
+
+def test_a_task_that_crashes_costs_itself_alone(module):
+    found, left_out = outcomes(module, ["work", "die", "work"])
+    assert not left_out
+    assert "ended with status 7" in found[1]["error"]
+    assert found[0]["process"] != found[2]["process"]
+
+
+def test_a_task_that_hangs_costs_itself_alone(module):
+    found, left_out = outcomes(module, ["hang", "work"], patience=1)
+    assert not left_out
+    assert "took more than 1 s" in found[0]["error"]
+    assert "process" in found[1]
+
+
+def test_what_is_not_reached_is_said(module):
+    found, left_out = outcomes(module, ["work", "hang", "work"], seconds=3)
+    assert set(found) == {0}
+    assert left_out == [1, 2]
+
+
+def test_several_processes(module):
+    found, _ = outcomes(module, ["work"] * 4, workers=2)
+    assert found[0] == found[2] != found[1] == found[3]
+
+
+def test_a_module_that_cannot_be_imported():
+    found, left_out = outcomes("benchmarks.not_there", ["work"] * 3)
+    assert all("No module named" in outcome["error"] for outcome in found.values())
+    assert len(found) + len(left_out) == 3
+
+
+def test_a_spoilt_context_ends_the_process(monkeypatch, tmp_path):
+    class Works:
+        def __init__(self, error):
+            self.error = error
+
+        def deviceSynchronize(self):
+            if self.error:
+                raise RuntimeError("an illegal memory access was encountered")
+
+    pool = types.SimpleNamespace(free_all_blocks=lambda: None)
+    for error in (False, True):
+        cuda = types.SimpleNamespace(runtime=Works(error))
+        stand_in = types.SimpleNamespace(cuda=cuda, get_default_memory_pool=lambda: pool)
+        monkeypatch.setitem(sys.modules, "cupy", stand_in)
+        assert device_run._context_works() == (not error)
+
+
+def test_commands_run_at_the_same_time_and_are_interrupted():
+    wait = "import time\ntry:\n    time.sleep(30)\nexcept KeyboardInterrupt:\n    raise SystemExit(5)"
+    start = time.monotonic()
+    finished = device_run.run_commands(
+        {"short": [sys.executable, "-c", "print('done')"], "long": [sys.executable, "-c", wait]}, seconds=2
+    )
+    assert time.monotonic() - start < 20
+    assert finished["short"][0] == 0
+    assert finished["short"].output == "done\n"
+    assert finished["short"].in_time
+    assert not finished["long"].in_time
+    assert finished["long"].status in (5, -signal.SIGINT)
+
+
+# What the tests and the sanitizer said
+
+
+def test_junit_counts(tmp_path):
+    report = tmp_path / "junit.xml"
+    report.write_text(
+        '<testsuites><testsuite tests="4" failures="1" errors="1" skipped="1">'
+        '<testcase classname="t" name="a"/>'
+        '<testcase classname="t" name="b"><failure message="no"/></testcase>'
+        '<testcase classname="t" name="c"><error message="oh"/></testcase>'
+        '<testcase classname="t" name="d"><skipped/></testcase></testsuite></testsuites>'
+    )
+    counts = device_tests.junit_counts(report)
+    assert (counts["passed"], counts["failures"], counts["errors"], counts["skipped"]) == (1, 1, 1, 1)
+    assert counts["failed"] == ["t::b: no", "t::c: oh"]
+    assert "no report" in device_tests.junit_counts(tmp_path / "none")["error"]
+
+
+def test_sanitizer_summary():
+    shapes = "float32 (5, 3, 3): right\nfloat32 (3, 8, 8): wrong, {}\n"
+    clean = device_tests.sanitizer_summary(f"{shapes}========= ERROR SUMMARY: 0 errors\n")
+    assert clean == {"summary": "0 errors", "clean": True, "shapes": 2, "shapes_right": 1}
+    race = "========= RACECHECK SUMMARY: 3 hazards displayed (3 errors, 0 warnings)\n"
+    assert not device_tests.sanitizer_summary(race)["clean"]
+    assert not device_tests.sanitizer_summary("killed")["clean"]
+
+
+# Accuracy
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+def test_factor_errors(dtype):
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((30, 5, 3)).astype(dtype)
+    if dtype == "complex128":
+        a += 1j * rng.standard_normal((30, 5, 3))
+    U, S, Vh = np.linalg.svd(a, full_matrices=False)
+    assert max(device_accuracy.factor_errors(np, a, U, S, Vh).values()) < 20
+    U[7] *= 1 + 1e-3
+    errors = device_accuracy.factor_errors(np, a, U, S, Vh)
+    assert min(errors["residual"], errors["orthogonality U"]) > 1e3
+    wanted = np.arange(30) != 7
+    assert max(device_accuracy.factor_errors(np, a, U, S, Vh, wanted).values()) < 20
+    S[3] = S[3][::-1]
+    assert device_accuracy.factor_errors(np, a, U, S, Vh, wanted)["unordered"] == 1
+    Vh[5, 0, 0] = np.nan
+    assert math.isnan(device_accuracy.factor_errors(np, a, U, S, Vh)["residual"])
+
+
+def test_value_error():
+    a = np.random.default_rng(0).standard_normal((4, 3, 3)).astype(np.float32)
+    S = np.linalg.svd(a, compute_uv=False)
+    assert device_accuracy.value_error(a, S) < 10
+    S[2, 2] += S[2, 0] * 100 * np.finfo(np.float32).eps
+    assert 80 < device_accuracy.value_error(a, S) < 120
+
+
+def test_chunks_cover_a_batch():
+    parts = list(device_accuracy.chunks(120_001, 3, 3))
+    assert len(parts) > 1
+    assert list(itertools.chain(*(range(120_001)[part] for part in parts))) == list(range(120_001))
+    assert device_accuracy.sample_size(512, 512) == 1
+    assert device_accuracy.sample_size(3, 3) == 64
+
+
+# Tasks
+
+
+class Generator:
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+
+    def standard_normal(self, size, dtype):
+        return stand_in_cupy.ndarray(self.rng.standard_normal(size).astype(dtype))
+
+
+class Event:
+    def record(self):
+        self.at = time.perf_counter()
+
+    def synchronize(self):
+        pass
+
+
+@pytest.fixture
+def on_device(cupy, monkeypatch):
+    """CuPy on a device, or the stand-in with more of what CuPy has."""
+    if isinstance(cupy.cuda, types.SimpleNamespace):
+        for name in (
+            "abs",
+            "arange",
+            "empty_like",
+            "ascontiguousarray",
+            "full",
+            "isnan",
+            "sqrt",
+            "zeros_like",
+        ):
+            setattr(cupy, name, _on_device(getattr(np, name)))
+        cupy.random = types.SimpleNamespace(RandomState=Generator)
+        pool = types.SimpleNamespace(free_all_blocks=lambda: None)
+        cupy.get_default_memory_pool = lambda: pool
+        cupy.cuda.Device = lambda: types.SimpleNamespace(id=0)
+        cupy.cuda.Event = Event
+        cupy.cuda.get_elapsed_time = lambda start, end: 1000 * (end.at - start.at)
+        cupy.cuda.using_allocator = nullcontext
+        cupy.cuda.runtime.deviceSynchronize = lambda: None
+        cupy.cuda.runtime.getDeviceProperties = lambda device: {"l2CacheSize": 500}
+        monkeypatch.setattr(device_check, "STEP_BYTES", 0)
+    return cupy
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+@pytest.mark.parametrize("shape", [(3, 3), (2, 4)], ids=str)
+def test_the_large_check(on_device, shape, dtype):
+    m, n = shape
+    row = device_check.run({"m": m, "n": n, "dtype": dtype, "matrices": 12, "seconds": 1e3})
+    assert row["passed"]
+    assert row["checked"] >= 12
+    assert row["same_bits"] == {"again": True, "backwards": True, "in parts": True}
+    assert row["sweeps_apart"] <= 1
+
+
+@pytest.mark.parametrize("fault", ["residual", "info", "bits"])
+def test_the_large_check_finds_faults(on_device, monkeypatch, fault):
+    calls = itertools.count()
+    right = gpusvd.svd_ex
+
+    def svd_ex(a, **options):
+        result = right(a, **options)
+        if isinstance(a, np.ndarray):
+            return result
+        if fault == "info":
+            result.info.converged[0] = False
+        elif fault == "residual":
+            result.U[0] = result.U[0] * 1.01
+        else:
+            result.S[0, 0] = result.S[0, 0] * (1 + 1e-7 * (next(calls) % 2))
+        return result
+
+    monkeypatch.setattr(gpusvd, "svd_ex", svd_ex)
+    assert not device_check.run({"m": 3, "n": 3, "dtype": "float32", "matrices": 8, "seconds": 1})["passed"]
+
+
+@pytest.mark.parametrize("work", ["thin", "values"])
+def test_the_benchmark(on_device, monkeypatch, work):
+    monkeypatch.setattr(device_speed, "ROUNDS", 2)
+    monkeypatch.setattr(device_speed, "SAMPLE", 1e-6)
+    monkeypatch.setattr(device_speed, "OWN_CALL", 1e6)
+    case = {"m": 3, "n": 3, "dtype": "float32", "work": work, "batch": 9, "filling": 1.0}
+    row = device_speed.run({**case, "contenders": ["gpusvd", "cupy", "jax"]})
+    assert row["batches"]["gpusvd"] == row["asked"] == 9
+    assert row["rate"].keys() == {"gpusvd", "cupy"}
+    assert row["seconds"]["gpusvd"]["p20"] <= row["seconds"]["gpusvd"]["p80"]
+    assert max(row["accuracy"]["gpusvd"].values()) < 30
+    assert 1 <= row["sweeps"] <= 10
+    if not row["refused"].get("jax"):
+        pytest.skip("JAX is installed")
+    complete = device.with_bound({**case, **row}, Ceilings(1e12, 1e13, 1e13))
+    assert 0 < complete["of_bound"] < 1
+    json.dumps(complete)
+
+
+def test_first_calls(on_device):
+    row = device_compile.run({"device": "cuda", "m": 3, "n": 2, "dtype": "float32", "work": "thin"})
+    assert row["first"] > 0 < row["second"]
+
+
+def test_sanitize(on_device, monkeypatch, capsys):
+    monkeypatch.setattr(sanitize, "SHAPES", ((2, 3, 3),))
+    assert sanitize.main() == 0
+    lines = capsys.readouterr().out
+    assert lines.count("right\n") == 4
+    assert device_tests.sanitizer_summary(lines)["shapes"] == 4
+
+
+def test_numpy_there_and_back(on_device, monkeypatch):
+    small = np.random.default_rng(0).standard_normal((4, 3, 3))
+    monkeypatch.setattr(
+        np.random, "default_rng", lambda seed: types.SimpleNamespace(standard_normal=lambda _: small)
+    )
+    assert device_assumptions.run({"what": "numpy"})["passed"]
+
+
+# The run and its table
+
+
+def test_without_a_device_it_says_so(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert device.main(["--output", str(tmp_path / "run.json")]) == 2
+    assert not list(tmp_path.iterdir())
+    said = capfd.readouterr().err
+    assert "CUDA device" in said or "CuPy" in said
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert sanitize.main() == 2
+
+
+def test_a_part_that_fails_loses_nothing(tmp_path, monkeypatch):
+    def fails(seconds, quick):
+        raise ValueError("planted")
+
+    def tests(seconds, quick):
+        return [{"what": "pytest", "error": "none"}]
+
+    monkeypatch.setattr(device_tests, "run", tests)
+    run = device.Run(tmp_path / "run.json", "abc", quick=True)
+    budget = device_run.Budget(1)
+    run.do("check", device.Part(0.5, 1, fails, "device_check"), budget)
+    run.do("tests", device.Part(0.5, 1, fails, None), budget)
+    run.do("speed", device.Part(0.01, 1, fails, "device_speed"), budget)
+    written = json.loads((tmp_path / "run.json").read_text())
+    assert written["provenance"]["commit"] == "abc"
+    assert written["parts"]["check"]["error"] == "ValueError: planted"
+    assert written["parts"]["speed"]["error"] == "no time was left"
+    assert written["rows"] == [{"part": "tests", "what": "pytest", "error": "none"}]
+    text = device_table.table(written)
+    assert "planted" in text
+    assert "FAILED pytest: none" in text
+
+
+def test_rows_are_written_as_they_come(tmp_path, module):
+    run = device.Run(tmp_path / "run.json", None, quick=True)
+    run._saved = -math.inf
+    report = run.reporter("check", [{"m": 1}])
+    report(0, {"error": math.nan})
+    assert json.loads((tmp_path / "run.json").read_text())["rows"] == [
+        {"part": "check", "m": 1, "error": None}
+    ]
+
+
+def test_shares_leave_time_for_the_benchmark():
+    shares = [part.share for name, part in device.parts().items() if name != "speed"]
+    assert sum(shares) < 0.85
+    assert list(device.parts())[-1] == "speed"
+
+
+def test_numbers_of_the_table():
+    assert [device_table.short(x) for x in (0.5, 999.9, 1000, 12_345_678, 4.5e10)] == [
+        "0.5",
+        "1k",
+        "1k",
+        "12.3M",
+        "45G",
+    ]
+
+
+def test_the_table_shows_what_was_found():
+    text = device_table.table(made_up_run())
+    assert "copy, bytes read and written: 4.00 TB/s" in text
+    assert "8x8" in text
+    assert "20x" in text
+    assert "thin, up to 32" in text
+    assert "thin, beyond 32" in text
+    assert "jax not installed, cuSOLVER gesvdj refused" in text
+    assert "1 left out" in text
+    assert "FAILED 3x3 float32" in text
+    assert len(text) < 12_000
+
+
+def test_goals():
+    rows = [row for row in made_up_run()["rows"] if row["part"] == "speed"]
+    found = {verdict.goal.what: verdict for verdict in device_goals.verdicts(rows)}
+    up_to_32 = found["times CuPy, n <= 32"]
+    assert (up_to_32.met, up_to_32.rows, up_to_32.value) == (4, 4, pytest.approx(20))
+    assert found["times CuPy, n = 33..128"].met == 0
+    assert "times CuPy, n = 129..512" not in found
+    assert found["of the bound, n = 4..32"].worst["n"] == 8
+    assert found["times CuPy, batch 1..100"].rows == 6
+    assert found["values only, times with vectors"].value == pytest.approx(1)
+    lines = device_table.table(made_up_run()).splitlines()
+    assert any(line.endswith("50:   0 of   2, 20 at 64x64 float32 thin") for line in lines)
+
+
+def made_up_run():
+    """As a run on a GPU writes it, with numbers that are nobody's."""
+    limits = Ceilings(4e12, 30e12, 15e12)
+    ceilings = [
+        {"part": "ceilings", "what": "copy", "bytes_a_second": limits.copy},
+        {
+            "part": "ceilings",
+            "what": "float32",
+            "multiply_adds_a_second": limits.single,
+            "clock_under_load": "1 MHz",
+        },
+        {
+            "part": "ceilings",
+            "what": "float64",
+            "multiply_adds_a_second": limits.double,
+            "clock_under_load": "1 MHz",
+        },
+    ]
+    speed = []
+    for n in (3, 8, 64):
+        for dtype in ("float32", "float64"):
+            for work, batch in (("thin", None), ("values", None), ("thin", 10)):
+                row = {"part": "speed", "m": n, "n": n, "dtype": dtype, "work": work, "batch": batch}
+                row |= {"rate": {"gpusvd": 4e8 / n**3, "cupy": 2e7 / n**3}, "sweeps": 5.0, "refused": {}}
+                row |= {"batches": {"gpusvd": 1000, "cupy": 100}, "asked": 1000}
+                row["accuracy"] = {"gpusvd": {"residual": 1.0}, "cupy": {"residual": 2.0}}
+                speed.append(device.with_bound(row, limits))
+    others = {"part": "speed", "m": 8, "n": 8, "dtype": "float32", "work": "thin", "batch": None}
+    others |= {
+        "rate": {"torch gesvdj": 1e6},
+        "refused": {"jax": "ImportError: no", "cuSOLVER gesvdj": "ValueError: 64"},
+        "batches": {},
+        "asked": 10,
+    }
+    check = {
+        "part": "check",
+        "m": 3,
+        "n": 3,
+        "dtype": "float32",
+        "passed": False,
+        "checked": 1000,
+        "errors": {"residual": None, "orthogonality U": 2.0, "orthogonality V": 2.0, "unordered": 0},
+        "cpu_values": 1.0,
+        "numpy_values": 1.0,
+        "values_alone": 0.0,
+        "sweeps_as_cpu": 1.0,
+        "wrong_info": 1,
+        "info_as_cpu": True,
+        "same_bits": {"again": True},
+    }
+    return {
+        "provenance": {
+            "date": "2026-01-02T03:04:05+00:00",
+            "commit": "abc",
+            "gpusvd": "0.1",
+            "machine": {
+                "gpu": "Made Up 1",
+                "driver": "1.2",
+                "cuda_runtime": "13.0",
+                "packages": {"cupy-cuda13x": "14.0"},
+            },
+        },
+        "parts": {"speed": {"seconds": 100.0, "rows": len(speed) + 1, "left_out": [{"m": 1}]}},
+        "rows": [*ceilings, check, *speed, others],
+    }
+
+
+def test_versions():
+    assert device_machine.version(13020) == "13.2"
+    assert device_machine.packages()["cuda-core"]
+    assert isinstance(device_machine.query("name"), str)
