@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from gpusvd._base.results import SVDExResult, SVDResult
+from gpusvd._base.version import __version__
 from gpusvd._layer.pca import AffineSubspace, PCAResult, best_fit_subspace, pca
 from gpusvd._layer.polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
 from gpusvd._layer.solve import LstsqResult, inv, lstsq, pinv, ridge
@@ -36,7 +37,7 @@ from gpusvd._layer.truncate import (
     truncation_error,
 )
 from gpusvd._stream.stream import stream
-from gpusvd._svd.driver import explain
+from gpusvd._svd.explain import explain
 from gpusvd._svd.ragged import RaggedResult, svd_ragged
 from gpusvd._svd.svd import svd, svd_ex, svdvals
 from gpusvd._svd.warmup import warmup
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from gpusvd import linalg as linalg
     from gpusvd import plot as plot
     from gpusvd import torch as torch
-
-__version__ = "0.1.0.dev0"
 
 __all__ = [
     "AffineSubspace",

@@ -2,7 +2,7 @@
 
 import gpusvd
 from gpusvd._base.measure import machine
-from gpusvd._svd.driver import Explanation
+from gpusvd._svd.explain import Explanation
 
 
 def print_machine() -> None:

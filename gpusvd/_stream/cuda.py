@@ -3,26 +3,23 @@ overlap."""
 
 from collections import deque
 from collections.abc import Generator, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from gpusvd._base.results import Array, Info
-from gpusvd._cuda import arrays as _gpu
+from gpusvd._cuda.arrays import cupy_with_device
+from gpusvd._stream.chunk import decompose_chunk
 from gpusvd._stream.source import Piece
-
-Factors = tuple[Array | None, Array, Array | None, Info | None]
-
-
-class Options(Protocol):
-    def decompose(self, a: Any) -> tuple[Any, Any, Any, Info | None]: ...
+from gpusvd._svd.decompose import Factors
+from gpusvd._svd.options import Options
 
 
 def on_gpus(
     chunks: Iterator[tuple[Piece, Array]], options: Options, device: str
 ) -> Generator[tuple[Piece, Factors]]:
     """Yield the factors of each chunk, in order, from the current device or, for "cuda:all", from all."""
-    cupy = _gpu.cupy_with_device()
+    cupy = cupy_with_device()
     if device == "cuda:all":
         devices = list(range(cupy.cuda.runtime.getDeviceCount()))
     else:
@@ -62,7 +59,7 @@ class _Slot:
         with self.device, self.stream:
             self.source = self.cupy.empty(staged.shape, staged.dtype)
             self.source.set(staged, stream=self.stream)
-            u, s, vh, info = options.decompose(self.source)
+            u, s, vh, info = decompose_chunk(self.source, options)
             self.results = {"U": u, "S": s, "Vh": vh, **(info._asdict() if info is not None else {})}
             self.copies = {
                 name: self._copied(name, x) if x is not None else None for name, x in self.results.items()

@@ -6,87 +6,39 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-from numpy.linalg import LinAlgError
 
-import gpusvd
-from gpusvd._base.blas import shared
 from gpusvd._base.checks import (
     Driver,
     Errors,
     Expected,
-    check_driver,
-    check_errors,
     check_separate,
-    check_threads,
     expected_results,
     factor_dtype,
     given_for,
 )
-from gpusvd._base.results import Array, SVDResult, failures
-from gpusvd._cpu.lapack import sizes_of
-from gpusvd._cuda import arrays as _gpu
+from gpusvd._base.results import Array
+from gpusvd._base.version import __version__
+from gpusvd._cuda.arrays import cupy_with_device
 from gpusvd._stream.checkpoint import Checkpoint
-from gpusvd._stream.cuda import Factors, on_gpus
+from gpusvd._stream.chunk import Result, blas_as_in_a_batch, checked_result, decompose_chunk, naming
+from gpusvd._stream.cuda import on_gpus
 from gpusvd._stream.progress import Progress, check_progress, reporting
 from gpusvd._stream.source import Chunks, Piece, Slices, Where, open_source, release
-from gpusvd._svd.driver import choose
-from gpusvd._svd.svd import _decompose
+from gpusvd._svd.decompose import Factors
+from gpusvd._svd.driver import choose, choose_on_gpu
+from gpusvd._svd.options import Options, checked_options
 
 StreamDevice = Literal["cuda", "cuda:all"]
-Result = SVDResult | Array
 
 # What chunk="auto" lets two chunks and their results take together. Long beside what a call costs, and little
 # beside any machine's memory.
 _HOST_BYTES = 64 * 2**20
 _DEVICE_BYTES = 512 * 2**20
-
-
-class Options(NamedTuple):
-    """What every chunk is decomposed with."""
-
-    full_matrices: bool
-    compute_uv: bool
-    hermitian: bool
-    driver: Driver
-    errors: Errors
-    threads: int | None
-
-    def decompose(self, a: Any, out: Any = None, device: Literal["cuda"] | None = None) -> Factors:
-        """Return the factors of a chunk, and what happened if `errors` asks for it."""
-        informed = self.errors == "raise" and out is None
-        errors: Errors = "nan" if informed else self.errors
-        return _decompose(
-            a,
-            self.full_matrices,
-            self.compute_uv,
-            self.hermitian,
-            self.driver,
-            out,
-            errors,
-            self.threads,
-            device,
-            informed,
-        )
-
-    def blas(self, a: Array) -> AbstractContextManager[object]:
-        """Give LAPACK the threads that it has in a batch: the bits must not depend on a chunk's length."""
-        if self.driver == "jacobi":
-            return nullcontext()
-        full = self.full_matrices if self.compute_uv else None
-        return shared(sizes_of((2, *a.shape[-2:]), a.dtype, full), 1)
-
-    def result(self, where: Where, factors: Factors) -> Result:
-        """Return what `svd` returns; raise LinAlgError where that was asked for."""
-        u, s, vh, info = factors
-        if info is not None and self.errors == "raise" and not info.converged.all():
-            with naming(where):
-                raise LinAlgError(failures(info.converged))
-        return s if u is None or vh is None else SVDResult(u, s, vh)
 
 
 def stream(
@@ -182,8 +134,7 @@ def stream(
     Examples
     --------
     >>> import numpy as np
-    >>> import gpusvd
-    >>> a = np.random.default_rng(0).standard_normal((1000, 8, 5))
+    >>>     >>> a = np.random.default_rng(0).standard_normal((1000, 8, 5))
     >>> for where, (U, S, Vh) in gpusvd.stream(a, full_matrices=False, chunk=400):
     ...     print(where, S.shape)
     slice(0, 400, None) (400, 5)
@@ -196,24 +147,22 @@ def stream(
         S = np.lib.format.open_memmap("values.npy", mode, np.float32, (10**8, 5))
         gpusvd.stream("batch.npy", compute_uv=False, out=S, resume="checkpoint", progress=True)
     """
-    check_driver(driver)
-    check_errors(errors)
-    check_threads(threads)
+    options = checked_options(full_matrices, compute_uv, hermitian, driver, errors, threads, None)
     check_progress(progress)
     _check(consume, chunk, out, device)
-    opened = open_source(source, bool(hermitian))
+    opened = open_source(source, options.hermitian)
     if isinstance(opened, Chunks) and chunk != "auto":
         raise ValueError("chunk must be 'auto' for an iterator, whose chunks are taken as they come")
     dtype = factor_dtype(opened.dtype)
     shape = (0, *opened.shape[1:]) if opened.total is None else opened.shape
-    expected = expected_results(shape, dtype, bool(full_matrices), bool(compute_uv))
+    expected = expected_results(shape, dtype, options.full_matrices, options.compute_uv)
     targets = () if out is None else _check_targets(out, expected, opened)
     limit = opened.aligned(_automatic(expected, opened, device)) if chunk == "auto" else int(chunk)
     if device is not None:
-        driver = _gpu.choose(opened.shape, driver)
+        options = options._replace(driver=choose_on_gpu(opened.shape, driver))
     elif driver == "auto":
-        driver, _ = choose(opened.known, dtype, full_matrices, compute_uv, hermitian)
-    options = Options(bool(full_matrices), bool(compute_uv), bool(hermitian), driver, errors, threads)
+        chosen, _ = choose(opened.known, dtype, options.full_matrices, options.compute_uv, options.hermitian)
+        options = options._replace(driver=chosen)
     checkpoint = None
     if resume is not None:
         checkpoint = Checkpoint(resume, _fingerprint(opened, options, limit, device), targets)
@@ -240,7 +189,7 @@ def _check(consume: Any, chunk: Any, out: Any, device: Any) -> None:
     if device is not None and not (isinstance(device, str) and device in ("cuda", "cuda:all")):
         raise ValueError(f"device must be None (the CPU), 'cuda' or 'cuda:all', not {device!r}")
     if device is not None:
-        _gpu.cupy_with_device()
+        cupy_with_device()
 
 
 def _check_targets(out: Any, expected: Sequence[Expected], opened: Slices | Chunks) -> tuple[Any, ...]:
@@ -306,7 +255,7 @@ def _fingerprint(
         "driver": options.driver,
         "chunk": limit if isinstance(opened, Slices) else None,
         "device": device and "cuda",
-        "version of gpusvd": gpusvd.__version__,
+        "version of gpusvd": __version__,
     }
 
 
@@ -322,18 +271,18 @@ def _run(
     """Yield the chunks' results in order, and keep account of what is finished."""
     pieces = opened.pieces(limit)
     done = _skip(pieces, checkpoint)
-    straight = bool(targets) and device is None and all(isinstance(x, np.ndarray) for x in targets)
+    write_in_place = bool(targets) and device is None and all(isinstance(x, np.ndarray) for x in targets)
     chunks = loaded(pieces, opened.reads_ahead)
     if device is None:
-        computed = _on_cpu(chunks, options, targets if straight else ())
+        computed = _on_cpu(chunks, options, targets if write_in_place else ())
     else:
         computed = on_gpus(chunks, options, device)
     try:
         with reporting(progress, done, opened.total) as report, closing(computed):
             for piece, factors in computed:
-                result = options.result(piece.where, factors)
+                result = checked_result(piece.where, factors, options)
                 del factors
-                if not straight:
+                if not write_in_place:
                     _write(targets, piece.where, result)
                 for target in targets:
                     release(target)
@@ -376,10 +325,9 @@ def _on_cpu(
     for piece, matrices in chunks:
         _check_room(targets, piece.where)
         views = tuple(target[piece.where] for target in targets)
-        with naming(piece.where), options.blas(matrices):
-            factors = options.decompose(
-                matrices, (views if options.compute_uv else views[0]) if views else None
-            )
+        with naming(piece.where), blas_as_in_a_batch(matrices, options):
+            out = (views if options.compute_uv else views[0]) if views else None
+            factors = decompose_chunk(matrices, options, out)
         del matrices
         yield piece, factors
         del factors
@@ -400,17 +348,6 @@ def _write(targets: tuple[Any, ...], where: Where, result: Result) -> None:
     if targets:
         for target, factor in zip(targets, result if isinstance(result, tuple) else (result,), strict=True):
             target[where] = factor
-
-
-@contextmanager
-def naming(where: Where) -> Iterator[None]:
-    """Say in which chunk the matrices without factors are."""
-    try:
-        yield
-    except LinAlgError as error:
-        parts = where if isinstance(where, tuple) else (where,)
-        index = ", ".join(f"{p.start}:{p.stop}" if isinstance(p, slice) else str(p) for p in parts)
-        raise LinAlgError(f"in source[{index}]: {error}") from error
 
 
 def loaded(pieces: Iterator[Piece], ahead: bool) -> Iterator[tuple[Piece, Array]]:

@@ -1,30 +1,17 @@
-"""Which driver takes a batch, and what it makes of it."""
+"""Choose between Jacobi and the vendor's SVD."""
 
 import math
-import operator
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, Literal, SupportsIndex
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from gpusvd._base.blas import pool_size
-from gpusvd._base.checks import (
-    Device,
-    Driver,
-    check_device,
-    check_dimensions,
-    check_driver,
-    check_threads,
-    factor_dtype,
-)
-from gpusvd._base.threads import usable_cores
-from gpusvd._cpu.lapack import sizes_of
-from gpusvd._cuda import arrays as _gpu
+from gpusvd._base.checks import Driver
 from gpusvd._svd.driver_table import ASPECTS, JACOBI_FROM, SIZES
+
+JACOBI_COLUMNS = 512  # the most that the CUDA kernels take; beyond, `driver="auto"` is cuSOLVER
 
 
 def choose(
@@ -72,140 +59,17 @@ def _neighbours(points: Sequence[int], x: float) -> tuple[int, ...]:
     return (right,) if right == 0 or points[right] == x else (right - 1, right)
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """How `svd` decomposes an array, and why so; see `explain`."""
+def choose_on_gpu(shape: Sequence[int], driver: Driver) -> Driver:
+    """Return the driver that decomposes matrices of a shape on a GPU.
 
-    shape: tuple[int, ...]
-    dtype: str
-    driver: str
-    kernel: str
-    size_class: str
-    lanes: int
-    tile_bytes: int
-    threads: int
-    why: str
-
-    def __str__(self) -> str:
-        return "\n".join(
-            f"{field.name.replace('_', ' '):<12}{getattr(self, field.name)}" for field in fields(self)
-        )
-
-
-def explain(
-    shape: Sequence[SupportsIndex],
-    dtype: DTypeLike = "float64",
-    *,
-    full_matrices: bool = True,
-    compute_uv: bool = True,
-    hermitian: bool = False,
-    driver: Driver = "auto",
-    threads: int | None = None,
-    device: Device | None = None,
-) -> Explanation:
+    "auto" is Jacobi for the sizes that its kernels are made for. Raise ValueError for "jacobi" beyond them.
     """
-    Say how `svd` would decompose an array, and why so, without decomposing anything.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        Shape of the array, (..., M, N).
-    dtype : dtype, optional
-        Its dtype.
-    full_matrices, compute_uv, hermitian, driver, threads, device : optional
-        As in `svd`; ``device="cuda"`` also stands for an array in GPU memory.
-
-    Returns
-    -------
-    Explanation
-        To print, or to read by attribute: `shape`; the `dtype` of the singular vectors; the `driver` taken,
-        "jacobi" or "vendor"; its `kernel` and `size_class`; the `lanes` of a SIMD group; `tile_bytes`, the
-        working memory of a thread's kernel (0 where it is LAPACK's own affair); the most `threads` that
-        share the batch; and `why` this driver. On a GPU `kernel` is the one that rotates, `lanes` are the
-        threads that share a pair of columns, `tile_bytes` the global memory of a matrix at work, and
-        `threads` those of a block.
-
-    Raises
-    ------
-    LinAlgError
-        If the shape has less than two dimensions, or is not square for `hermitian`.
-    TypeError, ValueError
-        For a dtype, driver or number of threads that `svd` refuses, and for no shape at all.
-
-    Examples
-    --------
-    >>> import gpusvd
-    >>> print(gpusvd.explain((1000, 1500, 1500), "float32", threads=2))
-    shape       (1000, 1500, 1500)
-    dtype       float32
-    driver      vendor
-    kernel      LAPACK gesdd
-    size class  any
-    lanes       1
-    tile bytes  0
-    threads     1
-    why         LAPACK is the faster one for 1500 x 1500 float32 at any batch
-    """
-    lengths = tuple(operator.index(length) for length in shape)
-    if min(lengths, default=0) < 0:
-        raise ValueError(f"shape {lengths} has a negative length")
-    check_dimensions(lengths, hermitian)
-    factors = factor_dtype(np.dtype(dtype))
-    check_driver(driver)
-    check_threads(threads)
-    check_device(device)
-    if device == "cuda":
-        return _explain_cuda(lengths, factors, full_matrices, compute_uv, driver)
-    cores = threads or usable_cores()
-    m, n = lengths[-2:]
-    batch = math.prod(lengths[:-2])
-
-    if driver == "auto":
-        taken, first = choose(lengths, factors, full_matrices, compute_uv, hermitian)
-        why = _reason(f"{m} x {n} {factors}", first)
-    else:
-        taken, why = driver, f"driver={driver!r} was asked for"
-    if m * n * batch == 0:
-        return Explanation(
-            lengths, factors.name, taken, "none", "empty", 1, 0, 1, "there is nothing to decompose"
+    smaller = min(shape[-2:])
+    if driver == "jacobi" and smaller > JACOBI_COLUMNS:
+        raise ValueError(
+            f"driver='jacobi' takes matrices of up to {JACOBI_COLUMNS} rows or columns on a GPU, not "
+            f"{smaller}: driver='vendor' and 'auto' take any"
         )
-    if taken == "vendor":
-        kernel = (
-            "LAPACK gesdd" if not hermitian else "LAPACK heevd" if factors.kind == "c" else "LAPACK syevd"
-        )
-        size_class, lanes, tile_bytes = "any", 1, 0
-        threads = pool_size(sizes_of(lengths, factors, bool(full_matrices) if compute_uv else None), cores)
-    else:
-        from gpusvd._cpu.jacobi import plan
-
-        kernel, size_class, lanes, tile_bytes = plan(m, n, factors, bool(compute_uv))
-        threads = cores
-    return Explanation(
-        lengths, factors.name, taken, kernel, size_class, lanes, tile_bytes, min(threads, batch), why
-    )
-
-
-def _explain_cuda(
-    shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool, driver: Driver
-) -> Explanation:
-    """As `explain`, on a GPU."""
-    taken = _gpu.choose(shape, driver)
-    why = f"driver={driver!r} was asked for"
-    if driver == "auto":
-        within = "more" if taken == "vendor" else "not more"
-        why = f"the matrices have {within} than {_gpu.JACOBI_COLUMNS} columns"
-    if math.prod(shape) == 0:
-        return Explanation(
-            shape, dtype.name, taken, "none", "empty", 1, 0, 1, "there is nothing to decompose"
-        )
-    if taken == "vendor":
-        return Explanation(shape, dtype.name, taken, "cuSOLVER through CuPy", "any", 1, 0, 1, why)
-    from gpusvd._cuda.jacobi import plan
-
-    return Explanation(shape, dtype.name, taken, *plan(shape, dtype, full_matrices, compute_uv), why)
-
-
-def _reason(matrices: str, first: int | None) -> str:
-    if first is None:
-        return f"LAPACK is the faster one for {matrices} at any batch"
-    return f"Jacobi is the faster one for {matrices} from a batch of {first}"
+    if driver != "auto":
+        return driver
+    return "jacobi" if smaller <= JACOBI_COLUMNS else "vendor"

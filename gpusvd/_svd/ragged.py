@@ -15,15 +15,12 @@ from gpusvd._base.checks import (
     Device,
     Driver,
     Errors,
-    check_device,
-    check_driver,
-    check_errors,
-    check_threads,
     factor_dtype,
 )
 from gpusvd._base.results import Array, SVDResult, failures
-from gpusvd._cuda import arrays as _gpu
-from gpusvd._svd.svd import _decompose
+from gpusvd._cuda.arrays import cupy_with_device, is_on_gpu, on_device
+from gpusvd._svd.decompose import decompose
+from gpusvd._svd.options import checked_options
 
 
 class RaggedResult(Sequence[Any]):
@@ -140,26 +137,21 @@ def svd_ragged(
     >>> [S.round(3).tolist() for U, S, Vh in results]
     [[1.0, 1.0], [2.449, 0.0], [2.0, 2.0]]
     """
-    check_driver(driver)
-    check_errors(errors)
-    check_threads(threads)
-    check_device(device)
+    options = checked_options(full_matrices, compute_uv, hermitian, driver, errors, threads, device)
     arrays = _as_arrays(matrices)
     groups: defaultdict[Any, list[int]] = defaultdict(list)
     for index, a in enumerate(arrays):
         groups[a.shape, a.dtype, type(a)].append(index)
     for (shape, dtype, _), indices in groups.items():
-        _check(indices[0], shape, dtype, hermitian)
+        _check(indices[0], shape, dtype, options.hermitian)
 
-    informed = errors == "raise"
+    with_info = errors == "raise"
     fine = np.ones(len(arrays), np.bool_)
     buckets: list[tuple[Any, SVDResult | Array]] = []
     for indices in groups.values():
         together = _together(arrays, indices)
-        u, s, vh, info = _decompose(
-            together, full_matrices, compute_uv, hermitian, driver, None, "nan", threads, device, informed
-        )
-        if informed and info is not None:
+        u, s, vh, info = decompose(together, options._replace(errors="nan"), with_info=with_info)
+        if info is not None:
             fine[indices] = to_host(array_namespace(info.converged), info.converged)
         buckets.append((indices, s if u is None or vh is None else SVDResult(u, s, vh)))
     if not fine.all():
@@ -178,8 +170,8 @@ def _as_arrays(matrices: Iterable[Any]) -> list[Any]:
 
 
 def _as_array(index: int, a: Any) -> Any:
-    if _gpu.is_on_gpu(a):
-        return _gpu.on_device(_gpu.cupy_with_device(), a)
+    if is_on_gpu(a):
+        return on_device(cupy_with_device(), a)
     try:
         return np.asarray(a)
     except (TypeError, ValueError, RuntimeError) as error:  # torch's, of a tensor that wants a gradient

@@ -1,29 +1,14 @@
-"""The singular value decomposition of a batch: check the arguments, allocate the results, call the driver."""
+"""The singular value decomposition of a batch: svd, svdvals and svd_ex."""
 
 from typing import Any, Literal, overload
 
-import numpy as np
-from numpy.linalg import LinAlgError
 from numpy.typing import ArrayLike
 
-from gpusvd._base.checks import (
-    Device,
-    Driver,
-    Errors,
-    check_device,
-    check_dimensions,
-    check_driver,
-    check_errors,
-    check_out,
-    check_threads,
-    expected_results,
-    factor_dtype,
-)
+from gpusvd._base.checks import Device, Driver, Errors
 from gpusvd._base.dispatch import home_of
-from gpusvd._base.results import Array, Info, SVDExResult, SVDResult, failures
-from gpusvd._cpu import lapack as _vendor
-from gpusvd._cuda import arrays as _gpu
-from gpusvd._svd.driver import choose
+from gpusvd._base.results import Array, SVDExResult, SVDResult
+from gpusvd._svd.decompose import decompose
+from gpusvd._svd.options import checked_options
 
 
 @overload
@@ -216,7 +201,8 @@ def svd(
             threads=threads,
             device=device,
         )
-    u, s, vh, _ = _decompose(a, full_matrices, compute_uv, hermitian, driver, out, errors, threads, device)
+    options = checked_options(full_matrices, compute_uv, hermitian, driver, errors, threads, device)
+    u, s, vh, _ = decompose(a, options, out)
     return s if u is None or vh is None else SVDResult(u, s, vh)
 
 
@@ -267,7 +253,8 @@ def svdvals(
         return home.svdvals(  # type: ignore[no-any-return]
             a, hermitian=hermitian, driver=driver, out=out, errors=errors, threads=threads, device=device
         )
-    return _decompose(a, False, False, hermitian, driver, out, errors, threads, device)[1]
+    options = checked_options(False, False, hermitian, driver, errors, threads, device)
+    return decompose(a, options, out)[1]
 
 
 def svd_ex(
@@ -329,94 +316,9 @@ def svd_ex(
             threads=threads,
             device=device,
         )
-    u, s, vh, info = _decompose(
-        a, full_matrices, True, hermitian, driver, out, errors, threads, device, informed=True
-    )
+    options = checked_options(full_matrices, True, hermitian, driver, errors, threads, device)
+    u, s, vh, info = decompose(a, options, out, with_info=True)
     assert u is not None
     assert vh is not None
     assert info is not None
     return SVDExResult(u, s, vh, info)
-
-
-def _decompose(
-    a: ArrayLike,
-    full_matrices: bool,
-    compute_uv: bool,
-    hermitian: bool,
-    driver: Driver,
-    out: Any,
-    errors: Errors,
-    threads: int | None,
-    device: Device | None,
-    informed: bool = False,
-) -> tuple[Array | None, Array, Array | None, Info | None]:
-    """Return the factors and, for who is to be `informed`, what happened."""
-    check_driver(driver)
-    check_errors(errors)
-    check_threads(threads)
-    check_device(device)
-    if device == "cuda" or _gpu.is_on_gpu(a):
-        return _gpu.decompose(a, full_matrices, compute_uv, hermitian, driver, out, errors, informed)
-    matrices = np.asarray(a)
-    check_dimensions(matrices.shape, hermitian)
-    dtype = factor_dtype(matrices.dtype)
-    expected = expected_results(matrices.shape, dtype, full_matrices, compute_uv)
-    given = None if out is None else check_out(out, expected)
-
-    straight = (
-        errors == "nan" and given is not None and not any(np.may_share_memory(matrices, x) for x in given)
-    )
-    targets = (
-        given if given is not None and straight else [np.empty(shape, kind) for _, shape, kind in expected]
-    )
-    u, s, vh = targets if compute_uv else (None, targets[0], None)
-    if driver == "auto":
-        driver, _ = choose(matrices.shape, dtype, full_matrices, compute_uv, hermitian)
-    info = None
-    if informed or errors == "raise" or driver == "jacobi":
-        batch = matrices.shape[:-2]
-        info = Info(np.empty(batch, np.bool_), np.empty(batch, np.int32), np.empty(batch, dtype.char.lower()))
-
-    if matrices.size == 0:
-        _fill_empty(u, vh, info)
-    else:
-        _DRIVERS[driver](matrices, u, s, vh, info, hermitian=bool(hermitian), threads=threads)
-
-    if errors == "raise" and info is not None and not info.converged.all():
-        raise LinAlgError(failures(info.converged))
-    if given is not None:
-        if not straight:
-            for array, target in zip(given, targets, strict=True):
-                array[...] = target
-        u, s, vh = out if compute_uv else (None, out, None)
-    return u, s, vh, info
-
-
-def _fill_empty(u: Array | None, vh: Array | None, info: Info | None) -> None:
-    """Write the factors of matrices without entries: identities, if anything."""
-    for vectors in (u, vh):
-        if vectors is not None:
-            vectors[...] = np.eye(*vectors.shape[-2:])
-    if info is not None:
-        for field, value in zip(info, (True, 0, 0), strict=True):
-            field[...] = value
-
-
-def _jacobi(
-    a: Array,
-    u: Array | None,
-    s: Array,
-    vh: Array | None,
-    info: Info | None,
-    *,
-    hermitian: bool,
-    threads: int | None,
-) -> None:
-    from gpusvd._cpu.jacobi import decompose  # brings numba along, which takes long to import
-
-    assert info is not None
-
-    decompose(a, u, s, vh, info, hermitian=hermitian, threads=threads)
-
-
-_DRIVERS = {"jacobi": _jacobi, "vendor": _vendor.decompose}

@@ -1,0 +1,42 @@
+"""The options of a decomposition, made and checked once by the public functions."""
+
+from typing import NamedTuple
+
+from gpusvd._base.checks import (
+    Device,
+    Driver,
+    Errors,
+    check_device,
+    check_driver,
+    check_errors,
+    check_threads,
+)
+
+
+class Options(NamedTuple):
+    """How each matrix of a batch is decomposed: the parameters of `svd`."""
+
+    full_matrices: bool
+    compute_uv: bool
+    hermitian: bool
+    driver: Driver
+    errors: Errors
+    threads: int | None
+    device: Device | None
+
+
+def checked_options(
+    full_matrices: bool,
+    compute_uv: bool,
+    hermitian: bool,
+    driver: Driver,
+    errors: Errors,
+    threads: int | None,
+    device: Device | None,
+) -> Options:
+    """Return the options; raise ValueError for one that does not exist."""
+    check_driver(driver)
+    check_errors(errors)
+    check_threads(threads)
+    check_device(device)
+    return Options(bool(full_matrices), bool(compute_uv), bool(hermitian), driver, errors, threads, device)
