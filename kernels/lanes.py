@@ -1,16 +1,100 @@
-"""A SIMD lane group as a numba type: a kernel written for one scalar compiles for W matrices at once.
+"""A group of SIMD lanes as a numba type: a kernel written for one number compiles for W matrices at once.
 
-`Lanes(float32, 16)` is `<16 x float>` in LLVM; `Lanes(complex64, 16)` is a pair of them, real and imaginary
-parts. A group of real parts always has 64 bytes, so the number of lanes is 16 in single and 8 in double
-precision, on every machine: LLVM splits a group that is wider than the registers, and joins it on wider
-ones. Results therefore do not depend on the machine's vector length.
+A real group is W numbers and lies in LLVM's vector type: `Lanes(float32, 16)` is `<16 x float>`. A complex
+group, `ComplexLanes(float32, 16)`, is two of them, real and imaginary parts. A vector has 64 bytes on every
+machine, which makes 16 lanes in single and 8 in double precision: LLVM splits it where registers are
+narrower. Results therefore do not depend on the length of the registers. They do depend, within rounding, on
+whether the machine has a fused multiply-add.
 
-Arithmetic, comparison, `abs` and `math.sqrt` are overloaded, a scalar operand is broadcast, and branches on
-data become `select`; `any_lane` asks whether some lane still has work. Fused multiply-add is allowed,
-nothing else is: NaN, Inf and the order of sums are kept.
+From `x - s * y` to an instruction
+----------------------------------
+Let x and y be real groups in single precision and s a number. numba compiles the expression in four steps,
+and this module adds to each what it has to know about groups:
 
-Memory: `load(array, index)` and `store(array, index, group)` address a one-dimensional array in whole
-groups; a complex group is stored as 64 bytes of real parts and then 64 bytes of imaginary parts.
+1. Types. numba infers the type of each variable: `x = load(a, i)` is a `Lanes(float32, 16)`, since a is an
+   array of float32. `register_model` says what LLVM type stands for it.
+2. Typing templates. For `s * y` numba asks each template of `operator.mul` for the type of the result, given
+   (float32, Lanes). The template made by `operation` calls the function `result` that it was given, here
+   `arithmetic`, which answers `Lanes(float32, 16)`.
+3. Lowering. `lower_builtin` registers functions that emit code, by the kinds of their operands: for
+   `operator.mul` and (Number, Lanes) numba calls the function `emit` in `real_operation`.
+4. The builder. `emit` gets the operands as LLVM values and appends instructions to the function under
+   construction: `builder.fmul(...)` calculates nothing, it writes a line of LLVM's intermediate language.
+
+The lines for the whole expression, and what LLVM makes of them for AVX-512:
+
+    %x = load <16 x float>, ptr %a, align 4
+    %y = load <16 x float>, ptr %b, align 4
+    %first = insertelement <16 x float> poison, float %s, i64 0
+    %all = shufflevector <16 x float> %first, <16 x float> poison, <16 x i32> zeroinitializer
+    %product = fmul nsz contract <16 x float> %all, %y
+    %difference = fsub nsz contract <16 x float> %x, %product
+
+    vbroadcastss  %xmm0, %zmm0              s in every lane
+    vmovups       (%rdx), %zmm1             y
+    vfnmadd213ps  (%rcx), %zmm1, %zmm0      x - s * y: 16 multiply-adds in one instruction
+
+With AVX2 the last line becomes two instructions on eight numbers each, and without fused multiply-add four
+`mulps` and four `subps`. In a kernel's loop s stays in its register. A complex group takes the same
+instructions twice, once for each part, as s is real.
+
+Operations
+----------
+Operands: R is a real group, C a complex one, G either, M a mask; s is a real number, which goes to all lanes,
+v any number, a an array, i the number of a group in it, k a real group of whole numbers. Most functions below
+have a plain Python body on numbers, which says what each lane gets.
+
+    operation                      operands               result
+
+    a + b, a - b                   RR, Rs, sR, CC         sum and difference
+    a * b                          those, CR, RC, Cs, sC  product; a real factor multiplies both parts
+    a / b                          RR, Rs, sR             quotient
+    math.sqrt(x), abs(x)           R                      square root, absolute value
+    maximum(a, b)                  RR, Rs, sR             the larger; b where either is NaN
+    with_sign(x, y)                RR                     |x| with the sign of y
+    x.real, x.imag                 G; C                   parts; `.real` of a real group is itself
+    conjugate(x)                   G                      conj(x)
+    abs2(x)                        G                      |x|², a real group
+    dot(x, y)                      RR, CC                 conj(x) y
+    largest_part(x)                G                      the larger of |x.real| and |x.imag|
+    direction(x)                   G                      x / |x|, and 1 for 0
+    nothing_if_finite(x)           G                      0, or NaN for NaN and Inf
+
+    <  <=  >  >=  ==  !=           RR, Rs, sR             a mask; with NaN only != holds
+    m & n, m | n, ~m               MM; M                  and, or, not
+    select(m, a, b)                MGG, MsG, MGs          a where the mask holds, else b
+    any_lane(m)                    M                      whether the mask holds in some lane, to branch on
+
+    exponent(x)                    R                      the exponent of x > 0, as `math.frexp` has it
+    log2_linear(x)                 R                      nearly log2(x), in the order of the x > 0
+    power_of_two(k)                R                      2**k
+    half_of(k)                     R                      k / 2, rounded towards zero
+    scale(x, k)                    RR, CR                 x 2**k
+    small_square(x)                R                      sums of squares below this have lost digits
+    widest_gap(x)                  R                      the largest difference of exponents in a rotation
+    rounding(a)                    a                      half the distance from 1 to the next number
+
+    load(a, i), store(a, i, x)                            read or write group i of an array
+    get(a, i, j), put(a, i, j, v)                         read or write the number in lane j of group i
+    section(a, i, n)                                      groups i to i + n - 1, as an array
+    lane_count(a)                                         W
+    fill(a, s)                                            the real group with s in every lane
+    spread(a, v)                                          the group with v in every lane, complex if a is
+    lane_numbers(a)                                       the real group 0, 1, 2, ...
+    sum_lanes(x)                   G                      the sum over all lanes, a number
+    max_lanes(x)                   R                      the largest over all lanes, a number
+    swap_neighbours(x)             G                      lanes 0 and 1 exchanged, 2 and 3, and so on
+
+Sums, products, quotients and square roots round as IEEE arithmetic does, but for what `FLAGS` allow.
+
+Exponents are real groups that hold whole numbers: `exponent` returns one, and `half_of`, `power_of_two` and
+`scale` take one. Whole numbers of this size are exact in either precision, so sums, comparisons, `select` and
+the arrays of real numbers serve for exponents too, and a second kind of group, of integers, is not needed.
+
+In memory a complex group is 64 bytes of real parts and then 64 bytes of imaginary parts. An array of complex
+numbers is only storage for such groups: its own entries mean nothing.
+
+`scalars` has these operations for a single number, and `tests/kernels/test_lanes.py` holds each against the other.
 """
 
 import math
@@ -30,15 +114,22 @@ from numba.extending import (
     register_model,
 )
 
+# The size of a real group: a register of AVX-512, and a cache line.
 GROUP_BYTES = 64
-ALIGN = (
-    4  # promised to LLVM of any group; the machine does not care, as long as a group lies in one cache line
-)
+# The alignment that LLVM may assume, in bytes: that of the smallest number, as a caller's array may begin
+# anywhere. Unaligned loads cost nothing unless they cross a cache line, and the workspaces are aligned to
+# cache lines.
+ALIGN = 4
+# What LLVM may change about a sum, difference, product or quotient. `contract`: a product may enter a sum
+# unrounded, as one fused multiply-add instead of two instructions. `nsz`: the sign of a zero does not matter,
+# so that 0 - x may become -x, and x - (a b - c d) may become x + (c d - a b). Nothing else is allowed: sums
+# keep their order, and NaN and Inf are what they are.
 FLAGS = ("nsz", "contract")
 
-# How the parts of a kernel are compiled. Without reference counts, which numba keeps atomically, for every
-# array at every call: that took as long as all else at n = 2, and a quarter of the time at n = 8. And without
-# the wrappers by which Python and C would call them: a sixth of the time to compile.
+# How kernels compile their functions; it stands here, where all of them find their types, to be the same for
+# all. Without reference counts, which numba would keep atomically for every array at every call: they took as
+# long as everything else at n = 2, and a quarter of the time at n = 8. And without the wrappers through which
+# Python and C call a function: they took a sixth of the time to compile.
 jit = njit(error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 inlined = njit(error_model="numpy", inline="always")
 
@@ -132,16 +223,16 @@ def broadcast(context, builder, value, source, lanes):
     return builder.shuffle_vector(first, undefined, splat(ir.VectorType(ir.IntType(32), vector.count), 0))
 
 
-# Operations are typed and emitted here, straight into the kernel that uses them: as
-# `numba.extending.overload`s each would be a function of its own to compile, and a kernel would take twice
-# as long.
+# Operations are typed and emitted here, straight into the kernel that uses them. As overloads, in the sense
+# of `numba.extending.overload`, each would be a function of its own, and a kernel would take twice as long to
+# compile.
 
 
 def operation(function, result, *accepted):
-    """Let `function` take lane groups: of the type `result(*types)`, None to refuse, by the code that the
-    decorated emits.
+    """Return a decorator that registers what emits the code of `function` for lane groups.
 
-    accepted : the kinds of arguments; without any, whatever `result` does not refuse.
+    result : returns the type of the result for the types of the arguments, or None to refuse them
+    accepted : the kinds of arguments that the code is for, a tuple each
     """
 
     def decorate(emit):
@@ -287,7 +378,8 @@ def negate(builder, x):
     return builder.fneg(x)
 
 
-# A real group answers like a complex one whose imaginary part is nothing: no work is spent on it.
+# A real group answers `.real` too, and takes every operation of a complex one: sources need not tell them
+# apart.
 
 
 @overload_attribute(Lanes, "real", inline="always")
@@ -372,7 +464,8 @@ def larger(builder, x, y):
 
 
 def largest_part(x):
-    """The larger of |real part| and |imaginary part|: within sqrt(2) of |x|, and free of overflow."""
+    """The larger of |real part| and |imaginary part|: within sqrt(2) of |x|, and free of overflow. If
+    a part is NaN, either may be returned."""
     return max(abs(x.real), abs(x.imag))
 
 
@@ -453,7 +546,7 @@ def _emit_select(context, builder, sig, args):
 
 
 def maximum(a, b):
-    """The larger of two numbers; `b` where `a` is NaN."""
+    """The larger of two numbers; `b` where either is NaN."""
     return select(a > b, a, b)
 
 
@@ -478,7 +571,7 @@ def _emit_any(context, builder, sig, args):
     return builder.icmp_unsigned("!=", builder.bitcast(args[0], bits), ir.Constant(bits, 0))
 
 
-# Powers of two, exactly. Exponents travel as floating-point lanes that hold whole numbers.
+# Powers of two, exactly. Exponents are real groups that hold whole numbers, see above.
 
 
 def layout(lanes):
@@ -508,7 +601,7 @@ def _emit_with_sign(context, builder, sig, args):
 
 
 def direction(x):
-    """x / |x|, and 1 for 0."""
+    """x / |x|; 1 for a zero of either sign, and NaN in some part where x is not finite."""
     return x / abs(x) if x else 1.0
 
 
@@ -529,7 +622,7 @@ def _complex_direction(x):
 
 
 def log2_linear(x):
-    """log2 of positive normal x, linear between powers of two: the order of the x is kept, a sort key."""
+    """log2 of positive normal x, made linear between powers of two: a sort key, for it keeps the order."""
     fraction, e = math.frexp(x)
     return e + 2.0 * fraction - 2.0
 
@@ -575,7 +668,8 @@ def _exponent_number(x):
 
 
 def small_square(x):
-    """A sum of squares below this may have lost digits to underflow: the smallest normal number over eps²."""
+    """A sum of squares below this may have lost digits to underflow: the smallest normal number over
+    `rounding` squared."""
     return 2.0**-916
 
 
@@ -587,7 +681,11 @@ def _emit_small_square(context, builder, sig, args):
 
 
 def widest_gap(x):
-    """Exponents further apart than this count as this far in a rotation: 4**-gap is below eps²."""
+    """Exponents further apart than this count as this far in a rotation.
+
+    By then the smaller column cannot change the larger one, as 4**-gap is far below eps; and the fourth power
+    of 2**gap is still in range.
+    """
     return 60.0
 
 
@@ -598,7 +696,7 @@ def _emit_widest_gap(context, builder, sig, args):
 
 
 def two_to_the(builder, lanes, k):
-    """2**k for a vector of whole numbers, held to the normal range."""
+    """2**k for a vector of whole numbers, each held to the range of `power_of_two`."""
     fraction, bias = layout(lanes)
     vector, whole = llvm_type(lanes), integer_vector(lanes)
     limit = splat(vector, float(bias - 1))
@@ -616,7 +714,7 @@ def half(builder, lanes, k):
 
 
 def power_of_two(k):
-    """2**k for whole k, held to the normal range."""
+    """2**k for whole k; lanes hold k to ±126 or ±1022, by precision, where 2**k and 2**-k are normal."""
     return math.ldexp(1.0, k)
 
 
@@ -636,7 +734,7 @@ def _emit_half_of(context, builder, sig, args):
 
 
 def scale(x, k):
-    """x 2**k for whole k up to twice the exponent range: exact as long as the result is normal."""
+    """x 2**k for whole k, in lanes up to ±252 or ±2044: exact if the result is normal."""
     return x * 2.0 ** half_of(k) * 2.0 ** (k - half_of(k))
 
 
@@ -683,7 +781,7 @@ def _lane_count(array):
 
 @intrinsic
 def section(typingctx, array, first, count):
-    """`count` groups of a one-dimensional array from number `first` on.
+    """`count` groups of a one-dimensional array from group `first` on, in the same memory.
 
     A slice would say the same, but it counts references, and takes a tenth of a second to compile.
     """
@@ -722,7 +820,7 @@ def fold(builder, x, combine):
 
 @intrinsic
 def sum_lanes(typingctx, x):
-    """The sum over the lanes of a group."""
+    """The sum over the lanes of a group, half added onto half."""
     number = (
         types.Complex("complex64" if x.dtype == types.float32 else "complex128", x.dtype)
         if is_complex(x)
@@ -742,13 +840,13 @@ def sum_lanes(typingctx, x):
 
 @intrinsic
 def max_lanes(typingctx, x):
-    """The largest over the lanes of a real group."""
+    """The largest over the lanes of a real group; a NaN may be returned or lost."""
     return x.dtype(x), lambda context, builder, sig, args: fold(builder, args[0], larger)
 
 
 @intrinsic
 def swap_neighbours(typingctx, x):
-    """Lanes 0 and 1 exchanged, 2 and 3, and so on."""
+    """The group with lanes 0 and 1 exchanged, 2 and 3, and so on."""
 
     def codegen(context, builder, sig, args):
         return join(
@@ -763,7 +861,7 @@ def swap_neighbours(typingctx, x):
 
 @intrinsic
 def lane_numbers(typingctx, array):
-    """The real group 0, 1, 2, ... of the precision that an array holds."""
+    """The real group 0, 1, 2, ... in the precision of an array."""
     lanes = part_or_none(group_of(array))
 
     def codegen(context, builder, sig, args):
@@ -826,7 +924,7 @@ def store(typingctx, array, index, group):
 
 @intrinsic
 def fill(typingctx, array, value):
-    """The real group with `value` in every lane, of the precision that the array holds."""
+    """The real group with `value` in every lane, in the precision of an array."""
     lanes = part_or_none(group_of(array))
 
     def codegen(context, builder, sig, args):
@@ -856,8 +954,8 @@ def number_parts(context, builder, ty, value):
     return [value]
 
 
-# Single numbers are read and written as atomics, which are plain moves that LLVM does not gather into
-# vectors: as scatters, unpacking float32 took three times as long (Zen 4).
+# Single numbers are read and written by atomic instructions. These are plain moves, but LLVM does not join
+# them into vector scatters, with which unpacking float32 took three times as long (Zen 4).
 
 
 @intrinsic

@@ -1,10 +1,11 @@
-"""The operations of `lanes` on a single number: what a CUDA thread, or any compiled loop, runs the sources
-with.
+"""The operations of `lanes` for a single number, as CUDA threads and other compiled loops use them.
 
-Each has the name of its counterpart in `lanes`, with the kind of number behind where it matters;
-`scalar_operations` gives them for one kind, and `gpusvd._cuda.specialise` puts them where the sources name
-those on lanes. They are plain functions: numba compiles them for either target, and Python runs them as they
-are. A group is a number here, a mask a truth value, and group `index` of an array its entry.
+Each has the name of its counterpart in `lanes`, and where real and complex numbers differ, the kind of number
+after it. `scalar_operations` gives them for one kind, and `gpusvd._cuda.specialise` puts them where the sources
+name the operations on lanes. They are plain functions: numba compiles them for CPU or CUDA, and Python runs
+them as they are. A group is a number here, a mask a truth value, and group `index` of an array its entry.
+
+For finite numbers and results in range they return what the lanes do, but for rounding and signs of zeros.
 """
 
 import math
@@ -13,7 +14,8 @@ import numba
 
 from . import lanes
 
-# What `scalar_operations` puts in the place of these names: the number types of the matrix, and its limits.
+# Stand-ins, which `scalar_operations` replaces by the number types of the matrix and the limits of its
+# precision.
 real, number, SMALL_SQUARE, WIDEST_GAP, ROUNDING, LARGEST_EXPONENT = (
     numba.float64, numba.float64, 0.0, 0.0, 0.0, 0,
 )  # fmt: skip
@@ -60,10 +62,13 @@ def nothing_if_finite_complex(x):
 
 
 def direction_real(x):
+    """The sign of x, even of a zero: -1 for -0, where lanes have 1. Sources must not pass NaN or Inf, for
+    which it is ±1 here and NaN in lanes."""
     return real(math.copysign(1.0, x))
 
 
 def direction_complex(x):
+    """x / |x|, and 1 for 0. Sources must not pass NaN, for which it is 1 here and NaN in lanes."""
     # The largest part near one: x may be so small that its square is nothing.
     near_one = scale(x, -exponent(largest_part_complex(x)))
     size = math.sqrt(abs2_complex(near_one))
@@ -71,6 +76,7 @@ def direction_complex(x):
 
 
 def scale(x, k):
+    """x 2**k for whole k. If one part of a complex number overflows, the other becomes NaN: not in lanes."""
     first = half_of(k)
     return x * power_of_two(first) * power_of_two(k - first)
 
