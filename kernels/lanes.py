@@ -94,7 +94,7 @@ the arrays of real numbers serve for exponents too, and a second kind of group, 
 In memory a complex group is 64 bytes of real parts and then 64 bytes of imaginary parts. An array of complex
 numbers is only storage for such groups: its own entries mean nothing.
 
-`scalars` has these operations for a single number; `tests/kernels/test_lanes.py` holds each against the other.
+`scalars` has these operations for a single number. `tests/kernels/test_lanes.py` holds them to each other.
 """
 
 import math

@@ -2,8 +2,9 @@
 
 Each has the name of its counterpart in `lanes`, and where real and complex numbers differ, the kind of number
 after it. `scalar_operations` gives them for one kind, and `gpusvd._cuda.specialise` puts them where the
-sources name the operations on lanes. They are plain functions: numba compiles them for CPU or CUDA, and Python
-runs them as they are. A group is a number here, a mask a truth value, and group `index` of an array its entry.
+sources name the operations on lanes. They are plain functions: numba compiles them for CPU or CUDA, and
+Python runs them as they are. A group is a number here, a mask a truth value, and group `index` of an array
+its entry.
 
 For finite numbers and results in range they return what the lanes do, but for rounding and signs of zeros.
 """
