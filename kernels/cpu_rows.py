@@ -16,8 +16,8 @@ L over W (n even, or a zero column more), `columns` four of U, `pairs` 12 for th
 
 import math
 
-from .cpu_tile import (
-    BLOCK,
+from .cpu_tile import BLOCK, fill_matrix, unsigned_zero
+from .jacobi import (
     EXPONENT,
     KEPT,
     LENGTH2,
@@ -29,14 +29,12 @@ from .cpu_tile import (
     apply_four,
     apply_two,
     crossed,
-    fill_matrix,
     inner_product,
     needs_another_sweep,
     scale_rows,
     six_products,
     strayed,
     turn,
-    unsigned_zero,
 )
 from .lanes import (
     abs2,
@@ -486,7 +484,7 @@ def orthogonalise(stack, n, half, rows, stride, kept, state, pairs, flags, stop)
 
 @jit
 def finish_columns(stack, n, half, rows, stride, kept, sigma, powers):
-    """As `cpu_tile.finish_columns`; returns whether some column is zero."""
+    """As `jacobi.finish_columns`; returns whether some column is zero."""
     zero = False
     for j in range(n):
         first = j * stride

@@ -12,7 +12,8 @@ values the algorithm of `qd` has not found or this precision cannot hold.
 import math
 
 from .bidiagonal import bidiagonalise, triangularise
-from .cpu_tile import pack, rank_columns
+from .cpu_tile import pack
+from .jacobi import rank_columns
 from .lanes import (
     any_lane,
     fill,

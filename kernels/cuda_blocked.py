@@ -10,7 +10,7 @@ of the table of pairs:
    columns' exponents. If none is above the tolerance, that is all.
 2. Every column of the one block meets every column of the other, w pairs at a time (`schedule`); where
    neighbours 2 k and 2 k + 1 meet, also those of its own block: each pair of columns once a sweep. The
-   rotations, by `cpu_tile.turn`, are applied to the Gram matrix from both sides and accumulated twice: as
+   rotations, by `jacobi.turn`, are applied to the Gram matrix from both sides and accumulated twice: as
    they act on mantissas, T, and as they act on W. Neither follows from the other: a transform accumulated
    unscaled has an absolute error of eps, which adds eps of a large column to a tiny one and loses the
    relative accuracy of its singular value.
@@ -35,7 +35,7 @@ for a round; 4 real numbers a column, and 8 w. Flops: 6 n³ a sweep in multiplic
 more with vectors, complex ones four times that. Traffic with global memory: 3 n³ / w numbers a sweep, 2
 n³ / w more with vectors.
 
-Stopping rule: as `cpu_tile.orthogonalise`.
+Stopping rule: as `jacobi.orthogonalise`.
 
 References: Arbenz and Oettli, "Block implementations of the symmetric QR and Jacobi algorithms", 1992;
 Bečka, Okša and Vajteršic, "Dynamic ordering for a parallel block-Jacobi SVD algorithm", Parallel
@@ -46,7 +46,10 @@ import math
 
 from numba import cuda, int32
 
-from .cpu_tile import (
+from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
+from .cuda_group import largest_real, sum_real
+from .cuda_qr import SIZES, at
+from .jacobi import (
     CANCELLED,
     EXPONENT,
     KEPT,
@@ -59,9 +62,6 @@ from .cpu_tile import (
     needs_another_sweep,
     turn,
 )
-from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
-from .cuda_group import largest_real, sum_real
-from .cuda_qr import SIZES, at
 from .lanes import (
     abs2,
     conjugate,
@@ -132,7 +132,7 @@ def scale_rows(columns, j, n, lane, shift):
 
 
 def renew(x, w, j, n, state, lane, vectors):
-    """`cpu_tile.renew` of column j, by a warp."""
+    """`jacobi.renew` of column j, by a warp."""
     kept = KEPT * j
     total = length2_of(x, j, n, lane)
     shift, back = real(0.0), real(0.0)
@@ -301,7 +301,7 @@ def start(triangle, basis, reals, b, n, columns, state, vectors, thread, threads
 
 
 def finish(x, w, reals, b, n, state, vectors, thread, threads):
-    """As `cpu_tile.finish_columns` and `unpack_left`, a column a warp."""
+    """As `jacobi.finish_columns` and `cpu_tile.unpack_left`, a column a warp."""
     lane = thread % WARP
     for j in range(thread // WARP, n, threads // WARP):
         total = length2_of(x, j, n, lane)

@@ -14,12 +14,12 @@ Group i moves along by a place a round: for it x stays, and y goes to the group 
 the last. In odd rounds the last place and the first are no neighbours: their columns sit out, and x and y
 change roles.
 
-After pivoted QR this takes as many sweeps as the order of `cpu_tile` for Gaussian matrices and clusters,
+After pivoted QR this takes as many sweeps as the order of `jacobi` for Gaussian matrices and clusters,
 one or two more for graded spectra; half a sweep less than recursive halving, on clusters in float64 up to
 five (plain NumPy, n = 8 to 32). From which places the columns start makes no difference.
 
 Mapping: a column moves by a shuffle, and where its next group is in another warp through shared memory, of
-which two rounds use different halves: one barrier a round. What `cpu_tile` keeps of a column moves with it,
+which two rounds use different halves: one barrier a round. What `jacobi` keeps of a column moves with it,
 and all lanes of a group compute its rotation. A column that has lost its digits, or left the range, is
 renewed before it turns again; all are before a sweep. A matrix that has converged stands still, its columns
 moving on, until all of its block have: nothing about it depends on the others. Loops over rows are unrolled
@@ -34,7 +34,7 @@ Shared memory, dynamic: 2 ceil(n / 2) reals a matrix, and if a block has more th
 warp, or a warp and a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds with W
 and 3 n without.
 
-Stopping rule: that of `cpu_tile.orthogonalise`.
+Stopping rule: that of `jacobi.orthogonalise`.
 
 References: Luk and Park, "A proof of convergence for two parallel Jacobi SVD algorithms", IEEE Trans.
 Comput. 38 (1989); Brent and Luk, "The solution of singular-value and symmetric eigenvalue problems on
@@ -45,7 +45,8 @@ import math
 
 from numba import cuda, uint64
 
-from .cpu_tile import (
+from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
+from .jacobi import (
     EXPONENT,
     KEPT,
     LENGTH2,
@@ -58,7 +59,6 @@ from .cpu_tile import (
     strayed,
     turn,
 )
-from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
 from .lanes import (
     abs2,
     dot,
@@ -219,7 +219,7 @@ def scale_rows(x, shift):
 
 
 def renew(x, w, state, j, lanes, vectors, mask):
-    """`cpu_tile.renew` of the column in places j of `state`; all lanes of the warp call it."""
+    """`jacobi.renew` of the column in places j of `state`; all lanes of the warp call it."""
     kept = KEPT * j
     total = length2_of(x, lanes)
     small = mask and total < small_square(total)
@@ -340,7 +340,8 @@ def start(x, w, triangle, reals, state, place, b, j, k, lane, lanes, vectors, ow
 
 
 def finish(x, w, triangle, basis, reals, state, place, b, k, lane, lanes, vectors, own):
-    """As `cpu_tile.finish_columns` and `unpack_left`: the column in places k to where it was at the start."""
+    """As `jacobi.finish_columns` and `cpu_tile.unpack_left`: the column in places k to where it was at the
+    start."""
     size = triangle.shape[1]
     total = length2_of(x, lanes)
     nonzero = total > 0.0

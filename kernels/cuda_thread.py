@@ -2,7 +2,7 @@
 
     A P = Q R,   L = Rᴴ = X Σ Wᴴ,   A = (Q W) Σ (P X)ᴴ
 
-The sources are those of the tile solver (`qr`, `cpu_tile`), with a thread for a lane: specialised for the
+The sources are those of the tile solver (`qr`, `jacobi`), with a thread for a lane: specialised for the
 size, all loops over rows, columns and pairs unrolled, so that A, its reflectors, L and W lie in registers.
 `gpusvd._specialise` does that, and gives `number` and `real` their types.
 
@@ -11,14 +11,14 @@ of a block read and write neighbouring addresses whatever a matrix's size; each 
 numbers long, an odd number, so that threads use different banks. A place that is known only when it runs, the
 rank of a singular value, is a place in shared memory and costs no registers.
 
-Shared memory: threads stride numbers, stride = (max(m columns, n n, m n) | 1). Flops: as `cpu_tile`.
+Shared memory: threads stride numbers, stride = (max(m columns, n n, m n) | 1). Flops: as `jacobi`.
 """
 
 import math
 
 from numba import cuda
 
-from .cpu_tile import KEPT, SCALE, decompose_triangle, length2_of, rank_columns
+from .jacobi import KEPT, SCALE, decompose_triangle, length2_of, rank_columns
 from .lanes import abs2, conjugate, dot, load, maximum, scale, spread, store
 from .qr import LOWEST, pivoted_qr, reflect, scale_columns, scale_triangle
 from .scalars import number, real

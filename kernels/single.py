@@ -12,7 +12,8 @@ import math
 
 from numba import cuda
 
-from .cuda_thread import KEPT, complete_columns, nonzero_columns, solve
+from .cuda_thread import complete_columns, nonzero_columns, solve
+from .jacobi import KEPT, SCALE
 from .lanes import conjugate, load, maximum, scale, select, spread, store
 from .qr import reflect
 from .scalars import number, real
@@ -45,7 +46,7 @@ def svd_into(a, u, s, vh, factor, stack, left, right, kept, m, n, wide):
         s[k] = ranked(sigma, ranks, k, 1, 0, n)
         for i in range(m):
             if i < n:
-                store(left, k * m + i, load(stack, k * 2 * n + n + i) * load(state, KEPT * k + 1))
+                store(left, k * m + i, load(stack, k * 2 * n + n + i) * load(state, KEPT * k + SCALE))
             else:
                 store(left, k * m + i, spread(left, 0.0))
         for j in range(n):
