@@ -47,8 +47,7 @@ import math
 from numba import cuda, int32
 
 from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
-from .cuda_group import largest_real, sum_real
-from .cuda_qr import SIZES, at
+from .cuda_warp import WARP, LaunchShape, at, largest_real, size_and_parts, sum_real
 from .jacobi import (
     CANCELLED,
     EXPONENT,
@@ -79,17 +78,16 @@ from .qr import LOWEST
 from .scalars import number, real
 from .schedule import meeting
 
-WARP = 32
 ACROSS = 16  # threads along the rows of a product
 ROUND = 4  # numbers that say what a rotation does
 PAIR = 6  # real numbers a pair of columns of a meeting
-REGISTERS = 128  # of a thread; none of the inner loops needs more
+BLOCKED_REGISTERS = 128  # of a thread; none of the inner loops needs more
 
 
 def blocked_shape(n, kind, vectors=True, width=None):
-    """How `orthogonalise_blocks` is launched; as `cuda_qr.qr_shape`, with a block a matrix. `width` is the
-    largest number of columns of a block of columns, a multiple of four."""
-    size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
+    """How `orthogonalise_blocks` is launched, with a block a matrix. `width` is the largest number of columns
+    of a block of columns, a multiple of four."""
+    size, parts = size_and_parts(kind)
     width = width or (32 if kind == "float32" else 16)
     tile = 64 if size < 16 else 32
     line, columns = 2 * width + 1, n + block_count(n, width)
@@ -97,7 +95,7 @@ def blocked_shape(n, kind, vectors=True, width=None):
     reals = KEPT * columns + PAIR * width
     constants = {"parts": parts, "width": width, "tile": tile, "each": 4, "vectors": bool(vectors)}
     shared = numbers * size + reals * (size // parts)
-    return constants, 8 * width, 1, shared, REGISTERS
+    return LaunchShape(constants, 8 * width, 1, shared, BLOCKED_REGISTERS)
 
 
 def block_count(n, width):

@@ -24,15 +24,18 @@ import math
 from numba import cuda
 
 from .cuda_buffers import BAD, BETAS, CONVERGED, HIGHEST, OFF, PERMUTATION, POWERS, SIGMA, SWEEPS
-from .cuda_group import sum_number, sum_real
-from .cuda_qr import (
+from .cuda_warp import (
     BLOCK_THREADS,
-    REGISTERS,
     SHARED_BYTES,
-    SIZES,
+    THREAD_REGISTERS,
+    WARP,
+    LaunchShape,
     at,
     lanes_and_groups,
+    size_and_parts,
     spaced_rows,
+    sum_number,
+    sum_real,
     whole_warps,
 )
 from .lanes import abs2, conjugate, dot, maximum, scale
@@ -44,8 +47,8 @@ COMPLETE_REGISTERS = 128  # of a thread
 
 
 def finish_shape(m, n, columns, kind, vectors=True):
-    """How `assemble_batch` is launched for U of m x columns; as `cuda_qr.qr_shape`."""
-    size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
+    """How `assemble_batch` is launched for U of m x columns."""
+    size, parts = size_and_parts(kind)
     lanes, groups = lanes_and_groups(m, columns)
     bytes_kept = n * (size // parts)
     bytes_whole = bytes_kept + groups * spaced_rows(m, lanes) * size
@@ -55,23 +58,23 @@ def finish_shape(m, n, columns, kind, vectors=True):
     threads = lanes * groups
     bytes_taken = bytes_whole if shares else bytes_kept
     matrices = max(1, BLOCK_THREADS // threads)
-    while matrices * threads > 32 and matrices > 1 and matrices * bytes_taken > SHARED_BYTES // 2:
+    while matrices * threads > WARP and matrices > 1 and matrices * bytes_taken > SHARED_BYTES // 2:
         matrices //= 2
     constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}
-    threads, shared = matrices * threads, matrices * bytes_taken
-    return constants, threads, matrices, shared, REGISTERS[kind]
+    return LaunchShape(
+        constants, matrices * threads, matrices, matrices * bytes_taken, THREAD_REGISTERS[kind]
+    )
 
 
 def complete_shape(n, kind):
-    """How `complete_batch` is launched; as `cuda_qr.qr_shape`."""
-    size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
+    """How `complete_batch` is launched."""
+    size, parts = size_and_parts(kind)
     lanes, groups = lanes_and_groups(n, n)
     threads = lanes * groups
     bytes_taken = n * size + n * (size // parts)
     matrices = max(1, BLOCK_THREADS // threads)
     constants = {"lanes": lanes, "groups": groups, "parts": parts}
-    threads, shared = matrices * threads, matrices * bytes_taken
-    return constants, threads, matrices, shared, COMPLETE_REGISTERS
+    return LaunchShape(constants, matrices * threads, matrices, matrices * bytes_taken, COMPLETE_REGISTERS)
 
 
 def is_known(reals, b, k, j):

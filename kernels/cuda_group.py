@@ -46,6 +46,17 @@ import math
 from numba import cuda, uint64
 
 from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
+from .cuda_warp import (
+    EVERYONE,
+    WARP,
+    LaunchShape,
+    complex_of,
+    largest_real,
+    shuffled,
+    size_and_parts,
+    sum_number,
+    sum_real,
+)
 from .jacobi import (
     EXPONENT,
     KEPT,
@@ -77,13 +88,11 @@ from .lanes import (
 from .qr import LOWEST
 from .scalars import number, real
 
-WARP = 32
-EVERYONE = 0xFFFFFFFF
 PLACE = KEPT  # of a column that moves: after what is kept of it, its number
 MOVED = KEPT + 1
 
 MOST_WARPS = 16  # of a block, half as many if it holds several matrices
-SCHEDULERS, REGISTERS = 4, 16384  # of a multiprocessor; of a scheduler
+SCHEDULERS, SCHEDULER_REGISTERS = 4, 16384  # of a multiprocessor; of a scheduler
 MOST_REGISTERS, MOST_SPILLED = 245, 40  # of a thread, as estimated
 WORDS = {"float32": 1, "float64": 2, "complex64": 2, "complex128": 4}
 # Instructions of a round: for a row, for all that is not rows, and for a column in shared memory.
@@ -106,7 +115,7 @@ def registers_of(rows, kind, vectors, crossing):
 
 
 def group_shape(n, kind, vectors=True):
-    """How `orthogonalise_groups` is launched for n columns of a dtype, as `cuda_qr.qr_shape`.
+    """How `orthogonalise_groups` is launched for n columns of a dtype, a `LaunchShape`.
 
     Of the lanes, rows and matrices that need the fewest registers beyond those there are, none if possible,
     those that take the fewest cycles a matrix: few lanes, because each computes the rotation, matrices that
@@ -121,10 +130,10 @@ def group_shape(n, kind, vectors=True):
             if not rows or matrices == 0 or (matrices > 1 and 2 * warps > MOST_WARPS):
                 continue
             needed = registers_of(rows, kind, vectors, crossing)
-            a_scheduler = max(1, REGISTERS // (WARP * ((needed + 7) // 8 * 8)))
+            a_scheduler = max(1, SCHEDULER_REGISTERS // (WARP * ((needed + 7) // 8 * 8)))
             blocks = min(32, a_scheduler * SCHEDULERS // warps)
             a_scheduler = max(a_scheduler, (warps + SCHEDULERS - 1) // SCHEDULERS)
-            there_are = REGISTERS // (WARP * a_scheduler) // 8 * 8
+            there_are = SCHEDULER_REGISTERS // (WARP * a_scheduler) // 8 * 8
             row = ROW[kind] if vectors else 0.6 * ROW[kind]
             work = rows * row + ROUND[kind] + (CROSSING + rows * WORDS[kind] if crossing else 0)
             at_once = max(1, blocks) * warps / SCHEDULERS
@@ -132,13 +141,13 @@ def group_shape(n, kind, vectors=True):
             lacking = max(0, needed - min(MOST_REGISTERS, there_are))
             if (lacking, cost) < least:
                 least = lacking, cost
-                parts = 2 if kind.startswith("complex") else 1
+                _, parts = size_and_parts(kind)
                 constants = {
                     "parts": parts, "words": WORDS[kind] // parts, "lanes": lanes, "rows": rows,
                     "crossing": crossing, "vectors": bool(vectors),
                 }  # fmt: skip
                 shared = shared_bytes(groups, matrices, warps, **constants)
-                best = constants, warps * WARP, matrices, shared, min(255, there_are)
+                best = LaunchShape(constants, warps * WARP, matrices, shared, min(255, there_are))
     return best
 
 
@@ -157,41 +166,6 @@ def line_of(rows, parts, words, vectors):
 def slots_of(span, matrices, warps, lanes):
     """Columns that leave their warps in a round, at most."""
     return (warps + (0 if span % WARP == 0 else matrices)) * lanes
-
-
-def complex_of(x, y):
-    return number(complex(x, y))
-
-
-def shuffled(x, lane, parts):
-    """x of another lane of the warp."""
-    if parts == 2:
-        first, second = cuda.shfl_sync(EVERYONE, x.real, lane), cuda.shfl_sync(EVERYONE, x.imag, lane)
-        return complex_of(first, second)
-    return cuda.shfl_sync(EVERYONE, x, lane)
-
-
-def sum_real(x, lanes):
-    """The sum over the lanes of a group."""
-    step = 1
-    while step < lanes:
-        x = x + cuda.shfl_xor_sync(EVERYONE, x, step)
-        step = 2 * step
-    return x
-
-
-def largest_real(x, lanes):
-    step = 1
-    while step < lanes:
-        x = maximum(cuda.shfl_xor_sync(EVERYONE, x, step), x)
-        step = 2 * step
-    return x
-
-
-def sum_number(x, lanes, parts):
-    if parts == 2:
-        return complex_of(sum_real(x.real, lanes), sum_real(x.imag, lanes))
-    return sum_real(x, lanes)
 
 
 def inner_product(x, y, parts):

@@ -26,10 +26,25 @@ Veselić, "New fast and accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. App
 
 import math
 
-from numba import cuda, uint64
+from numba import cuda
 
 from .cuda_buffers import BAD, BETAS, HIGHEST, PERMUTATION, POWERS
-from .cuda_group import EVERYONE, largest_real, sum_number, sum_real
+from .cuda_warp import (
+    BLOCK_THREADS,
+    EVERYONE,
+    SHARED_BYTES,
+    THREAD_REGISTERS,
+    WARP,
+    LaunchShape,
+    at,
+    lanes_and_groups,
+    largest_real,
+    size_and_parts,
+    spaced_rows,
+    sum_number,
+    sum_real,
+    whole_warps,
+)
 from .lanes import (
     abs2,
     conjugate,
@@ -47,43 +62,11 @@ from .qr import LOWEST, NEAR, reflector
 from .scalars import number, real
 
 VECTORS = 5  # of n real numbers a matrix in shared memory
-SHARED_BYTES = 96 * 1024  # what a block may take; two fit a multiprocessor of 227 KB, one that of 99 KB
-BLOCK_THREADS = 128
-# Of a thread: with fewer than these it spills.
-REGISTERS = {"float32": 64, "float64": 80, "complex64": 80, "complex128": 96}
-SIZES = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
-
-
-def spaced_rows(m, lanes):
-    """How far columns are apart in shared memory: an odd multiple of the lanes, so that the groups of a warp
-    use different banks."""
-    return ((m + lanes - 1) // lanes | 1) * lanes
-
-
-def lanes_and_groups(m, columns):
-    """Threads of a column of m rows, and how many columns at once: few lanes waste few instructions on sums
-    over them, and not so many groups that most are idle near the end."""
-    lanes, groups = 1, 1
-    while lanes < 32 and 4 * lanes * lanes <= m:
-        lanes *= 2
-    while groups < 16 and 6 * groups <= columns:
-        groups *= 2
-    return lanes, groups
-
-
-def whole_warps(columns):
-    """The same for a matrix in global memory, which neighbouring threads read at neighbouring addresses, and
-    which may have many rows."""
-    groups = 1
-    while groups < 16 and groups < columns:
-        groups *= 2
-    return 32, groups
 
 
 def qr_shape(m, n, kind, vectors=True):
-    """How `factor_batch` is launched on m x n matrices of a dtype: its constants, threads a block, matrices
-    a block, bytes of dynamic shared memory a block, and the registers that a thread may have."""
-    size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
+    """How `factor_batch` is launched on m x n matrices of a dtype."""
+    size, parts = size_and_parts(kind)
     lanes, groups = lanes_and_groups(m, n)
     bytes_kept = (n * size) + VECTORS * n * (size // parts)
     bytes_whole = n * spaced_rows(m, lanes) * size + bytes_kept
@@ -91,7 +74,7 @@ def qr_shape(m, n, kind, vectors=True):
     if not shares:
         lanes, groups = whole_warps(n)
     threads = lanes * groups
-    at_least = max(1, 32 // threads)
+    at_least = max(1, WARP // threads)
     if shares and at_least * bytes_whole > SHARED_BYTES:  # the rest of the warp helps
         groups *= at_least
         threads, at_least = lanes * groups, 1
@@ -101,13 +84,9 @@ def qr_shape(m, n, kind, vectors=True):
         matrices //= 2
     matrices = max(matrices, at_least)
     constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}
-    threads, shared = matrices * threads, matrices * bytes_taken
-    return constants, threads, matrices, shared, REGISTERS[kind]
-
-
-def at(index):
-    """An index that is not negative: numba counts others from the end, at five instructions an access."""
-    return uint64(index)
+    return LaunchShape(
+        constants, matrices * threads, matrices, matrices * bytes_taken, THREAD_REGISTERS[kind]
+    )
 
 
 def load_columns(a, b, columns, rows, adjoint, thread, threads):
