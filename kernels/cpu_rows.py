@@ -9,22 +9,18 @@ rotations of a round are computed together, one pair of columns a lane, by the f
 for a lane a matrix, and applied four columns at a time. Columns that have met their tolerance are left
 alone.
 
-Workspace, in groups of which a column of m rows takes ceil(m / W): `factor` n columns, `stack` n columns of
-L over W (n even, or a zero column more), `columns` four of U, `pairs` 12 for the round; and of real numbers
-13 vectors of n and 10 groups for the round.
+Workspace: `factor` n columns of A, of `groups` groups each; `stack` n columns, and one of zeros if n is odd,
+of L over W, `half` groups each and `rows` together; `columns` four of U; `pairs`, `state` and `flags` for a
+round; vectors of n real numbers, and what is kept of each column. See `layout`.
 """
 
 import math
 
-from .cpu_tile import BLOCK, fill_matrix, unsigned_zero
+from . import layout
+from .cpu_tile import fill_matrix, unsigned_zero
 from .jacobi import (
-    EXPONENT,
-    KEPT,
-    LENGTH2,
     LONG,
     MAX_SWEEPS,
-    REST,
-    SCALE,
     SHORT,
     apply_four,
     apply_two,
@@ -65,17 +61,13 @@ from .lanes import (
     sum_lanes,
     swap_neighbours,
 )
+from .layout import BLOCK, EXPONENT, FLAGS, KEPT, LENGTH2, PAIRS, REST, SCALE
 from .qr import LOWEST, NEAR, reflector
 from .schedule import meeting as _meeting
 from .schedule import rounds as _rounds
 
 meeting, rounds = jit(_meeting), jit(_rounds)
-PAIRS = 12  # groups of scratch a round
-
-
-@jit
-def groups_of(rows, lanes):
-    return (rows + lanes - 1) // lanes
+rows_numbers, rows_reals = jit(layout.rows_numbers), jit(layout.rows_reals)
 
 
 @jit
@@ -600,45 +592,32 @@ def unpack_right(n, stack, stride, permutation, ranks, right, adjoint):
 
 
 @inlined
-def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, stop, groups, reals):
+def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, stop, numbers, reals):
     """Decompose matrix b of the batch."""
-    lanes = lane_count(groups)
+    lanes = lane_count(numbers)
     m, n = a.shape[1], a.shape[2]
-    mg, half = groups_of(m, lanes), groups_of(n, lanes)
-    rows = 2 * half if vectors else half
-    stride = rows | 1
+    groups, half, rows, stride, stack_at, columns_at, pairs_at, _ = rows_numbers(m, n, lanes, vectors)
     width = n + n % 2
-    factor, stack = section(groups, 0, n * mg), section(groups, n * mg, width * stride)
-    columns = section(groups, n * mg + width * stride, BLOCK * mg)
-    pairs = section(groups, n * mg + width * stride + BLOCK * mg, PAIRS)
-    room = half + 1  # groups that hold a number a column, the zero column included
-    exponents, permutation = section(reals, 0, room), section(reals, room, room)
-    norms, shifts, keys = (
-        section(reals, 2 * room, room),
-        section(reals, 3 * room, room),
-        section(reals, 4 * room, room),
-    )
-    sigma, powers, ranks = (
-        section(reals, 5 * room, room),
-        section(reals, 6 * room, room),
-        section(reals, 7 * room, room),
-    )
-    betas, kept = section(reals, 8 * room, room), section(reals, 9 * room, KEPT * room)
-    state, flags = (
-        section(reals, (9 + KEPT) * room, 2 * KEPT),
-        section(reals, (9 + KEPT) * room + 2 * KEPT, 2),
-    )
+    factor, stack = section(numbers, 0, n * groups), section(numbers, stack_at, width * stride)
+    columns, pairs = section(numbers, columns_at, BLOCK * groups), section(numbers, pairs_at, PAIRS)
+    vector, column_state_at, state_at, flags_at, _ = rows_reals(n, lanes)
+    exponents, permutation = section(reals, 0, vector), section(reals, vector, vector)
+    norms, shifts = section(reals, 2 * vector, vector), section(reals, 3 * vector, vector)
+    keys, sigma = section(reals, 4 * vector, vector), section(reals, 5 * vector, vector)
+    powers, ranks = section(reals, 6 * vector, vector), section(reals, 7 * vector, vector)
+    betas, kept = section(reals, 8 * vector, vector), section(reals, column_state_at, KEPT * vector)
+    state, flags = section(reals, state_at, 2 * KEPT), section(reals, flags_at, FLAGS)
 
-    pack_rows(a, b, factor, mg, adjoint)
-    if is_finite(factor, n * mg):
-        highest = scale_columns(factor, n, mg, exponents)
+    pack_rows(a, b, factor, groups, adjoint)
+    if is_finite(factor, n * groups):
+        highest = scale_columns(factor, n, groups, exponents)
         for g in range(width * stride):
             store(stack, g, spread(stack, 0.0))
         for g in range(2 * KEPT):
             store(state, g, fill(state, 1.0))
-        for j in range(n, room * lanes):
+        for j in range(n, vector * lanes):
             exponents[j] = 0.0
-        pivoted_qr(factor, n, mg, stack, stride, exponents, permutation, betas, norms, shifts, keys)
+        pivoted_qr(factor, n, groups, stack, stride, exponents, permutation, betas, norms, shifts, keys)
         scale_triangle(stack, n, half, stride, exponents, powers)
         for j in range(width):
             kept[KEPT * j + SCALE], kept[KEPT * j + REST] = 1.0, 0.0
@@ -655,7 +634,7 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
         if vectors:
             if zero:
                 complete_basis(stack, n, half, stride, kept, keys)
-            unpack_left(factor, mg, n, betas, stack, half, stride, kept, ranks, columns, left[b], adjoint)
+            unpack_left(factor, groups, n, betas, stack, half, stride, kept, ranks, columns, left[b], adjoint)
             unpack_right(n, stack, stride, permutation, ranks, right[b], adjoint)
     else:
         converged[b], sweeps[b], off[b] = False, 0, math.nan
@@ -666,15 +645,13 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
             fill_matrix(right[b], math.nan)
 
 
-def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, stop, groups, reals):
+def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, stop, numbers, reals):
     """Thin or full SVD of a batch of matrices with m >= n >= 1, one after the other. Arguments as
     `cpu_tile.svd_tiles` has them.
 
-    groups, reals : workspace, aligned to a group, of n M + w (2 N | 1) + 4 M + 12 groups, with N | 1 in the
-        middle without vectors, and of 13 (N + 1) + 10 groups of real numbers, where M = ceil(m / W), N =
-        ceil(n / W), w = n + n mod 2.
+    numbers, reals : workspace, aligned to a group, of as many groups as `layout.rows_size` says.
     """
     for b in range(a.shape[0]):
         if stop[0]:
             return
-        solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, stop, groups, reals)
+        solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, stop, numbers, reals)

@@ -6,16 +6,18 @@ A tile is as many matrices as a group has lanes. They are packed from any stride
 decomposed in lock step, and unpacked in order; lanes that have converged rotate no more, so nothing about a
 matrix depends on its neighbours.
 
-Workspace, in groups: `factor` m n (columns of A, then reflectors and R), `stack` n columns of `stride` (n
-rows of L over n rows of W; stride is odd, since columns a power of two apart share their cache sets),
-`columns` four of U, and 13 vectors of n. From n = RECOVERED on W is recovered after the last sweep (see
-`basis`); a tile in which some lane is too ill conditioned for that is swept again, with W.
+From n = RECOVERED on W is recovered after the last sweep (see `basis`); a tile in which some lane is too ill
+conditioned for that is swept again, with W.
+
+Workspace, in groups: `factor` m n (columns of A, then reflectors and R), `stack` n columns of n rows of L
+over n rows of W, `columns` four of U, and vectors of n real numbers; see `layout`.
 """
 
 import math
 
+from . import layout
 from .basis import recover
-from .jacobi import KEPT, LENGTH2, SCALE, decompose_triangle, inner_product, length2_of, rank_columns
+from .jacobi import decompose_triangle, inner_product, length2_of, rank_columns
 from .lanes import (
     abs2,
     any_lane,
@@ -35,10 +37,12 @@ from .lanes import (
     spread,
     store,
 )
+from .layout import BAD, BLOCK, CONVERGED, KEPT, LENGTH2, OFF, REPORT, SCALE, SWEEPS
 from .qr import pivoted_qr, reflect, reflect_four, scale_columns, scale_triangle
 
 RECOVERED = 12  # columns from which on W is recovered after the sweeps instead of accumulated in them
-BLOCK = 4  # columns that go through the reflectors, or in and out of memory, together
+
+tile_numbers, tile_reals = jit(layout.tile_numbers), jit(layout.tile_reals)
 
 
 @jit
@@ -241,17 +245,17 @@ def fill_matrix(out, value):
 
 
 @inlined
-def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, groups, reals):
+def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, numbers, reals):
     """Decompose up to one tile of matrices, `a[first : first + count]`."""
     m, n = a.shape[1], a.shape[2]
-    rows = 2 * n if vectors else n
-    stride = rows | 1
-    factor, stack = section(groups, 0, m * n), section(groups, m * n, n * stride)
-    columns = section(groups, m * n + n * stride, BLOCK * m)
+    rows, stride, stack_at, columns_at, _ = tile_numbers(m, n, vectors)
+    state_at, report_at, _ = tile_reals(n)
+    factor, stack = section(numbers, 0, m * n), section(numbers, stack_at, n * stride)
+    columns = section(numbers, columns_at, BLOCK * m)
     exponents, permutation, betas = section(reals, 0, n), section(reals, n, n), section(reals, 2 * n, n)
     norms, shifts, keys = section(reals, 3 * n, n), section(reals, 4 * n, n), section(reals, 5 * n, n)
     sigma, powers, ranks = section(reals, 6 * n, n), section(reals, 7 * n, n), section(reals, 8 * n, n)
-    state, report = section(reals, 9 * n, KEPT * n), section(reals, (9 + KEPT) * n, 4)
+    state, report = section(reals, state_at, KEPT * n), section(reals, report_at, REPORT)
 
     pack(a, first, count, factor, m, n, adjoint)
     bad, highest = scale_columns(factor, m, n, exponents)
@@ -285,18 +289,18 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
                     complete_basis(stack, n, stride, state, shifts, lane)
         unpack_left(factor, m, n, betas, stack, stride, state, ranks, columns, left, first, count, adjoint)
         unpack_right(n, stack, stride, permutation, ranks, right, first, count, adjoint)
-    store(report, 0, select(bad, 1.0, fill(report, 0.0)))
-    store(report, 1, select(done, 1.0, fill(report, 0.0)))
-    store(report, 2, taken)
-    store(report, 3, left_over)
+    store(report, BAD, select(bad, 1.0, fill(report, 0.0)))
+    store(report, CONVERGED, select(done, 1.0, fill(report, 0.0)))
+    store(report, SWEEPS, taken)
+    store(report, OFF, left_over)
     for lane in range(count):
         b = first + lane
         for j in range(n):
             s[b, int(get(ranks, j, lane))] = get(sigma, j, lane)
-        sweeps[b] = int(get(report, 2, lane))
-        off[b] = get(report, 3, lane)
-        converged[b] = get(report, 1, lane) > 0.0 and s[b, 0] < math.inf
-        if get(report, 0, lane) > 0.0:
+        sweeps[b] = int(get(report, SWEEPS, lane))
+        off[b] = get(report, OFF, lane)
+        converged[b] = get(report, CONVERGED, lane) > 0.0 and s[b, 0] < math.inf
+        if get(report, BAD, lane) > 0.0:
             converged[b], sweeps[b], off[b] = False, 0, math.nan
             for j in range(n):
                 s[b, j] = math.nan
@@ -305,7 +309,7 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
                 fill_matrix(right[b], math.nan)
 
 
-def svd_tiles(a, left, s, right, converged, sweeps, off, adjoint, vectors, stop, groups, reals):
+def svd_tiles(a, left, s, right, converged, sweeps, off, adjoint, vectors, stop, numbers, reals):
     """Thin or full SVD of a batch of matrices with m >= n >= 1, a tile at a time.
 
     a : (batch, m, n), any strides. For wide matrices their transposes, with `adjoint` true: then the
@@ -315,12 +319,11 @@ def svd_tiles(a, left, s, right, converged, sweeps, off, adjoint, vectors, stop,
         s.
     converged, sweeps, off : (batch,); what happened to each matrix.
     stop : one number; once it is not zero, what is left of the batch stays undone.
-    groups, reals : workspace, aligned to a group, of m n + n (2 n | 1) + 4 m groups, with n (n | 1) in the
-        middle without vectors, and of 13 n + 4 groups of real numbers.
+    numbers, reals : workspace, aligned to a group, of as many groups as `layout.tile_size` says.
     """
-    lanes = lane_count(groups)
+    lanes = lane_count(numbers)
     for first in range(0, a.shape[0], lanes):
         if stop[0]:
             return
         count = min(lanes, a.shape[0] - first)
-        solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, groups, reals)
+        solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint, vectors, numbers, reals)

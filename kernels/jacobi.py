@@ -34,6 +34,7 @@ from .lanes import (
     spread,
     store,
 )
+from .layout import EXPONENT, KEPT, LENGTH2, REST, SCALE
 from .qr import LOWEST, adjoint_triangle
 from .rotation import crossed as _crossed
 from .rotation import held_gap as _held_gap
@@ -42,8 +43,6 @@ from .rotation import rotation as _rotation
 from .rotation import shrink as _shrink
 
 MAX_SWEEPS = 30
-# What is kept of column j: groups KEPT j + LENGTH2 and so on of `state`.
-LENGTH2, SCALE, REST, EXPONENT, KEPT = 0, 1, 2, 3, 4
 # How far a squared length may stray before its column is scaled back, and how much one rotation may cancel.
 SHORT, LONG, CANCELLED = 2.0**-16, 2.0**16, 2.0**-10
 
