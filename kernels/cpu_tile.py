@@ -1,6 +1,8 @@
 """One matrix a SIMD lane: the batched SVD for small matrices, from packing to unpacking.
 
-    A P = Q R,   L = Rᴴ = X Σ Wᴴ,   A = (Q W) Σ (P X)ᴴ
+    1. A P = Q R              scaled by columns and pivoted: `qr`
+    2. L = Rᴴ = X Σ Wᴴ        one-sided Jacobi: `jacobi`, and `basis` for W
+    3. A = (Q W) Σ (P X)ᴴ     in descending order
 
 A tile is as many matrices as a group has lanes. They are packed from any strides into columns of groups,
 decomposed in lock step, and unpacked in order; lanes that have converged rotate no more, so nothing about a
@@ -38,7 +40,7 @@ from .lanes import (
     store,
 )
 from .layout import BAD, BLOCK, CONVERGED, KEPT, LENGTH2, OFF, REPORT, SCALE, SWEEPS
-from .qr import pivoted_qr, reflect, reflect_four, scale_columns, scale_triangle
+from .qr import LEAST_EXPONENT, pivoted_qr, reflect, reflect_four, scale_columns, scale_triangle
 
 RECOVERED = 12  # columns from which on W is recovered after the sweeps instead of accumulated in them
 
@@ -47,8 +49,8 @@ tile_numbers, tile_reals = jit(layout.tile_numbers), jit(layout.tile_reals)
 
 @jit
 def pack(a, first, count, factor, m, n, adjoint):
-    """Columns of groups, m of them apart, from `count` matrices, a block of columns at a time; lanes beyond
-    the last repeat it."""
+    """Read `count` matrices into `factor`, columns of m groups, a block of columns at a time; spare lanes
+    repeat the last matrix."""
     for start in range(0, n, BLOCK):
         for lane in range(lane_count(factor)):
             b = first + min(lane, count - 1)
@@ -119,14 +121,15 @@ def apply_reflectors(factor, m, n, betas, columns, count):
 
 @jit
 def unsigned_zero(entry):
-    """The entry, with 0 for -0: a rotation that leaves a lane alone may still change the sign of its
-    zeros."""
+    """The entry, with 0 for -0: a rotation may change the sign of zeros even in lanes that it leaves
+    alone."""
     return entry + 0.0
 
 
 @jit
 def unpack_left(factor, m, n, betas, stack, stride, state, ranks, columns, left, first, count, adjoint):
-    """The columns of Q [W 0; 0 I] to `left`, in order, a block of columns at a time."""
+    """Write the columns of Q [W 0; 0 I] to `left`, in descending order of the singular values, a block of
+    columns at a time."""
     by_rows = left.strides[2] < left.strides[1]
     width = n if by_rows and left.shape[2] >= 4 * n else left.shape[2]
     nothing = spread(columns, 0.0)
@@ -152,28 +155,28 @@ def unpack_left(factor, m, n, betas, stack, stride, state, ranks, columns, left,
                 write_four(columns, m, n, start, ranks, out, lane, adjoint)
             else:
                 for c in range(block):
-                    write_column(columns, c * m, m, place_of(start + c, n, ranks, lane), out, lane, adjoint)
+                    write_column(columns, c * m, m, rank_of(start + c, n, ranks, lane), out, lane, adjoint)
     if width < left.shape[2]:
         unpack_complement(factor, m, n, betas, columns, left, first, count, adjoint)
 
 
 @jit
-def place_of(k, n, ranks, lane):
+def rank_of(k, n, ranks, lane):
     return int(get(ranks, k, lane)) if k < n else k
 
 
 @jit
-def write_column(columns, c, m, place, out, lane, adjoint):
+def write_column(columns, c, m, rank, out, lane, adjoint):
     for i in range(m):
         entry = get(columns, c + i, lane)
-        out[i, place] = unsigned_zero(conjugate(entry) if adjoint else entry)
+        out[i, rank] = unsigned_zero(conjugate(entry) if adjoint else entry)
 
 
 @jit
 def write_four(columns, m, n, k, ranks, out, lane, adjoint):
-    """`write_column` for columns k to k + 3, row by row: their entries mostly are neighbours in memory."""
-    k0, k1 = place_of(k, n, ranks, lane), place_of(k + 1, n, ranks, lane)
-    k2, k3 = place_of(k + 2, n, ranks, lane), place_of(k + 3, n, ranks, lane)
+    """`write_column` for columns k to k + 3, row by row: their entries are mostly neighbours in memory."""
+    k0, k1 = rank_of(k, n, ranks, lane), rank_of(k + 1, n, ranks, lane)
+    k2, k3 = rank_of(k + 2, n, ranks, lane), rank_of(k + 3, n, ranks, lane)
     for i in range(m):
         e0, e1 = get(columns, i, lane), get(columns, m + i, lane)
         e2, e3 = get(columns, 2 * m + i, lane), get(columns, 3 * m + i, lane)
@@ -185,11 +188,11 @@ def write_four(columns, m, n, k, ranks, out, lane, adjoint):
 
 @jit
 def unpack_complement(factor, m, n, betas, scratch, left, first, count, adjoint):
-    """The columns of Q from n on to `left`, row by row, in the order of memory: they may be large.
+    """Write the columns of Q from n on to `left`, row by row in the order of memory, since there may be many.
 
     Column k is e_k - Σ_j v_j w_jk. The scratch holds the w of as many columns as fit, and a row.
     """
-    for j in range(n):  # what is not stored of a reflector, where R was: zeros above a one
+    for j in range(n):  # what is not stored of a reflector, zeros above a one, in the place of R
         for i in range(j):
             store(factor, j * m + i, spread(factor, 0.0))
         store(factor, j * m + j, spread(factor, 1.0))
@@ -220,21 +223,21 @@ def complement_weights(factor, m, n, betas, weights, width, start, block):
         for i in range(j + 1, n):
             overlap = inner_product(factor, j * m, i * m, m) * beta
             for c in range(block):
-                place = j * width + c
-                store(weights, place, load(weights, place) - overlap * load(weights, i * width + c))
+                weight = load(weights, j * width + c) - overlap * load(weights, i * width + c)
+                store(weights, j * width + c, weight)
 
 
 @jit
 def unpack_right(n, stack, stride, permutation, ranks, right, first, count, adjoint):
-    """The columns of P X to `right`, in order, a block of columns at a time."""
+    """Write the columns of P X to `right`, in the same order, a block of columns at a time."""
     for start in range(0, n, BLOCK):
         for lane in range(count):
             for j in range(start, min(start + BLOCK, n)):
-                place = int(get(ranks, j, lane))
+                rank = int(get(ranks, j, lane))
                 for i in range(n):
                     entry = get(stack, j * stride + i, lane)
                     row = int(get(permutation, i, lane))
-                    right[first + lane, row, place] = unsigned_zero(entry if adjoint else conjugate(entry))
+                    right[first + lane, row, rank] = unsigned_zero(entry if adjoint else conjugate(entry))
 
 
 @jit
@@ -257,11 +260,14 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
     sigma, powers, ranks = section(reals, 6 * n, n), section(reals, 7 * n, n), section(reals, 8 * n, n)
     state, report = section(reals, state_at, KEPT * n), section(reals, report_at, REPORT)
 
+    # 1. A P = Q R.
     pack(a, first, count, factor, m, n, adjoint)
     bad, highest = scale_columns(factor, m, n, exponents)
     pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
-    heights = keys  # whose time is over
+    heights = keys  # keys are no longer needed: their storage is reused
     scale_triangle(factor, m, n, exponents, heights)
+
+    # 2. L = X Σ Wᴴ, with W accumulated or recovered; where that fails, again with W accumulated.
     recovered = vectors and n >= RECOVERED
     accumulated = 2 * n if vectors and not recovered else n
     done, taken, left_over, zero = decompose_triangle(
@@ -275,9 +281,11 @@ def solve_tile(a, left, s, right, converged, sweeps, off, first, count, adjoint,
                 factor, m, n, rows, stack, stride, heights, state, sigma, powers
             )
             recover(factor, m, n, stack, stride, heights, sigma, powers, sound)
+
+    # 3. The factors of A, in descending order, and what happened.
     rank_columns(sigma, powers, ranks, n)
     for j in range(n):
-        store(sigma, j, scale(load(sigma, j), maximum(load(powers, j) + highest, -4000.0)))
+        store(sigma, j, scale(load(sigma, j), maximum(load(powers, j) + highest, LEAST_EXPONENT)))
     if vectors:
         for j in range(n):
             store(state, KEPT * j + SCALE, 1.0 / math.sqrt(length2_of(stack, j * stride + n, n)))

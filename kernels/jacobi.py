@@ -1,11 +1,10 @@
-"""One-sided Jacobi on the columns of a triangle, and what is kept of each column: the part that kernels with
-a matrix a SIMD lane and kernels with a matrix a CUDA thread share.
+"""One-sided Jacobi on the columns of a triangle, a matrix a SIMD lane or a CUDA thread.
 
     L = X Σ Wᴴ
 
 A column is a run of groups in `stack`: n rows of L over n rows of W, the latter only where W is accumulated.
-Other kernels hold columns in other ways, and take from here how a rotation is computed (`turn`), how a column
-that has strayed is recognised, and the layout of what is kept of a column.
+Kernels that hold columns in other ways take from here what depends on the record of a column alone: its
+layout, the rotation of two columns (`turn`), and when a column must be renewed (`strayed`).
 
 A sweep costs n(n-1)/2 pairs, each 3.5 n multiply-adds, or 5.5 n where W is accumulated: six inner products
 serve the four pairs of two columns with two others, whose rows are rotated in registers.
@@ -76,10 +75,10 @@ def scale_rows(stack, first, count, shift):
 def renew(stack, j, n, rows, stride, state, mask):
     """In the lanes of the mask: |x_j|² afresh, x_j brought near length one and its scale near one, by
     powers of two."""
-    base, kept = j * stride, KEPT * j
-    total, factor = length2_of(stack, base, n), load(state, kept + SCALE)
+    base, record = j * stride, KEPT * j
+    total, factor = length2_of(stack, base, n), load(state, record + SCALE)
     if not any_lane(mask & ((total < SHORT) | (total > LONG) | (factor < SHORT))):
-        store(state, kept + LENGTH2, select(mask, total, load(state, kept + LENGTH2)))
+        store(state, record + LENGTH2, select(mask, total, load(state, record + LENGTH2)))
         return
     small = mask & (total < small_square(total))
     far = mask & ((total < SHORT) | (total > LONG))
@@ -94,20 +93,20 @@ def renew(stack, j, n, rows, stride, state, mask):
         total = total * power_of_two(0.0 - shift) * power_of_two(0.0 - shift)
     if any_lane(small):
         total = select(small, length2_of(stack, base, n), total)
-    store(state, kept + LENGTH2, select(mask, total, load(state, kept + LENGTH2)))
+    store(state, record + LENGTH2, select(mask, total, load(state, record + LENGTH2)))
     back = select(mask & (factor < SHORT), half_of(exponent(factor)), 0.0)
     if any_lane(back != 0.0):
         scale_rows(stack, base + n, rows - n, back)
         unscale = power_of_two(0.0 - back) * power_of_two(0.0 - back)
-        store(state, kept + SCALE, factor * unscale)
-        store(state, kept + REST, load(state, kept + REST) * unscale)
-    store(state, kept + EXPONENT, load(state, kept + EXPONENT) + shift + back)
+        store(state, record + SCALE, factor * unscale)
+        store(state, record + REST, load(state, record + REST) * unscale)
+    store(state, record + EXPONENT, load(state, record + EXPONENT) + shift + back)
 
 
 @jit
 def turn(p, q, gamma, alive, tol2, state):
-    """The rotation of columns p and q and its effect on all that is kept about them, but for the columns
-    themselves.
+    """The rotation of columns p and q, and its effect on their records. The columns themselves are left to
+    the caller.
 
     Returns what multiplies x_q and x_p, the same for w_q and w_p, where it rotates, where a column lost its
     digits, and cos² and sin².
@@ -145,7 +144,7 @@ def turn(p, q, gamma, alive, tol2, state):
 
 @jit
 def strayed(state, j, lost):
-    """Where column j has lost its digits, or its length has left the range."""
+    """Where column j must be renewed: it has lost its digits, or its length has left the range."""
     size = load(state, KEPT * j + LENGTH2)
     return lost | (size < SHORT) & (size > 0.0) | (size > LONG)
 
@@ -218,10 +217,10 @@ def rotate_four(stack, p, q, n, rows, stride, alive, tol2, state):
     xu, yv, xv, yu, xy, uv = six_products(stack, x, y, u, v, n)
     a1, b1, aw1, bw1, on1, lost1, c1, s1 = turn(p, q, xu, alive, tol2, state)
     a2, b2, aw2, bw2, on2, lost2, c2, s2 = turn(p + 1, q + 1, yv, alive, tol2, state)
-    going = alive & ~(lost1 | lost2)
+    may_rotate = alive & ~(lost1 | lost2)
     xv, yu = crossed(xv, yu, xy, uv, a1, b2), crossed(yu, xv, conjugate(xy), conjugate(uv), a2, b1)
-    a3, b3, aw3, bw3, on3, lost3, c3, s3 = turn(p, q + 1, xv, going, tol2, state)
-    a4, b4, aw4, bw4, on4, lost4, c4, s4 = turn(p + 1, q, yu, going, tol2, state)
+    a3, b3, aw3, bw3, on3, lost3, c3, s3 = turn(p, q + 1, xv, may_rotate, tol2, state)
+    a4, b4, aw4, bw4, on4, lost4, c4, s4 = turn(p + 1, q, yu, may_rotate, tol2, state)
     active = (on1 | on2) | (on3 | on4)
     if any_lane(active):
         apply_four(stack, 0, n, x, y, u, v, a1, b1, a2, b2, a3, b3, a4, b4)
@@ -285,7 +284,7 @@ def finish_columns(stack, n, stride, state, sigma, powers):
     Returns the lanes in which some column is zero."""
     zero = fill(stack, 1.0) == 0.0
     for j in range(n):
-        base, kept = j * stride, KEPT * j
+        base, record = j * stride, KEPT * j
         total = length2_of(stack, base, n)
         nonzero = total > 0.0
         zero = zero | ~nonzero
@@ -293,11 +292,11 @@ def finish_columns(stack, n, stride, state, sigma, powers):
         inverse = select(nonzero, 1.0 / length, 0.0)
         for i in range(base, base + n):
             store(stack, i, load(stack, i) * inverse)
-        value = length * math.sqrt(load(state, kept + SCALE) + load(state, kept + REST))
+        value = length * math.sqrt(load(state, record + SCALE) + load(state, record + REST))
         shift = exponent(value)
         store(sigma, j, scale(value, 0.0 - shift))
-        store(state, kept + LENGTH2, total)
-        store(powers, j, select(nonzero, load(state, kept + EXPONENT) + shift, LOWEST))
+        store(state, record + LENGTH2, total)
+        store(powers, j, select(nonzero, load(state, record + EXPONENT) + shift, LOWEST))
     return zero
 
 
@@ -325,7 +324,7 @@ def decompose_triangle(factor, m, n, rows, stack, stride, heights, state, sigma,
 
 @jit
 def rank_columns(sigma, powers, ranks, n):
-    """The place of each column in descending order of its singular value; equal ones keep their order."""
+    """The rank of each column in descending order of the singular values; equal ones keep their order."""
     for j in range(n):
         value, power, rank = load(sigma, j), load(powers, j), fill(sigma, 0.0)
         for k in range(n):

@@ -5,7 +5,7 @@ A workspace is two arrays, of numbers and of real numbers, both counted in group
 `*_numbers` and `*_reals` return where the parts of one begin, in order, and last where they end.
 """
 
-# What is kept of column j: entries KEPT j + LENGTH2 and so on of its state.
+# What is kept of column j, its record: entries KEPT j + LENGTH2 and so on of a state.
 LENGTH2, SCALE, REST, EXPONENT, KEPT = 0, 1, 2, 3, 4
 # What a tile reports of its matrices.
 BAD, CONVERGED, SWEEPS, OFF, REPORT = 0, 1, 2, 3, 4

@@ -1,5 +1,5 @@
-"""The operations of `lanes` on a single number: what a CUDA thread, or any compiled loop, runs the sources
-with.
+"""The operations of `lanes` for one number: with these the sources run in a CUDA thread, or in any compiled
+loop.
 
 Each has the name of its counterpart in `lanes`, with the kind of number behind where it matters;
 `scalar_operations` gives them for one kind, and `gpusvd._specialise` puts them where the sources name those
