@@ -1,7 +1,8 @@
 """What several CUDA kernels share: how they are launched, and what the threads of a warp do together.
 
-A group of lanes, threads of one warp and a power of two of them, holds a column: row i is in lane i mod
-`lanes`. `parts` is 2 for complex numbers and 1 for real ones.
+A group of lanes, a power of two of them and all of one warp, holds a column: row i is in lane i mod `lanes`.
+`parts` is 2 for complex numbers and 1 for real ones. Both are constants in every call, parameters of the
+kernel or literals, so that loops over lanes are unrolled.
 """
 
 from typing import NamedTuple
