@@ -1,42 +1,36 @@
 """SIMD lanes along the rows of one matrix: the SVD for matrices too large for one a lane.
 
 The same pipeline, rotation and stopping rule as `cpu_tile`; here a column is a run of groups, row i in lane
-i mod W of its group i // W, padded with zeros. What there is a group a column (norms, scales, exponents) is
-here a number a column.
+i mod W of its group i // W, padded with zeros. Norms, scales and exponents, a group a column there, are a
+number a column here.
 
 Neighbouring columns form couples. In each round of a sweep disjoint pairs of couples meet (`schedule`); the
 rotations of a round are computed together, one pair of columns a lane, by the function that computes them
 for a lane a matrix, and applied four columns at a time. Columns that have met their tolerance are left
 alone.
 
-Workspace, in groups of which a column of m rows takes ceil(m / W): `factor` n columns, `stack` n columns of
-L over W (n even, or a zero column more), `columns` four of U, `pairs` 12 for the round; and of real numbers
-13 vectors of n and 10 groups for the round.
+Workspace: `factor` n columns of A, of `groups` groups each; `stack` n columns, and one of zeros if n is odd,
+of L over W, `half` groups each and `rows` together; `columns` four of U; `pairs`, `state` and `flags` for a
+round; vectors of n real numbers, and what is kept of each column, `column_state`. See `layout`.
 """
 
 import math
 
-from .cpu_tile import (
-    BLOCK,
-    EXPONENT,
-    KEPT,
-    LENGTH2,
+from . import layout
+from .cpu_tile import fill_matrix, unsigned_zero
+from .jacobi import (
     LONG,
     MAX_SWEEPS,
-    REST,
-    SCALE,
     SHORT,
     apply_four,
     apply_two,
     crossed,
-    fill_matrix,
     inner_product,
     needs_another_sweep,
     scale_rows,
     six_products,
     strayed,
     turn,
-    unsigned_zero,
 )
 from .lanes import (
     abs2,
@@ -67,17 +61,13 @@ from .lanes import (
     sum_lanes,
     swap_neighbours,
 )
-from .qr import LOWEST, NEAR, reflector
+from .layout import BLOCK, EXPONENT, FLAGS, KEPT, LENGTH2, PAIRS, REST, SCALE
+from .qr import LEAST_EXPONENT, LOWEST, NEAR, reflector
 from .schedule import meeting as _meeting
 from .schedule import rounds as _rounds
 
 meeting, rounds = jit(_meeting), jit(_rounds)
-PAIRS = 12  # groups of scratch a round
-
-
-@jit
-def groups_of(rows, lanes):
-    return (rows + lanes - 1) // lanes
+rows_numbers, rows_reals = jit(layout.rows_numbers), jit(layout.rows_reals)
 
 
 @jit
@@ -202,9 +192,9 @@ def make_reflector(factor, groups, j, stack, stride, norms, shifts, betas):
     put(factor, first, j % lanes, 1.0)
     betas[j] = 2.0 / size2_below(factor, column, groups, j) if norms[j] > 0.0 else 0.0
     corner = scale(conjugate(diagonal), fill(factor, shifts[j]))
-    place = lane_numbers(factor) == j % lanes
+    diagonal_lane = lane_numbers(factor) == j % lanes
     row = j * stride + j // lanes
-    store(stack, row, select(place, corner, load(stack, row)))
+    store(stack, row, select(diagonal_lane, corner, load(stack, row)))
 
 
 @jit
@@ -293,27 +283,27 @@ def scale_triangle(stack, n, half, stride, exponents, row_exponents):
         highest = max(top, highest)
         row_exponents[j] = highest if top > highest - NEAR else top if top > LOWEST else 0.0
         for g in range(half):
-            gap = maximum(load(exponents, g) - row_exponents[j], -4000.0)
+            gap = maximum(load(exponents, g) - row_exponents[j], LEAST_EXPONENT)
             store(stack, j * stride + g, scale(load(stack, j * stride + g), gap))
 
 
 @jit
-def renew(stack, j, half, rows, stride, kept):
+def renew(stack, j, half, rows, stride, column_state):
     """|x_j|² afresh, x_j brought near length one and its scale near one, by powers of two."""
     first, k = j * stride, KEPT * j
     total = size2_below(stack, first, half, 0)
     if total < SHORT or total > LONG:
         shift = exponent(largest_below(stack, first, half, 0))
         scale_rows(stack, first, half, fill(stack, -shift))
-        kept[k + EXPONENT] += shift
+        column_state[k + EXPONENT] += shift
         total = size2_below(stack, first, half, 0)
-    kept[k + LENGTH2] = total
-    if kept[k + SCALE] < SHORT:
-        back = exponent(kept[k + SCALE]) // 2
+    column_state[k + LENGTH2] = total
+    if column_state[k + SCALE] < SHORT:
+        back = exponent(column_state[k + SCALE]) // 2
         scale_rows(stack, first + half, rows - half, fill(stack, back))
-        kept[k + EXPONENT] += back
-        kept[k + SCALE] *= math.ldexp(1.0, -2 * back)
-        kept[k + REST] *= math.ldexp(1.0, -2 * back)
+        column_state[k + EXPONENT] += back
+        column_state[k + SCALE] *= math.ldexp(1.0, -2 * back)
+        column_state[k + REST] *= math.ldexp(1.0, -2 * back)
 
 
 @jit
@@ -334,19 +324,19 @@ def four_columns(stack, i, s, t, half, stride, pairs):
 
 
 @jit
-def fetch(p, q, lane, kept, state):
-    """What is kept of columns p and q, to a lane of columns 0 and 1 of the tile's `state`."""
+def fetch(p, q, lane, column_state, state):
+    """Copy the records of columns p and q to a lane of `state`, those of columns 0 and 1 of a tile."""
     for k in range(KEPT):
-        put(state, k, lane, kept[KEPT * p + k])
-        put(state, KEPT + k, lane, kept[KEPT * q + k])
+        put(state, k, lane, column_state[KEPT * p + k])
+        put(state, KEPT + k, lane, column_state[KEPT * q + k])
 
 
 @jit
-def give_back(p, q, lane, kept, state):
+def give_back(p, q, lane, column_state, state):
     """The inverse of `fetch`."""
     for k in range(KEPT):
-        kept[KEPT * p + k] = get(state, k, lane)
-        kept[KEPT * q + k] = get(state, KEPT + k, lane)
+        column_state[KEPT * p + k] = get(state, k, lane)
+        column_state[KEPT * q + k] = get(state, KEPT + k, lane)
 
 
 @jit
@@ -386,14 +376,17 @@ def rotate_couples(stack, i, s, t, half, rows, stride, pairs):
 
 
 @jit
-def meet(stack, number, first, count, couples, half, rows, stride, tol2, kept, state, pairs, flags):
-    """`count` meetings of round `number`, from the one numbered `first`: the tile's `rotate_four`, a pair
-    of columns a lane. Returns the largest cos² and sin², a pair of columns a lane."""
+def meet(
+    stack, round_number, first, count, couples, half, rows, stride, tol2,
+    column_state, state, pairs, flags,
+):  # fmt: skip
+    """`count` meetings of a round, from the one numbered `first`: `jacobi.rotate_four`, a pair of columns a
+    lane. Returns the largest cos² and sin², a pair of columns a lane."""
     for i in range(count):
-        s, t = meeting(couples, number, first + i)
+        s, t = meeting(couples, round_number, first + i)
         four_columns(stack, i, s, t, half, stride, pairs)
         for k in range(2):
-            fetch(2 * s + k, 2 * t + k, 2 * i + k, kept, state)
+            fetch(2 * s + k, 2 * t + k, 2 * i + k, column_state, state)
     alive = lane_numbers(stack) < 2 * count
     a, b, aw, bw, on1, lost1, cos2, sin2 = turn(0, 1, load(pairs, 0), alive, tol2, state)
     store_turn(pairs, 4, a, b, aw, bw)
@@ -401,8 +394,8 @@ def meet(stack, number, first, count, couples, half, rows, stride, tol2, kept, s
     cross = load(pairs, 1)
     gamma = crossed(cross, swap_neighbours(cross), load(pairs, 2), load(pairs, 3), a, swap_neighbours(b))
     shortened = select(lost1, 1.0, fill(stack, 0.0))
-    going = alive & (shortened + swap_neighbours(shortened) == 0.0)
-    a, b, aw, bw, on2, lost2, cos2_too, sin2_too = turn(0, 1, gamma, going, tol2, state)
+    may_rotate = alive & (shortened + swap_neighbours(shortened) == 0.0)
+    a, b, aw, bw, on2, lost2, cos2_too, sin2_too = turn(0, 1, gamma, may_rotate, tol2, state)
     store_turn(pairs, 8, a, b, aw, bw)
     swap_second(state)
     active, lost = on1 | on2, lost1 | lost2
@@ -411,23 +404,23 @@ def meet(stack, number, first, count, couples, half, rows, stride, tol2, kept, s
         store(flags, 1, select(strayed(state, 0, lost) | strayed(state, 1, lost), 1.0, fill(stack, 0.0)))
         for i in range(count):
             if get(flags, 0, 2 * i) + get(flags, 0, 2 * i + 1) > 0.0:
-                s, t = meeting(couples, number, first + i)
+                s, t = meeting(couples, round_number, first + i)
                 rotate_couples(stack, i, s, t, half, rows, stride, pairs)
                 for k in range(2):
-                    give_back(2 * s + k, 2 * t + k, 2 * i + k, kept, state)
+                    give_back(2 * s + k, 2 * t + k, 2 * i + k, column_state, state)
                 if get(flags, 1, 2 * i) + get(flags, 1, 2 * i + 1) > 0.0:
                     for j in (2 * s, 2 * s + 1, 2 * t, 2 * t + 1):
-                        renew(stack, j, half, rows, stride, kept)
+                        renew(stack, j, half, rows, stride, column_state)
     return maximum(cos2, cos2_too), maximum(sin2, sin2_too)
 
 
 @jit
-def meet_within(stack, first, count, half, rows, stride, tol2, kept, state, pairs, flags):
+def meet_within(stack, first, count, half, rows, stride, tol2, column_state, state, pairs, flags):
     """The two columns of each couple, from couple `first` on, meet each other."""
     for i in range(count):
         p = 2 * (first + i)
         put(pairs, 0, i, sum_lanes(inner_product(stack, p * stride, (p + 1) * stride, half)))
-        fetch(p, p + 1, i, kept, state)
+        fetch(p, p + 1, i, column_state, state)
     alive = lane_numbers(stack) < count
     a, b, aw, bw, active, lost, cos2, sin2 = turn(0, 1, load(pairs, 0), alive, tol2, state)
     store_turn(pairs, 4, a, b, aw, bw)
@@ -439,43 +432,44 @@ def meet_within(stack, first, count, half, rows, stride, tol2, kept, state, pair
             x, y = p * stride, (p + 1) * stride
             apply_two(stack, 0, half, x, y, coefficient(pairs, 4, i), coefficient(pairs, 5, i))
             apply_two(stack, half, rows, x, y, coefficient(pairs, 6, i), coefficient(pairs, 7, i))
-            give_back(p, p + 1, i, kept, state)
+            give_back(p, p + 1, i, column_state, state)
             if get(flags, 1, i) > 0.0:
-                renew(stack, p, half, rows, stride, kept)
-                renew(stack, p + 1, half, rows, stride, kept)
+                renew(stack, p, half, rows, stride, column_state)
+                renew(stack, p + 1, half, rows, stride, column_state)
     return cos2, sin2
 
 
 @inlined
-def sweep(stack, couples, half, rows, stride, tol2, kept, state, pairs, flags):
+def sweep(stack, couples, half, rows, stride, tol2, column_state, state, pairs, flags):
     """Rotate every pair of columns once: within the couples, then couple against couple, round by round.
     Returns the largest cos² and sin²."""
     lanes = lane_count(stack)
     for j in range(2 * couples):
-        renew(stack, j, half, rows, stride, kept)
+        renew(stack, j, half, rows, stride, column_state)
     cos2, sin2 = fill(stack, 0.0), fill(stack, 0.0)
     for first in range(0, couples, lanes):
         count = min(lanes, couples - first)
-        c, s = meet_within(stack, first, count, half, rows, stride, tol2, kept, state, pairs, flags)
+        c, s = meet_within(stack, first, count, half, rows, stride, tol2, column_state, state, pairs, flags)
         cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
     meetings, at_once = couples // 2, lanes // 2
-    for number in range(rounds(couples)):
+    for round_number in range(rounds(couples)):
         for first in range(0, meetings, at_once):
             count = min(at_once, meetings - first)
             c, s = meet(
-                stack, number, first, count, couples, half, rows, stride, tol2, kept, state, pairs, flags
-            )
+                stack, round_number, first, count, couples, half, rows, stride, tol2,
+                column_state, state, pairs, flags,
+            )  # fmt: skip
             cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
     return max_lanes(cos2), max_lanes(sin2)
 
 
 @jit
-def orthogonalise(stack, n, half, rows, stride, kept, state, pairs, flags, stop):
+def orthogonalise(stack, n, half, rows, stride, column_state, state, pairs, flags, stop):
     """Sweep until converged; the number of sweeps, whether converged, and the largest remaining cosine."""
     tol2 = n * rounding(stack) * rounding(stack)
     off = max_lanes(fill(stack, 0.0))
     for count in range(1, MAX_SWEEPS + 1):
-        cos2, sin2 = sweep(stack, (n + 1) // 2, half, rows, stride, tol2, kept, state, pairs, flags)
+        cos2, sin2 = sweep(stack, (n + 1) // 2, half, rows, stride, tol2, column_state, state, pairs, flags)
         off = math.sqrt(min(cos2, (n * cos2) * (n * max(cos2, sin2))))
         if cos2 <= tol2 or not needs_another_sweep(n, cos2, sin2, tol2):
             return count, True, off
@@ -485,19 +479,19 @@ def orthogonalise(stack, n, half, rows, stride, kept, state, pairs, flags, stop)
 
 
 @jit
-def finish_columns(stack, n, half, rows, stride, kept, sigma, powers):
-    """As `cpu_tile.finish_columns`; returns whether some column is zero."""
+def finish_columns(stack, n, half, rows, stride, column_state, sigma, powers):
+    """As `jacobi.finish_columns`; returns whether some column is zero."""
     zero = False
     for j in range(n):
         first = j * stride
         total = size2_below(stack, first, half, 0)
-        value = math.sqrt(total) * math.sqrt(kept[KEPT * j + SCALE] + kept[KEPT * j + REST])
-        kept[KEPT * j + LENGTH2] = total
+        value = math.sqrt(total) * math.sqrt(column_state[KEPT * j + SCALE] + column_state[KEPT * j + REST])
+        column_state[KEPT * j + LENGTH2] = total
         if rows > half:
-            kept[KEPT * j + SCALE] = 1.0 / math.sqrt(size2_below(stack, first + half, rows - half, 0))
+            column_state[KEPT * j + SCALE] = 1.0 / math.sqrt(size2_below(stack, first + half, rows - half, 0))
         shift = exponent(value)
         sigma[j] = scale_number(stack, value, -shift)
-        powers[j] = kept[KEPT * j + EXPONENT] + shift if total > 0.0 else LOWEST
+        powers[j] = column_state[KEPT * j + EXPONENT] + shift if total > 0.0 else LOWEST
         if total > 0.0:
             inverse = 1.0 / math.sqrt(total)
             for g in range(first, first + half):
@@ -514,7 +508,7 @@ def scale_number(array, x, shift):
 
 
 @jit
-def complete_basis(stack, n, half, stride, kept, missing):
+def complete_basis(stack, n, half, stride, column_state, missing):
     """Unit vectors orthogonal to all others for the columns of L that are exactly zero; see
     `cpu_tile.complete_basis`."""
     lanes = lane_count(stack)
@@ -524,7 +518,7 @@ def complete_basis(stack, n, half, stride, kept, missing):
             left = left - abs2(load(stack, j * stride + g))
         store(missing, g, left)
     for j in range(n):
-        if kept[KEPT * j + LENGTH2] > 0.0:
+        if column_state[KEPT * j + LENGTH2] > 0.0:
             continue
         axis = 0
         for i in range(1, n):
@@ -534,7 +528,7 @@ def complete_basis(stack, n, half, stride, kept, missing):
         put(stack, column + axis // lanes, axis % lanes, 1.0)
         for _ in range(2):
             for k in range(n):
-                if kept[KEPT * k + LENGTH2] > 0.0:
+                if column_state[KEPT * k + LENGTH2] > 0.0:
                     component = spread(stack, sum_lanes(inner_product(stack, k * stride, column, half)))
                     for g in range(half):
                         store(
@@ -547,12 +541,12 @@ def complete_basis(stack, n, half, stride, kept, missing):
             entry = load(stack, column + g) * inverse
             store(stack, column + g, entry)
             store(missing, g, load(missing, g) - abs2(entry))
-        kept[KEPT * j + LENGTH2] = 1.0
+        column_state[KEPT * j + LENGTH2] = 1.0
 
 
 @jit
 def rank_columns(sigma, powers, ranks, n):
-    """The place of each column in descending order of its singular value; equal ones keep their order."""
+    """As `jacobi.rank_columns`."""
     for j in range(n):
         rank = 0
         for k in range(n):
@@ -564,8 +558,8 @@ def rank_columns(sigma, powers, ranks, n):
 
 
 @jit
-def unpack_left(factor, groups, n, betas, stack, half, stride, kept, ranks, columns, left, adjoint):
-    """The columns of Q [W 0; 0 I] to `left`, in order, a block of columns at a time."""
+def unpack_left(factor, groups, n, betas, stack, half, stride, column_state, ranks, columns, left, adjoint):
+    """As `cpu_tile.unpack_left`."""
     lanes = lane_count(factor)
     for start in range(0, left.shape[1], BLOCK):
         block = min(BLOCK, left.shape[1] - start)
@@ -574,10 +568,9 @@ def unpack_left(factor, groups, n, betas, stack, half, stride, kept, ranks, colu
             for g in range(groups):
                 store(columns, c * groups + g, spread(columns, 0.0))
             if k < n:
+                scale_back = column_state[KEPT * k + SCALE]
                 for g in range(half):
-                    store(
-                        columns, c * groups + g, load(stack, k * stride + half + g) * kept[KEPT * k + SCALE]
-                    )
+                    store(columns, c * groups + g, load(stack, k * stride + half + g) * scale_back)
             else:
                 put(columns, c * groups + k // lanes, k % lanes, 1.0)
         for j in range(n - 1, -1, -1):
@@ -585,15 +578,15 @@ def unpack_left(factor, groups, n, betas, stack, half, stride, kept, ranks, colu
                 factor, j * groups, columns, 0, groups, block, fill(factor, betas[j]), j // lanes, groups
             )
         for c in range(block):
-            place = int(ranks[start + c]) if start + c < n else start + c
+            rank = int(ranks[start + c]) if start + c < n else start + c
             for i in range(left.shape[0]):
                 entry = get(columns, c * groups + i // lanes, i % lanes)
-                left[i, place] = unsigned_zero(conjugate(entry) if adjoint else entry)
+                left[i, rank] = unsigned_zero(conjugate(entry) if adjoint else entry)
 
 
 @jit
 def unpack_right(n, stack, stride, permutation, ranks, right, adjoint):
-    """The columns of P X to `right`, in order."""
+    """As `cpu_tile.unpack_right`."""
     lanes = lane_count(stack)
     for j in range(n):
         for i in range(n):
@@ -602,62 +595,58 @@ def unpack_right(n, stack, stride, permutation, ranks, right, adjoint):
 
 
 @inlined
-def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, stop, groups, reals):
+def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, stop, numbers, reals):
     """Decompose matrix b of the batch."""
-    lanes = lane_count(groups)
+    lanes = lane_count(numbers)
     m, n = a.shape[1], a.shape[2]
-    mg, half = groups_of(m, lanes), groups_of(n, lanes)
-    rows = 2 * half if vectors else half
-    stride = rows | 1
+    groups, half, rows, stride, stack_at, columns_at, pairs_at, _ = rows_numbers(m, n, lanes, vectors)
     width = n + n % 2
-    factor, stack = section(groups, 0, n * mg), section(groups, n * mg, width * stride)
-    columns = section(groups, n * mg + width * stride, BLOCK * mg)
-    pairs = section(groups, n * mg + width * stride + BLOCK * mg, PAIRS)
-    room = half + 1  # groups that hold a number a column, the zero column included
-    exponents, permutation = section(reals, 0, room), section(reals, room, room)
-    norms, shifts, keys = (
-        section(reals, 2 * room, room),
-        section(reals, 3 * room, room),
-        section(reals, 4 * room, room),
-    )
-    sigma, powers, ranks = (
-        section(reals, 5 * room, room),
-        section(reals, 6 * room, room),
-        section(reals, 7 * room, room),
-    )
-    betas, kept = section(reals, 8 * room, room), section(reals, 9 * room, KEPT * room)
-    state, flags = (
-        section(reals, (9 + KEPT) * room, 2 * KEPT),
-        section(reals, (9 + KEPT) * room + 2 * KEPT, 2),
-    )
+    factor, stack = section(numbers, 0, n * groups), section(numbers, stack_at, width * stride)
+    columns, pairs = section(numbers, columns_at, BLOCK * groups), section(numbers, pairs_at, PAIRS)
+    vector, column_state_at, state_at, flags_at, _ = rows_reals(n, lanes)
+    exponents, permutation = section(reals, 0, vector), section(reals, vector, vector)
+    norms, shifts = section(reals, 2 * vector, vector), section(reals, 3 * vector, vector)
+    keys, sigma = section(reals, 4 * vector, vector), section(reals, 5 * vector, vector)
+    powers, ranks = section(reals, 6 * vector, vector), section(reals, 7 * vector, vector)
+    betas, column_state = section(reals, 8 * vector, vector), section(reals, column_state_at, KEPT * vector)
+    state, flags = section(reals, state_at, 2 * KEPT), section(reals, flags_at, FLAGS)
 
-    pack_rows(a, b, factor, mg, adjoint)
-    if is_finite(factor, n * mg):
-        highest = scale_columns(factor, n, mg, exponents)
+    # 1. A P = Q R.
+    pack_rows(a, b, factor, groups, adjoint)
+    if is_finite(factor, n * groups):
+        highest = scale_columns(factor, n, groups, exponents)
         for g in range(width * stride):
             store(stack, g, spread(stack, 0.0))
         for g in range(2 * KEPT):
             store(state, g, fill(state, 1.0))
-        for j in range(n, room * lanes):
+        for j in range(n, vector * lanes):
             exponents[j] = 0.0
-        pivoted_qr(factor, n, mg, stack, stride, exponents, permutation, betas, norms, shifts, keys)
+        pivoted_qr(factor, n, groups, stack, stride, exponents, permutation, betas, norms, shifts, keys)
         scale_triangle(stack, n, half, stride, exponents, powers)
+
+        # 2. L = X Σ Wᴴ.
         for j in range(width):
-            kept[KEPT * j + SCALE], kept[KEPT * j + REST] = 1.0, 0.0
-            kept[KEPT * j + EXPONENT] = powers[j] if j < n else 0.0
+            column_state[KEPT * j + SCALE], column_state[KEPT * j + REST] = 1.0, 0.0
+            column_state[KEPT * j + EXPONENT] = powers[j] if j < n else 0.0
         if vectors:
             for j in range(n):
                 put(stack, j * stride + half + j // lanes, j % lanes, 1.0)
-        sweeps[b], done, off[b] = orthogonalise(stack, n, half, rows, stride, kept, state, pairs, flags, stop)
-        zero = finish_columns(stack, n, half, rows, stride, kept, sigma, powers)
+        sweeps[b], done, off[b] = orthogonalise(
+            stack, n, half, rows, stride, column_state, state, pairs, flags, stop
+        )
+        zero = finish_columns(stack, n, half, rows, stride, column_state, sigma, powers)
+
+        # 3. The factors of A, in descending order.
         rank_columns(sigma, powers, ranks, n)
         for j in range(n):
-            s[b, int(ranks[j])] = scale_number(sigma, sigma[j], max(powers[j] + highest, -4000.0))
+            s[b, int(ranks[j])] = scale_number(sigma, sigma[j], max(powers[j] + highest, LEAST_EXPONENT))
         converged[b] = done and s[b, 0] < math.inf
         if vectors:
             if zero:
-                complete_basis(stack, n, half, stride, kept, keys)
-            unpack_left(factor, mg, n, betas, stack, half, stride, kept, ranks, columns, left[b], adjoint)
+                complete_basis(stack, n, half, stride, column_state, keys)
+            unpack_left(
+                factor, groups, n, betas, stack, half, stride, column_state, ranks, columns, left[b], adjoint
+            )
             unpack_right(n, stack, stride, permutation, ranks, right[b], adjoint)
     else:
         converged[b], sweeps[b], off[b] = False, 0, math.nan
@@ -668,15 +657,13 @@ def solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors,
             fill_matrix(right[b], math.nan)
 
 
-def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, stop, groups, reals):
+def svd_rows(a, left, s, right, converged, sweeps, off, adjoint, vectors, stop, numbers, reals):
     """Thin or full SVD of a batch of matrices with m >= n >= 1, one after the other. Arguments as
     `cpu_tile.svd_tiles` has them.
 
-    groups, reals : workspace, aligned to a group, of n M + w (2 N | 1) + 4 M + 12 groups, with N | 1 in the
-        middle without vectors, and of 13 (N + 1) + 10 groups of real numbers, where M = ceil(m / W), N =
-        ceil(n / W), w = n + n mod 2.
+    numbers, reals : workspace, aligned to a group, of as many groups as `layout.rows_size` says.
     """
     for b in range(a.shape[0]):
         if stop[0]:
             return
-        solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, stop, groups, reals)
+        solve_matrix(a, left, s, right, converged, sweeps, off, b, adjoint, vectors, stop, numbers, reals)

@@ -11,8 +11,10 @@ values the algorithm of `qd` has not found or this precision cannot hold.
 
 import math
 
+from . import layout
 from .bidiagonal import bidiagonalise, triangularise
-from .cpu_tile import pack, rank_columns
+from .cpu_tile import pack
+from .jacobi import rank_columns
 from .lanes import (
     any_lane,
     fill,
@@ -34,8 +36,9 @@ from .qd import bidiagonal_values
 from .qr import scale_columns
 
 REACH, ROW_REACH = 3.0, 10.0  # powers of two between the largest entry, and that of a column or row
-PADDED = 64  # rows from which on their number is odd
 TALL = 1.6  # rows by columns from which on a triangle first takes fewer multiply-adds
+
+values_numbers, values_reals = jit(layout.values_numbers), jit(layout.values_reals)
 
 
 @jit
@@ -60,14 +63,19 @@ def level(factor, m, n, exponents):
 
 
 @inlined
-def svdvals_tile(a, s, found, first, count, adjoint, groups, reals):
+def svdvals_tile(a, s, found, first, count, adjoint, numbers, reals):
+    """Find the values of up to one tile of matrices, `a[first : first + count]`."""
     n = a.shape[2]
-    # Columns a power of two apart share their cache sets: a row of zeros more saves a fifth at n = 64.
-    m = a.shape[1] | 1 if a.shape[1] >= PADDED else a.shape[1]
-    factor, w, product = section(groups, 0, m * n), section(groups, m * n, m), section(groups, m * n + m, m)
-    row, right = section(groups, m * n + 2 * m, n), section(groups, m * n + 2 * m + n, n)
-    room, sigma, ranks = section(reals, 0, 6 * n), section(reals, 6 * n, n), section(reals, 7 * n, n)
-    powers, report = section(reals, 8 * n, n), section(reals, 9 * n, 1)
+    m, w_at, product_at, row_at, right_at, _ = values_numbers(a.shape[1], n)
+    sigma_at, ranks_at, powers_at, report_at, _ = values_reals(n)
+    factor, w, product = (
+        section(numbers, 0, m * n),
+        section(numbers, w_at, m),
+        section(numbers, product_at, m),
+    )
+    row, right = section(numbers, row_at, n), section(numbers, right_at, n)
+    squares, sigma, ranks = section(reals, 0, 6 * n), section(reals, sigma_at, n), section(reals, ranks_at, n)
+    powers, report = section(reals, powers_at, n), section(reals, report_at, 1)
     exponents = powers
 
     pack(a, first, count, factor, m, n, adjoint)
@@ -82,8 +90,8 @@ def svdvals_tile(a, s, found, first, count, adjoint, groups, reals):
         if m >= TALL * n:
             triangularise(factor, m, n)
             rows = n
-        bidiagonalise(factor, m, n, rows, w, product, row, right, room, section(room, n, n))
-        done = bidiagonal_values(room, n, taken, sigma)
+        bidiagonalise(factor, m, n, rows, w, product, row, right, squares, section(squares, n, n))
+        done = bidiagonal_values(squares, n, taken, sigma)
     for j in range(n):
         store(powers, j, fill(powers, 0.0))
     rank_columns(sigma, powers, ranks, n)
@@ -100,17 +108,16 @@ def svdvals_tile(a, s, found, first, count, adjoint, groups, reals):
                 s[b, int(get(ranks, j, lane))] = get(sigma, j, lane)
 
 
-def svdvals_tiles(a, s, found, adjoint, stop, groups, reals):
+def svdvals_tiles(a, s, found, adjoint, stop, numbers, reals):
     """Singular values of a batch of matrices with m >= n >= 1, a tile at a time.
 
     a, s, adjoint, stop : as for `svd_tiles`.
     found : (batch,); which matrices have their singular values now. The others are left to `svd_tiles`.
-    groups, reals : workspace, aligned to a group, of (m + 2) n + 2 m groups, where m is odd or one more, and
-        of 9 n + 1 groups of real numbers.
+    numbers, reals : workspace, aligned to a group, of as many groups as `layout.values_size` says.
     """
-    lanes = lane_count(groups)
+    lanes = lane_count(numbers)
     for first in range(0, a.shape[0], lanes):
         if stop[0]:
             return
         count = min(lanes, a.shape[0] - first)
-        svdvals_tile(a, s, found, first, count, adjoint, groups, reals)
+        svdvals_tile(a, s, found, first, count, adjoint, numbers, reals)

@@ -10,7 +10,7 @@ of the table of pairs:
    columns' exponents. If none is above the tolerance, that is all.
 2. Every column of the one block meets every column of the other, w pairs at a time (`schedule`); where
    neighbours 2 k and 2 k + 1 meet, also those of its own block: each pair of columns once a sweep. The
-   rotations, by `cpu_tile.turn`, are applied to the Gram matrix from both sides and accumulated twice: as
+   rotations, by `jacobi.turn`, are applied to the Gram matrix from both sides and accumulated twice: as
    they act on mantissas, T, and as they act on W. Neither follows from the other: a transform accumulated
    unscaled has an absolute error of eps, which adds eps of a large column to a tiny one and loses the
    relative accuracy of its singular value.
@@ -35,7 +35,7 @@ for a round; 4 real numbers a column, and 8 w. Flops: 6 n³ a sweep in multiplic
 more with vectors, complex ones four times that. Traffic with global memory: 3 n³ / w numbers a sweep, 2
 n³ / w more with vectors.
 
-Stopping rule: as `cpu_tile.orthogonalise`.
+Stopping rule: as `jacobi.orthogonalise`.
 
 References: Arbenz and Oettli, "Block implementations of the symmetric QR and Jacobi algorithms", 1992;
 Bečka, Okša and Vajteršic, "Dynamic ordering for a parallel block-Jacobi SVD algorithm", Parallel
@@ -46,7 +46,9 @@ import math
 
 from numba import cuda, int32
 
-from .cpu_tile import (
+from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
+from .cuda_warp import WARP, LaunchShape, at, largest_real, size_and_parts, sum_real
+from .jacobi import (
     CANCELLED,
     EXPONENT,
     KEPT,
@@ -59,9 +61,6 @@ from .cpu_tile import (
     needs_another_sweep,
     turn,
 )
-from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
-from .cuda_group import largest_real, sum_real
-from .cuda_qr import SIZES, at
 from .lanes import (
     abs2,
     conjugate,
@@ -79,25 +78,24 @@ from .qr import LOWEST
 from .scalars import number, real
 from .schedule import meeting
 
-WARP = 32
 ACROSS = 16  # threads along the rows of a product
-ROUND = 4  # numbers that say what a rotation does
+ROTATION = 4  # numbers that say what a rotation does
 PAIR = 6  # real numbers a pair of columns of a meeting
-REGISTERS = 128  # of a thread; none of the inner loops needs more
+BLOCKED_REGISTERS = 128  # of a thread; none of the inner loops needs more
 
 
 def blocked_shape(n, kind, vectors=True, width=None):
-    """How `orthogonalise_blocks` is launched; as `cuda_qr.qr_shape`, with a block a matrix. `width` is the
-    largest number of columns of a block of columns, a multiple of four."""
-    size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
+    """How `orthogonalise_blocks` is launched, with a block a matrix. `width` is the largest number of columns
+    of a block of columns, a multiple of four."""
+    size, parts = size_and_parts(kind)
     width = width or (32 if kind == "float32" else 16)
     tile = 64 if size < 16 else 32
     line, columns = 2 * width + 1, n + block_count(n, width)
-    numbers = 2 * width * line * (3 if vectors else 2) + 2 * width * (tile + 1) + ROUND * width
+    numbers = 2 * width * line * (3 if vectors else 2) + 2 * width * (tile + 1) + ROTATION * width
     reals = KEPT * columns + PAIR * width
     constants = {"parts": parts, "width": width, "tile": tile, "each": 4, "vectors": bool(vectors)}
     shared = numbers * size + reals * (size // parts)
-    return constants, 8 * width, 1, shared, REGISTERS
+    return LaunchShape(constants, 8 * width, 1, shared, BLOCKED_REGISTERS)
 
 
 def block_count(n, width):
@@ -106,15 +104,15 @@ def block_count(n, width):
 
 
 def column_of(slot, w, left, right):
-    """The number of the column in a place of a meeting of the blocks that begin at these two."""
+    """The number of the column in a slot of a meeting of the blocks that begin at `left` and `right`."""
     return left + slot if slot < w else right + slot - w
 
 
-def pair_of(i, turn_number, w, all_pairs):
-    """The places of the i-th pair in a round of a meeting."""
+def pair_of(i, round_number, w, all_pairs):
+    """The slots of the i-th pair in a round of a meeting."""
     if all_pairs:
-        return meeting(2 * w, turn_number, i)
-    q = i + turn_number
+        return meeting(2 * w, round_number, i)
+    q = i + round_number
     return i, q + w if q < w else q
 
 
@@ -131,38 +129,38 @@ def scale_rows(columns, j, n, lane, shift):
         columns[at(j), at(i)] = scale(columns[at(j), at(i)], shift)
 
 
-def renew(x, w, j, n, state, lane, vectors):
-    """`cpu_tile.renew` of column j, by a warp."""
-    kept = KEPT * j
-    total = length2_of(x, j, n, lane)
+def renew(l_columns, w_columns, j, n, state, lane, vectors):
+    """`jacobi.renew` of column j, by a warp."""
+    record = KEPT * j
+    total = length2_of(l_columns, j, n, lane)
     shift, back = real(0.0), real(0.0)
     if total < SHORT or total > LONG:
         shift = half_of(exponent(total))
         if total < small_square(total):
             big = real(0.0)
             for i in range(lane, n, WARP):
-                big = maximum(largest_part(x[at(j), at(i)]), big)
+                big = maximum(largest_part(l_columns[at(j), at(i)]), big)
             shift = exponent(largest_real(big, 32))
     if shift != 0.0:
-        scale_rows(x, j, n, lane, 0.0 - shift)
-        total = length2_of(x, j, n, lane)
-    factor = state[at(kept + SCALE)]
+        scale_rows(l_columns, j, n, lane, 0.0 - shift)
+        total = length2_of(l_columns, j, n, lane)
+    factor = state[at(record + SCALE)]
     if factor < SHORT:
         back = half_of(exponent(factor))
         if vectors:
-            scale_rows(w, j, n, lane, back)
+            scale_rows(w_columns, j, n, lane, back)
     cuda.syncwarp()
     if lane == 0:
         unscale = power_of_two(0.0 - back) * power_of_two(0.0 - back)
-        state[at(kept + LENGTH2)] = total
-        state[at(kept + SCALE)] = factor * unscale
-        state[at(kept + REST)] = state[at(kept + REST)] * unscale
-        state[at(kept + EXPONENT)] = state[at(kept + EXPONENT)] + shift + back
+        state[at(record + LENGTH2)] = total
+        state[at(record + SCALE)] = factor * unscale
+        state[at(record + REST)] = state[at(record + REST)] * unscale
+        state[at(record + EXPONENT)] = state[at(record + EXPONENT)] + shift + back
 
 
 def stage(columns, staged, first, n, left, right, w, tile, thread, threads):
-    """Rows `first` to `first + tile` of the columns that meet, to shared memory, column by column; zero where
-    there are none."""
+    """Copy rows `first` to `first + tile` of the columns that meet to shared memory, column by column; zero
+    where there are none."""
     for e in range(thread, 2 * w * tile, threads):
         slot, row = e // tile, e % tile
         j, i = column_of(slot, w, left, right), first + row
@@ -202,7 +200,7 @@ def make_gram(columns, staged, gram, n, left, right, w, width, tile, each, threa
 
 
 def multiply(columns, staged, turns, n, left, right, w, width, tile, each, thread, threads):
-    """The columns that meet, times a matrix in shared memory, in place."""
+    """Multiply the columns that meet by a matrix in shared memory, in place."""
     line, size = 2 * width + 1, 2 * w
     down = threads // ACROSS
     row, column = thread % ACROSS, thread // ACROSS
@@ -252,32 +250,33 @@ def make_identity(turns, size, line, thread, threads):
             turns[at(p * line + q)] = number(1.0) if p == q else number(0.0)
 
 
-def rotate_columns(turns, rotations, spots, w, line, first, thread, threads):
-    """The rotations of a round on the columns of a matrix in shared memory; `first` says which two of the
-    numbers of a rotation apply."""
+def rotate_columns(turns, rotations, paired_slots, w, line, first, thread, threads):
+    """Apply the rotations of a round to the columns of a matrix in shared memory; `first` says which two of
+    the numbers of a rotation apply."""
     for i in range(thread % ACROSS, w, ACROSS):
-        p, q = spots[at(2 * i)], spots[at(2 * i + 1)]
-        a, b = rotations[at(ROUND * i + first)], rotations[at(ROUND * i + first + 1)]
+        p, q = paired_slots[at(2 * i)], paired_slots[at(2 * i + 1)]
+        a, b = rotations[at(ROTATION * i + first)], rotations[at(ROTATION * i + first + 1)]
         for k in range(thread // ACROSS, 2 * w, threads // ACROSS):
             x, y = turns[at(k * line + p)], turns[at(k * line + q)]
             turns[at(k * line + p)] = x - a * y
             turns[at(k * line + q)] = y + b * x
 
 
-def rotate_gram(gram, rotations, spots, w, line, thread, threads):
-    """The rotations of a round on the Gram matrix, from both sides: where two pairs cross, four entries."""
+def rotate_gram(gram, rotations, paired_slots, w, line, thread, threads):
+    """Apply the rotations of a round to the Gram matrix, from both sides: where two pairs cross, to four
+    entries."""
     for k in range(thread % ACROSS, w, ACROSS):
-        u, v = spots[at(2 * k)], spots[at(2 * k + 1)]
-        a, b = rotations[at(ROUND * k)], rotations[at(ROUND * k + 1)]
+        u, v = paired_slots[at(2 * k)], paired_slots[at(2 * k + 1)]
+        a, b = rotations[at(ROTATION * k)], rotations[at(ROTATION * k + 1)]
         for i in range(thread // ACROSS, w, threads // ACROSS):
-            p, q = spots[at(2 * i)], spots[at(2 * i + 1)]
+            p, q = paired_slots[at(2 * i)], paired_slots[at(2 * i + 1)]
             pu, pv = at(p * line + u), at(p * line + v)
             qu, qv = at(q * line + u), at(q * line + v)
             if i == k:
                 gram[pv] = number(0.0)
                 gram[qu] = number(0.0)
             else:
-                ca, cb = conjugate(rotations[at(ROUND * i)]), conjugate(rotations[at(ROUND * i + 1)])
+                ca, cb = conjugate(rotations[at(ROTATION * i)]), conjugate(rotations[at(ROTATION * i + 1)])
                 x0, y0, x1, y1 = gram[pu], gram[pv], gram[qu], gram[qv]
                 z0, z1 = x0 - a * y0, x1 - a * y1
                 t0, t1 = y0 + b * x0, y1 + b * x1
@@ -288,7 +287,7 @@ def rotate_gram(gram, rotations, spots, w, line, thread, threads):
 
 
 def start(triangle, basis, reals, b, n, columns, state, vectors, thread, threads):
-    """Nothing rotated yet."""
+    """Set up the records of the columns, and W = I."""
     for j in range(thread, columns, threads):
         state[at(KEPT * j + LENGTH2)] = 0.0
         state[at(KEPT * j + SCALE)] = 1.0
@@ -300,19 +299,19 @@ def start(triangle, basis, reals, b, n, columns, state, vectors, thread, threads
                 basis[at(b), at(j), at(i)] = number(1.0) if i == j else number(0.0)
 
 
-def finish(x, w, reals, b, n, state, vectors, thread, threads):
-    """As `cpu_tile.finish_columns` and `unpack_left`, a column a warp."""
+def finish(l_columns, w_columns, reals, b, n, state, vectors, thread, threads):
+    """As `jacobi.finish_columns`, a column a warp; also the columns of W to length one."""
     lane = thread % WARP
     for j in range(thread // WARP, n, threads // WARP):
-        total = length2_of(x, j, n, lane)
+        total = length2_of(l_columns, j, n, lane)
         length = math.sqrt(total)
         inverse = 1.0 / length if total > 0.0 else real(0.0)
         for i in range(lane, n, WARP):
-            x[at(j), at(i)] = x[at(j), at(i)] * inverse
+            l_columns[at(j), at(i)] = l_columns[at(j), at(i)] * inverse
         if vectors:
-            unit = 1.0 / math.sqrt(length2_of(w, j, n, lane))
+            unit = 1.0 / math.sqrt(length2_of(w_columns, j, n, lane))
             for i in range(lane, n, WARP):
-                w[at(j), at(i)] = w[at(j), at(i)] * unit
+                w_columns[at(j), at(i)] = w_columns[at(j), at(i)] * unit
         if lane == 0:
             value = length * math.sqrt(state[at(KEPT * j + SCALE)] + state[at(KEPT * j + REST)])
             shift = exponent(value)
@@ -338,6 +337,8 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
     w = (n + blocks - 1) // blocks
     line, size, columns = 2 * width + 1, 2 * w, blocks * w
     matrix = 2 * width * line
+
+    # Shared memory, divided as `blocked_shape` counts it.
     numbers, values = cuda.shared.array(0, number), cuda.shared.array(0, real)
     gram, turns = numbers[:matrix], numbers[matrix : 2 * matrix]
     turns_w, first = numbers[matrix : 2 * matrix], 2 * matrix
@@ -345,14 +346,14 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
         turns_w, first = numbers[2 * matrix : 3 * matrix], 3 * matrix
     staged = numbers[first : first + 2 * width * (tile + 1)]
     first = first + 2 * width * (tile + 1)
-    rotations = numbers[first : first + ROUND * width]
-    first = (first + ROUND * width) * parts
+    rotations = numbers[first : first + ROTATION * width]
+    first = (first + ROTATION * width) * parts
     state = values[first : first + KEPT * columns]
     first = first + KEPT * columns
-    spots = cuda.shared.array(2 * width, int32)  # the places of the pairs of a round
-    going, floors = values[first : first + size], values[first + size : first + 2 * size]
+    paired_slots = cuda.shared.array(2 * width, int32)
+    may_rotate, floors = values[first : first + size], values[first + size : first + 2 * size]
     peaks = values[first + 2 * size : first + 2 * size + 2 * width]
-    x, wide = triangle[b], basis[b if vectors else 0]
+    l_columns, w_columns = triangle[b], basis[b if vectors else 0]
 
     start(triangle, basis, reals, b, n, columns, state, vectors, thread, threads)
     cuda.syncthreads()
@@ -360,7 +361,7 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
     count, off, alive = real(0.0), real(0.0), True
     for _sweep in range(MAX_SWEEPS):
         for j in range(warp, n, warps):
-            renew(x, wide, j, n, state, lane, vectors)
+            renew(l_columns, w_columns, j, n, state, lane, vectors)
         cuda.syncthreads()
         cos2, sin2 = real(0.0), real(0.0)
         s, t = 0, 0
@@ -369,52 +370,61 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
             if t == blocks:
                 s, t = s + 1, s + 2
             left, right, all_pairs = s * w, t * w, s % 2 == 0 and t == s + 1
-            make_gram(x, staged, gram, n, left, right, w, width, tile, each, thread, threads)
+
+            # 1. The Gram matrix of the columns, and their lengths and cosines from it.
+            make_gram(l_columns, staged, gram, n, left, right, w, width, tile, each, thread, threads)
             cuda.syncthreads()
             for slot in range(thread, size, threads):
                 length2 = math.sqrt(abs2(gram[at(slot * line + slot)]))
                 state[at(KEPT * column_of(slot, w, left, right) + LENGTH2)] = length2
                 floors[at(slot)] = length2 * CANCELLED
-                going[at(slot)] = real(1.0)
+                may_rotate[at(slot)] = real(1.0)
             cuda.syncthreads()
             cosine2 = largest_cosine(gram, state, left, right, w, line, all_pairs, thread, threads)
             cos2 = maximum(cosine2, cos2)
             if cuda.syncthreads_or(1 if cosine2 > tol2 else 0) != 0:
+                # 2. Round by round, every pair is rotated; the columns wait.
                 make_identity(turns, size, line, thread, threads)
                 if vectors:
                     make_identity(turns_w, size, line, thread, threads)
-                for turn_number in range(size - 1 if all_pairs else w):
+                for round_number in range(size - 1 if all_pairs else w):
                     if thread < w:
-                        p, q = pair_of(thread, turn_number, w, all_pairs)
+                        p, q = pair_of(thread, round_number, w, all_pairs)
                         j, k = column_of(p, w, left, right), column_of(q, w, left, right)
-                        spots[at(2 * thread)], spots[at(2 * thread + 1)] = p, q
-                        both = going[at(p)] + going[at(q)] == 2.0
+                        paired_slots[at(2 * thread)], paired_slots[at(2 * thread + 1)] = p, q
+                        both = may_rotate[at(p)] + may_rotate[at(q)] == 2.0
                         a, b_, aw, bw, _active, lost, c, d = turn(
                             j, k, gram[at(p * line + q)], both, tol2, state
                         )
                         cos2, sin2 = maximum(c, cos2), maximum(d, sin2)
-                        rotations[at(ROUND * thread)] = a
-                        rotations[at(ROUND * thread + 1)] = b_
-                        rotations[at(ROUND * thread + 2)] = aw
-                        rotations[at(ROUND * thread + 3)] = bw
+                        rotations[at(ROTATION * thread)] = a
+                        rotations[at(ROTATION * thread + 1)] = b_
+                        rotations[at(ROTATION * thread + 2)] = aw
+                        rotations[at(ROTATION * thread + 3)] = bw
                         if lost or is_out(state, j, floors[at(p)]):
-                            going[at(p)] = 0.0
+                            may_rotate[at(p)] = 0.0
                         if lost or is_out(state, k, floors[at(q)]):
-                            going[at(q)] = 0.0
+                            may_rotate[at(q)] = 0.0
                     cuda.syncthreads()
-                    rotate_gram(gram, rotations, spots, w, line, thread, threads)
-                    rotate_columns(turns, rotations, spots, w, line, 0, thread, threads)
+                    rotate_gram(gram, rotations, paired_slots, w, line, thread, threads)
+                    rotate_columns(turns, rotations, paired_slots, w, line, 0, thread, threads)
                     if vectors:
-                        rotate_columns(turns_w, rotations, spots, w, line, 2, thread, threads)
+                        rotate_columns(turns_w, rotations, paired_slots, w, line, 2, thread, threads)
                     cuda.syncthreads()
-                multiply(x, staged, turns, n, left, right, w, width, tile, each, thread, threads)
+
+                # 3. The columns are multiplied by the accumulated rotations; those that sat out are renewed.
+                multiply(l_columns, staged, turns, n, left, right, w, width, tile, each, thread, threads)
                 if vectors:
-                    multiply(wide, staged, turns_w, n, left, right, w, width, tile, each, thread, threads)
+                    multiply(
+                        w_columns, staged, turns_w, n, left, right, w, width, tile, each, thread, threads
+                    )
                 for slot in range(warp, size, warps):
                     j = column_of(slot, w, left, right)
-                    if going[at(slot)] == 0.0 and j < n:
-                        renew(x, wide, j, n, state, lane, vectors)
+                    if may_rotate[at(slot)] == 0.0 and j < n:
+                        renew(l_columns, w_columns, j, n, state, lane, vectors)
                 cuda.syncthreads()
+
+        # Another sweep, unless the cosines of the next would be below the tolerance.
         cos2, sin2 = over_block(cos2, peaks, thread, threads), over_block(sin2, peaks, thread, threads)
         count = count + 1.0
         ahead = (real(n) * cos2) * (real(n) * maximum(cos2, sin2))
@@ -422,7 +432,7 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
         alive = cos2 > tol2 and needs_another_sweep(real(n), cos2, sin2, tol2)
         if not alive:
             break
-    finish(x, wide, reals, b, n, state, vectors, thread, threads)
+    finish(l_columns, w_columns, reals, b, n, state, vectors, thread, threads)
     if thread == 0:
         header[at(b), CONVERGED] = real(0.0) if alive else real(1.0)
         header[at(b), SWEEPS] = count

@@ -4,15 +4,18 @@
 
 in descending order of the singular values, thin or full.
 
-`complete_batch` replaces columns of X that are exactly zero, so that X is unitary. Each starts from the
-axis that the columns so far leave most of (at least 1/n of its square is left) and is orthogonalised
-twice, by all threads of the matrix together ("twice is enough": Giraud, Langou and Rozložník 2005). Most
-batches have no such column: a launch of its own keeps its registers out of the other's.
+`complete_batch` replaces columns of X that are exactly zero, so that X is unitary: it looks for them (1),
+measures what the other columns leave of each axis (2), and makes one after the other (3). Each starts
+from the axis that the columns so far leave most of (at least 1/n of its square is left) and is
+orthogonalised twice, by all threads of the matrix together ("twice is enough": Giraud, Langou and
+Rozložník 2005). Most batches have no such column: a launch of its own keeps its registers out of the
+other's.
 
-`assemble_batch` does the rest. Mapping: lanes x groups threads a matrix, as `cuda_qr`. A group of lanes
-takes a column of U through all reflectors, row i in lane i mod lanes, with no barrier; a block of
-columns, one a group, is then stored together, in the order in which U lies in memory. Where such a block
-does not fit shared memory, columns are made in U itself.
+`assemble_batch` does the rest: the order and the singular values (1), V (2) and U (3). Mapping: lanes x
+groups threads a matrix, as `cuda_qr`. A group of lanes takes a column of U through all reflectors, row i
+in lane i mod lanes, with no barrier; a block of columns, one a group, is then stored together, in the
+order in which U lies in memory. Where such a block does not fit shared memory, columns are made in U
+itself.
 
 Shared memory of a block: matrices groups rows numbers, none where columns are made in U, and 2 n real
 numbers a matrix; for completion n numbers and n real numbers a matrix, laid out in this order. The shape
@@ -24,19 +27,22 @@ import math
 from numba import cuda
 
 from .cuda_buffers import BAD, BETAS, CONVERGED, HIGHEST, OFF, PERMUTATION, POWERS, SIGMA, SWEEPS
-from .cuda_group import sum_number, sum_real
-from .cuda_qr import (
+from .cuda_warp import (
     BLOCK_THREADS,
-    REGISTERS,
     SHARED_BYTES,
-    SIZES,
+    THREAD_REGISTERS,
+    WARP,
+    LaunchShape,
     at,
     lanes_and_groups,
+    size_and_parts,
     spaced_rows,
+    sum_number,
+    sum_real,
     whole_warps,
 )
 from .lanes import abs2, conjugate, dot, maximum, scale
-from .qr import LOWEST
+from .qr import LEAST_EXPONENT, LOWEST
 from .scalars import number, real
 
 ROUNDS = 2  # of orthogonalisation of a column that completes X
@@ -44,8 +50,8 @@ COMPLETE_REGISTERS = 128  # of a thread
 
 
 def finish_shape(m, n, columns, kind, vectors=True):
-    """How `assemble_batch` is launched for U of m x columns; as `cuda_qr.qr_shape`."""
-    size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
+    """How `assemble_batch` is launched for U of m x columns."""
+    size, parts = size_and_parts(kind)
     lanes, groups = lanes_and_groups(m, columns)
     bytes_kept = n * (size // parts)
     bytes_whole = bytes_kept + groups * spaced_rows(m, lanes) * size
@@ -55,23 +61,23 @@ def finish_shape(m, n, columns, kind, vectors=True):
     threads = lanes * groups
     bytes_taken = bytes_whole if shares else bytes_kept
     matrices = max(1, BLOCK_THREADS // threads)
-    while matrices * threads > 32 and matrices > 1 and matrices * bytes_taken > SHARED_BYTES // 2:
+    while matrices * threads > WARP and matrices > 1 and matrices * bytes_taken > SHARED_BYTES // 2:
         matrices //= 2
     constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}
-    threads, shared = matrices * threads, matrices * bytes_taken
-    return constants, threads, matrices, shared, REGISTERS[kind]
+    return LaunchShape(
+        constants, matrices * threads, matrices, matrices * bytes_taken, THREAD_REGISTERS[kind]
+    )
 
 
 def complete_shape(n, kind):
-    """How `complete_batch` is launched; as `cuda_qr.qr_shape`."""
-    size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
+    """How `complete_batch` is launched."""
+    size, parts = size_and_parts(kind)
     lanes, groups = lanes_and_groups(n, n)
     threads = lanes * groups
     bytes_taken = n * size + n * (size // parts)
     matrices = max(1, BLOCK_THREADS // threads)
     constants = {"lanes": lanes, "groups": groups, "parts": parts}
-    threads, shared = matrices * threads, matrices * bytes_taken
-    return constants, threads, matrices, shared, COMPLETE_REGISTERS
+    return LaunchShape(constants, matrices * threads, matrices, matrices * bytes_taken, COMPLETE_REGISTERS)
 
 
 def is_known(reals, b, k, j):
@@ -111,26 +117,31 @@ def complete_batch(triangle, reals, header, lanes, groups, parts):
     slot, thread = cuda.threadIdx.x // threads, cuda.threadIdx.x % threads
     group, lane = thread // lanes, thread % lanes
     b = cuda.blockIdx.x * matrices + slot
-    own = b < reals.shape[0]
+    has_matrix = b < reals.shape[0]
     b = min(b, reals.shape[0] - 1)
-    own = own and header[at(b), BAD] == 0.0
+    has_matrix = has_matrix and header[at(b), BAD] == 0.0
+
+    # 1. Nothing to do, if no matrix of the block has a column that is zero.
     zero = False
     for j in range(thread, n, threads):
         zero = zero or reals[at(b), POWERS, at(j)] <= LOWEST
-    if cuda.syncthreads_or(1 if zero and own else 0) == 0:
+    if cuda.syncthreads_or(1 if zero and has_matrix else 0) == 0:
         return
 
+    # 2. What the columns leave of each axis.
     numbers, values = cuda.shared.array(0, number), cuda.shared.array(0, real)
     components = numbers[slot * n : (slot + 1) * n]
     first = matrices * n * parts + slot * n
     missing = values[first : first + n]
-    for i in range(thread, n if own else 0, threads):
-        left = real(1.0)  # of axis i, by the columns so far
+    for i in range(thread, n if has_matrix else 0, threads):
+        left = real(1.0)
         for k in range(n):
             left = left - abs2(triangle[at(b), at(k), at(i)])
         missing[at(i)] = left
+
+    # 3. One zero column after the other.
     for j in range(n):
-        due = own and reals[at(b), POWERS, at(j)] <= LOWEST
+        due = has_matrix and reals[at(b), POWERS, at(j)] <= LOWEST
         if cuda.syncthreads_or(1 if due else 0) != 0:
             size = n if due else 0  # the other matrices of the block come along
             axis = 0
@@ -161,9 +172,9 @@ def complete_batch(triangle, reals, header, lanes, groups, parts):
                 missing[at(i)] = missing[at(i)] - abs2(entry)
 
 
-def rank_values(reals, header, s, converged, sweeps, off, order, n, b, own, bad, thread, threads):
-    """Places in descending order, equal values in the order of their columns; the singular values, and what
-    happened to the matrix."""
+def rank_values(reals, header, s, converged, sweeps, off, order, n, b, has_matrix, bad, thread, threads):
+    """Find the order of the columns, by descending singular value and equal ones as they are; store the
+    singular values, and what happened to the matrix."""
     highest = header[b, HIGHEST]
     for j in range(thread, n, threads):
         value, power, rank = reals[at(b), SIGMA, at(j)], reals[at(b), POWERS, at(j)], j if bad else 0
@@ -173,8 +184,8 @@ def rank_values(reals, header, s, converged, sweeps, off, order, n, b, own, bad,
             if other_power > power or (other_power == power and larger):
                 rank += 1
         order[at(rank)] = real(j)
-        if own:
-            value = real(math.nan) if bad else scale(value, maximum(power + highest, -4000.0))
+        if has_matrix:
+            value = real(math.nan) if bad else scale(value, maximum(power + highest, LEAST_EXPONENT))
             s[b, rank] = value
             if rank == 0:
                 converged[b] = header[b, CONVERGED] > 0.0 and value < math.inf
@@ -212,7 +223,7 @@ def finished(entry, bad, adjoint):
 
 
 def store_block(columns, rows, left, b, first, width, bad, adjoint, thread, threads):
-    """Columns from place `first` on to U, in the order in which its entries lie in memory."""
+    """Copy columns from number `first` of U on to it, in the order in which its entries lie in memory."""
     m = left.shape[1]
     count = min(width, left.shape[2] - first)
     along_row = abs(left.strides[2]) <= abs(left.strides[1])
@@ -228,14 +239,14 @@ def store_block(columns, rows, left, b, first, width, bad, adjoint, thread, thre
 
 
 def store_right(triangle, reals, right, b, order, n, bad, adjoint, thread, threads):
-    """The columns of P X, in order."""
+    """Store the columns of P X, in descending order of the singular values."""
     along_row = abs(right.strides[2]) <= abs(right.strides[1])
     slow, fast = thread // n, thread % n
     slow_step, fast_step = threads // n, threads % n
     for _ in range(thread, n * n, threads):
-        i, place = (slow, fast) if along_row else (fast, slow)
-        row, k = int(reals[at(b), PERMUTATION, at(i)]), int(order[at(place)])
-        right[at(b), at(row), at(place)] = finished(triangle[at(b), at(k), at(i)], bad, not adjoint)
+        i, rank = (slow, fast) if along_row else (fast, slow)
+        row, k = int(reals[at(b), PERMUTATION, at(i)]), int(order[at(rank)])
+        right[at(b), at(row), at(rank)] = finished(triangle[at(b), at(k), at(i)], bad, not adjoint)
         slow, fast = slow + slow_step, fast + fast_step
         if fast >= n:
             slow, fast = slow + 1, fast - n
@@ -264,7 +275,7 @@ def assemble_batch(
     matrices = cuda.blockDim.x // threads
     slot, thread = cuda.threadIdx.x // threads, cuda.threadIdx.x % threads
     b = cuda.blockIdx.x * matrices + slot
-    own = b < reals.shape[0]
+    has_matrix = b < reals.shape[0]
     b = min(b, reals.shape[0] - 1)  # spare threads repeat the last matrix and store nothing
     bad = header[b, BAD] > 0.0
 
@@ -279,25 +290,30 @@ def assemble_batch(
         rows = 0
     first = matrices * groups * rows * parts + slot * n
     order = cuda.shared.array(0, real)[first : first + n]
-    rank_values(reals, header, s, converged, sweeps, off, order, n, b, own, bad, thread, threads)
+
+    # 1. The order of the columns, the singular values, and what happened.
+    rank_values(reals, header, s, converged, sweeps, off, order, n, b, has_matrix, bad, thread, threads)
     cuda.syncthreads()
     if vectors:
-        if own:
+        # 2. conj(V) = conj(P X).
+        if has_matrix:
             store_right(triangle, reals, right, b, order, n, bad, adjoint, thread, threads)
+
+        # 3. U = H_1 ... H_n [W 0; 0 I], a block of columns at a time.
         for first in range(0, columns, groups):
-            place = first + group
-            exists = own and place < columns
-            k = place
-            if place < n:
-                k = int(order[at(place)])
-            inside = min(place, columns - 1)
+            rank = first + group
+            exists = has_matrix and rank < columns
+            k = rank
+            if rank < n:
+                k = int(order[at(rank)])
+            inside = min(rank, columns - 1)
             column = block[group * rows : (group + 1) * rows] if shares else left[b, :, inside]
             start = lane if exists else m
             start_column(basis, b, k, column, n, start, m, lanes)
             reflect_column(reflectors, reals, b, column, n, m, exists, lane, lanes, parts)
             if shares:
                 cuda.syncthreads()
-                if own:
+                if has_matrix:
                     store_block(block, rows, left, b, first, groups, bad, adjoint, thread, threads)
                 cuda.syncthreads()
             else:

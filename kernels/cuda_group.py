@@ -12,18 +12,22 @@ stand on N = 2 ceil(n / 2) places; those of places 2i and 2i + 1, in odd rounds 
 meet and change places. After N rounds every two columns have met once, whether or not n is a power of two.
 Group i moves along by a place a round: for it x stays, and y goes to the group before it, from the first to
 the last. In odd rounds the last place and the first are no neighbours: their columns sit out, and x and y
-change roles.
+change roles. A sweep is N rounds (1 to 3) and a decision (4):
 
-After pivoted QR this takes as many sweeps as the order of `cpu_tile` for Gaussian matrices and clusters,
+1. Columns that have lost their digits or left the range are renewed; before a sweep all are.
+2. Each group rotates its pair of columns.
+3. The columns move on.
+4. The largest cosine and sine of a matrix say whether it needs another sweep.
+
+After pivoted QR this takes as many sweeps as the order of `jacobi` for Gaussian matrices and clusters,
 one or two more for graded spectra; half a sweep less than recursive halving, on clusters in float64 up to
 five (plain NumPy, n = 8 to 32). From which places the columns start makes no difference.
 
 Mapping: a column moves by a shuffle, and where its next group is in another warp through shared memory, of
-which two rounds use different halves: one barrier a round. What `cpu_tile` keeps of a column moves with it,
-and all lanes of a group compute its rotation. A column that has lost its digits, or left the range, is
-renewed before it turns again; all are before a sweep. A matrix that has converged stands still, its columns
-moving on, until all of its block have: nothing about it depends on the others. Loops over rows are unrolled
-by the compiler, and two rounds in single precision; no other is.
+which two rounds use different halves: one barrier a round. What `jacobi` keeps of a column moves with it,
+and all lanes of a group compute its rotation. A matrix that has converged stands still, its columns moving
+on, until all of its block have: nothing about it depends on the others. Loops over rows are unrolled by the
+compiler, and two rounds in single precision; no other is.
 
 Few kernels: one for each g, rows of a lane (from the short list ROWS, which costs a round an eighth at most),
 whether a block has one warp or several, and with W or without; n and the matrices and warps of a block are
@@ -34,7 +38,7 @@ Shared memory, dynamic: 2 ceil(n / 2) reals a matrix, and if a block has more th
 warp, or a warp and a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds with W
 and 3 n without.
 
-Stopping rule: that of `cpu_tile.orthogonalise`.
+Stopping rule: that of `jacobi.orthogonalise`.
 
 References: Luk and Park, "A proof of convergence for two parallel Jacobi SVD algorithms", IEEE Trans.
 Comput. 38 (1989); Brent and Luk, "The solution of singular-value and symmetric eigenvalue problems on
@@ -45,7 +49,19 @@ import math
 
 from numba import cuda, uint64
 
-from .cpu_tile import (
+from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
+from .cuda_warp import (
+    EVERYONE,
+    WARP,
+    LaunchShape,
+    complex_of,
+    largest_real,
+    shuffled,
+    size_and_parts,
+    sum_number,
+    sum_real,
+)
+from .jacobi import (
     EXPONENT,
     KEPT,
     LENGTH2,
@@ -58,7 +74,6 @@ from .cpu_tile import (
     strayed,
     turn,
 )
-from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
 from .lanes import (
     abs2,
     dot,
@@ -77,15 +92,13 @@ from .lanes import (
 from .qr import LOWEST
 from .scalars import number, real
 
-WARP = 32
-EVERYONE = 0xFFFFFFFF
-PLACE = KEPT  # of a column that moves: after what is kept of it, its number
+ORIGIN = KEPT  # of a column that moves, after its record: its number at the start
 MOVED = KEPT + 1
 
 MOST_WARPS = 16  # of a block, half as many if it holds several matrices
-SCHEDULERS, REGISTERS = 4, 16384  # of a multiprocessor; of a scheduler
+SCHEDULERS, SCHEDULER_REGISTERS = 4, 16384  # of a multiprocessor; of a scheduler
 MOST_REGISTERS, MOST_SPILLED = 245, 40  # of a thread, as estimated
-WORDS = {"float32": 1, "float64": 2, "complex64": 2, "complex128": 4}
+WORDS_PER_NUMBER = {"float32": 1, "float64": 2, "complex64": 2, "complex128": 4}
 # Instructions of a round: for a row, for all that is not rows, and for a column in shared memory.
 ROW = {"float32": 11, "float64": 22, "complex64": 32, "complex128": 64}
 ROUND = {"float32": 230, "float64": 340, "complex64": 260, "complex128": 380}
@@ -99,19 +112,19 @@ ROWS = (5, 6, 7, 8, 9, 10, 12, 14, 16, 17, 19, 20, 24, 28, 32, 34, 35, 40, 43, 4
 
 def registers_of(rows, kind, vectors, crossing):
     """What a thread needs so that nothing spills, measured with ptxas 13.3 for sm_90."""
-    data = rows * WORDS[kind] * (4 if vectors else 2)
+    data = rows * WORDS_PER_NUMBER[kind] * (4 if vectors else 2)
     if kind == "float32":
         return max(5 * data // 4 + 48, 11 * data // 8 + (52 if crossing else 40))
     return 5 * data // 4 + (72 if kind == "complex128" else 66) + (7 if crossing else 0)
 
 
 def group_shape(n, kind, vectors=True):
-    """How `orthogonalise_groups` is launched for n columns of a dtype, as `cuda_qr.qr_shape`.
+    """How `orthogonalise_groups` is launched for n columns of a dtype, a `LaunchShape`.
 
-    Of the lanes, rows and matrices that need the fewest registers beyond those there are, none if possible,
-    those that take the fewest cycles a matrix: few lanes, because each computes the rotation, matrices that
-    fill their warps, and enough warps. None where registers do not hold a matrix: n > 128, n > 96 in float64
-    and complex64, n > 64 in complex128; without vectors n > 128 and in complex128 n > 96.
+    Among the lanes, rows and matrices that exceed the available registers least, if possible not at all, it
+    takes those that need the fewest cycles a matrix: few lanes, because each computes the rotation, matrices
+    that fill their warps, and enough warps. None where registers do not hold a matrix: n > 128, n > 96 in
+    float64 and complex64, n > 64 in complex128; without vectors n > 128 and in complex128 n > 96.
     """
     groups, best, least = (n + 1) // 2, None, (MOST_SPILLED + 1, 0.0)
     for lanes in (1, 2, 4, 8) if n <= 128 else ():
@@ -121,77 +134,42 @@ def group_shape(n, kind, vectors=True):
             if not rows or matrices == 0 or (matrices > 1 and 2 * warps > MOST_WARPS):
                 continue
             needed = registers_of(rows, kind, vectors, crossing)
-            a_scheduler = max(1, REGISTERS // (WARP * ((needed + 7) // 8 * 8)))
-            blocks = min(32, a_scheduler * SCHEDULERS // warps)
-            a_scheduler = max(a_scheduler, (warps + SCHEDULERS - 1) // SCHEDULERS)
-            there_are = REGISTERS // (WARP * a_scheduler) // 8 * 8
+            warps_a_scheduler = max(1, SCHEDULER_REGISTERS // (WARP * ((needed + 7) // 8 * 8)))
+            blocks = min(32, warps_a_scheduler * SCHEDULERS // warps)
+            warps_a_scheduler = max(warps_a_scheduler, (warps + SCHEDULERS - 1) // SCHEDULERS)
+            available = SCHEDULER_REGISTERS // (WARP * warps_a_scheduler) // 8 * 8
             row = ROW[kind] if vectors else 0.6 * ROW[kind]
-            work = rows * row + ROUND[kind] + (CROSSING + rows * WORDS[kind] if crossing else 0)
+            work = rows * row + ROUND[kind] + (CROSSING + rows * WORDS_PER_NUMBER[kind] if crossing else 0)
             at_once = max(1, blocks) * warps / SCHEDULERS
             cost = warps * max(work, (work + WAITING) / at_once) / matrices
-            lacking = max(0, needed - min(MOST_REGISTERS, there_are))
+            lacking = max(0, needed - min(MOST_REGISTERS, available))
             if (lacking, cost) < least:
                 least = lacking, cost
-                parts = 2 if kind.startswith("complex") else 1
+                _, parts = size_and_parts(kind)
                 constants = {
-                    "parts": parts, "words": WORDS[kind] // parts, "lanes": lanes, "rows": rows,
-                    "crossing": crossing, "vectors": bool(vectors),
+                    "parts": parts, "words_per_real": WORDS_PER_NUMBER[kind] // parts, "lanes": lanes,
+                    "rows": rows, "crossing": crossing, "vectors": bool(vectors),
                 }  # fmt: skip
                 shared = shared_bytes(groups, matrices, warps, **constants)
-                best = constants, warps * WARP, matrices, shared, min(255, there_are)
+                best = LaunchShape(constants, warps * WARP, matrices, shared, min(255, available))
     return best
 
 
-def shared_bytes(groups, matrices, warps, parts, words, lanes, rows, crossing, vectors):
+def shared_bytes(groups, matrices, warps, parts, words_per_real, lanes, rows, crossing, vectors):
     """What a block takes of shared memory."""
-    moving = slots_of(groups * lanes, matrices, warps, lanes) * line_of(rows, parts, words, vectors)
-    return 4 * words * (2 * groups * matrices + (2 * moving if crossing else 0))
+    moving = slots_of(groups * lanes, matrices, warps, lanes) * line_of(rows, parts, words_per_real, vectors)
+    return 4 * words_per_real * (2 * groups * matrices + (2 * moving if crossing else 0))
 
 
-def line_of(rows, parts, words, vectors):
+def line_of(rows, parts, words_per_real, vectors):
     """Reals from one column that moves to the next in shared memory, where 16 bytes move at once."""
-    quantum = 4 // words
+    quantum = 4 // words_per_real
     return (rows * parts * (1 + vectors) + MOVED + quantum - 1) // quantum * quantum
 
 
 def slots_of(span, matrices, warps, lanes):
     """Columns that leave their warps in a round, at most."""
     return (warps + (0 if span % WARP == 0 else matrices)) * lanes
-
-
-def complex_of(x, y):
-    return number(complex(x, y))
-
-
-def shuffled(x, lane, parts):
-    """x of another lane of the warp."""
-    if parts == 2:
-        first, second = cuda.shfl_sync(EVERYONE, x.real, lane), cuda.shfl_sync(EVERYONE, x.imag, lane)
-        return complex_of(first, second)
-    return cuda.shfl_sync(EVERYONE, x, lane)
-
-
-def sum_real(x, lanes):
-    """The sum over the lanes of a group."""
-    step = 1
-    while step < lanes:
-        x = x + cuda.shfl_xor_sync(EVERYONE, x, step)
-        step = 2 * step
-    return x
-
-
-def largest_real(x, lanes):
-    step = 1
-    while step < lanes:
-        x = maximum(cuda.shfl_xor_sync(EVERYONE, x, step), x)
-        step = 2 * step
-    return x
-
-
-def sum_number(x, lanes, parts):
-    if parts == 2:
-        return complex_of(sum_real(x.real, lanes), sum_real(x.imag, lanes))
-    return sum_real(x, lanes)
 
 
 def inner_product(x, y, parts):
@@ -219,8 +197,8 @@ def scale_rows(x, shift):
 
 
 def renew(x, w, state, j, lanes, vectors, mask):
-    """`cpu_tile.renew` of the column in places j of `state`; all lanes of the warp call it."""
-    kept = KEPT * j
+    """`jacobi.renew` of the column whose record is number j of `state`; all lanes of the warp call it."""
+    record = KEPT * j
     total = length2_of(x, lanes)
     small = mask and total < small_square(total)
     far = mask and (total < SHORT or total > LONG)
@@ -234,16 +212,16 @@ def renew(x, w, state, j, lanes, vectors, mask):
     if cuda.any_sync(EVERYONE, shift != 0.0):
         scale_rows(x, -shift)
         total = length2_of(x, lanes)
-    store(state, kept + LENGTH2, select(mask, total, load(state, kept + LENGTH2)))
-    factor = load(state, kept + SCALE)
+    store(state, record + LENGTH2, select(mask, total, load(state, record + LENGTH2)))
+    factor = load(state, record + SCALE)
     back = half_of(exponent(factor)) if mask and factor < SHORT else real(0.0)
     if back != 0.0:
         if vectors:
             scale_rows(w, back)
         unscale = power_of_two(-back) * power_of_two(-back)
-        store(state, kept + SCALE, factor * unscale)
-        store(state, kept + REST, load(state, kept + REST) * unscale)
-    store(state, kept + EXPONENT, load(state, kept + EXPONENT) + shift + back)
+        store(state, record + SCALE, factor * unscale)
+        store(state, record + REST, load(state, record + REST) * unscale)
+    store(state, record + EXPONENT, load(state, record + EXPONENT) + shift + back)
 
 
 def apply(x, y, a, b):
@@ -253,26 +231,26 @@ def apply(x, y, a, b):
         y[i] = yi + b * xi
 
 
-def swap(x, y, out):
-    """By choices: a branch costs as many registers again."""
+def swap(x, y, where):
+    """Exchange x and y where the mask holds, by selects: a branch costs as many registers again."""
     for i in range(x.shape[0]):
         xi, yi = x[i], y[i]
-        x[i] = select(out, yi, xi)
-        y[i] = select(out, xi, yi)
+        x[i] = select(where, yi, xi)
+        y[i] = select(where, xi, yi)
 
 
-def swap_kept(state, place):
+def swap_records(state, origin):
     for k in range(KEPT):
         first, second = state[k], state[KEPT + k]
         state[k] = second
         state[KEPT + k] = first
-    first, second = place[0], place[1]
-    place[0] = second
-    place[1] = first
+    first, second = origin[0], origin[1]
+    origin[0] = second
+    origin[1] = first
 
 
-def move_out(moving, first, y, v, state, place, parts, vectors):
-    """Column y and what is kept of it, to shared memory."""
+def move_out(moving, first, y, v, state, origin, parts, vectors):
+    """Copy column y of L, column v of W and their record to shared memory."""
     for i in range(y.shape[0]):
         put_parts(moving, first, i, y[i], parts)
     if vectors:
@@ -281,10 +259,10 @@ def move_out(moving, first, y, v, state, place, parts, vectors):
     last = y.shape[0] * parts * (1 + vectors)
     for k in range(KEPT):
         moving[first + uint64(last + k)] = state[KEPT + k]
-    moving[first + uint64(last + PLACE)] = place[1]
+    moving[first + uint64(last + ORIGIN)] = origin[1]
 
 
-def move_in(moving, first, y, v, state, place, parts, vectors):
+def move_in(moving, first, y, v, state, origin, parts, vectors):
     """The inverse of `move_out`."""
     for i in range(y.shape[0]):
         y[i] = get_parts(moving, first, i, parts)
@@ -294,7 +272,7 @@ def move_in(moving, first, y, v, state, place, parts, vectors):
     last = y.shape[0] * parts * (1 + vectors)
     for k in range(KEPT):
         state[KEPT + k] = moving[first + uint64(last + k)]
-    place[1] = moving[first + uint64(last + PLACE)]
+    origin[1] = moving[first + uint64(last + ORIGIN)]
 
 
 def put_parts(moving, first, i, x, parts):
@@ -311,10 +289,10 @@ def get_parts(moving, first, i, parts):
     return moving[first + uint64(i)]
 
 
-def move_by_shuffle(y, v, state, place, lane, parts, vectors):
+def move_by_shuffle(y, v, state, origin, lane, parts, vectors):
     for k in range(KEPT):
         state[KEPT + k] = cuda.shfl_sync(EVERYONE, state[KEPT + k], lane)
-    place[1] = cuda.shfl_sync(EVERYONE, place[1], lane)
+    origin[1] = cuda.shfl_sync(EVERYONE, origin[1], lane)
     for i in range(y.shape[0]):
         y[i] = shuffled(y[i], lane, parts)
     if vectors:
@@ -322,10 +300,11 @@ def move_by_shuffle(y, v, state, place, lane, parts, vectors):
             v[i] = shuffled(v[i], lane, parts)
 
 
-def start(x, w, triangle, reals, state, place, b, j, k, lane, lanes, vectors, own):
-    """Column j of L and of W = I to places k; a zero column where there is none."""
+def start(x, w, triangle, reals, state, origin, b, j, k, lane, lanes, vectors, has_matrix):
+    """Load column j of L and of W = I, and set up its record, number k of `state`; a zero column where there
+    is none."""
     size = triangle.shape[1]
-    exists = own and j < size
+    exists = has_matrix and j < size
     for i in range(x.shape[0]):
         row = i * lanes + lane
         if exists and row < size:
@@ -336,11 +315,12 @@ def start(x, w, triangle, reals, state, place, b, j, k, lane, lanes, vectors, ow
             w[i] = number(1.0) if row == j else number(0.0)
     state[KEPT * k + LENGTH2], state[KEPT * k + SCALE], state[KEPT * k + REST] = 0.0, 1.0, 0.0
     state[KEPT * k + EXPONENT] = reals[b, POWERS, j] if exists else real(0.0)
-    place[k] = real(j)
+    origin[k] = real(j)
 
 
-def finish(x, w, triangle, basis, reals, state, place, b, k, lane, lanes, vectors, own):
-    """As `cpu_tile.finish_columns` and `unpack_left`: the column in places k to where it was at the start."""
+def finish(x, w, triangle, basis, reals, state, origin, b, k, lane, lanes, vectors, has_matrix):
+    """As `jacobi.finish_columns`; store the column whose record is number k of `state`, and that of W, where
+    they were at the start."""
     size = triangle.shape[1]
     total = length2_of(x, lanes)
     nonzero = total > 0.0
@@ -351,8 +331,8 @@ def finish(x, w, triangle, basis, reals, state, place, b, k, lane, lanes, vector
     unit = real(1.0)
     if vectors:
         unit = 1.0 / math.sqrt(length2_of(w, lanes))
-    j = int(place[k])
-    if own and j < size:
+    j = int(origin[k])
+    if has_matrix and j < size:
         for i in range(x.shape[0]):
             row = i * lanes + lane
             if row < size:
@@ -364,7 +344,9 @@ def finish(x, w, triangle, basis, reals, state, place, b, k, lane, lanes, vector
             reals[b, POWERS, j] = state[KEPT * k + EXPONENT] + shift if nonzero else real(LOWEST)
 
 
-def orthogonalise_groups(triangle, basis, reals, header, parts, words, lanes, rows, crossing, vectors):
+def orthogonalise_groups(
+    triangle, basis, reals, header, parts, words_per_real, lanes, rows, crossing, vectors
+):
     """Orthogonalise the columns of a batch of triangles.
 
     triangle : (batch, n, n); row j is column j of L, scaled by 2**-reals[b, POWERS, j]. On exit column j of
@@ -373,9 +355,9 @@ def orthogonalise_groups(triangle, basis, reals, header, parts, words, lanes, ro
     reals : (batch, REALS, n); on exit the singular value of column j is reals[b, SIGMA, j], in [1/2, 1) or
         zero, times 2**reals[b, POWERS, j], the latter LOWEST for zero. In no order.
     header : (batch, HEADER); matrices with BAD are left as they are. CONVERGED, SWEEPS and OFF on exit.
-    parts, words, lanes, rows, crossing, vectors : constants; parts is 2 for complex numbers and 1 for real
-        ones, words 1 in single precision and 2 in double, crossing whether a block has more than one warp,
-        the others as `group_shape` has them.
+    parts, words_per_real, lanes, rows, crossing, vectors : constants; parts is 2 for complex numbers and 1
+        for real ones, words_per_real 1 in single precision and 2 in double, crossing whether a block has more
+        than one warp, the others as `group_shape` has them.
 
     Launched with ceil(batch / matrices) blocks.
     """
@@ -385,48 +367,53 @@ def orthogonalise_groups(triangle, basis, reals, header, parts, words, lanes, ro
     matrices = threads // span
     x, y = cuda.local.array(rows, number), cuda.local.array(rows, number)
     w, v = cuda.local.array(rows, number), cuda.local.array(rows, number)
-    state, place = cuda.local.array(2 * KEPT, real), cuda.local.array(2, real)
+    state, origin = cuda.local.array(2 * KEPT, real), cuda.local.array(2, real)
     moving = cuda.shared.array(0, real, alignment=16)
     peaks = 0  # where those of the matrices begin, after the columns
 
     thread = cuda.threadIdx.x
     matrix = thread // span
-    first = matrix * span
-    group, lane = (thread - first) // lanes, thread % lanes
+    first_thread = matrix * span
+    group, lane = (thread - first_thread) // lanes, thread % lanes
     b = cuda.blockIdx.x * matrices + matrix
     inside = matrix < matrices
-    own = inside and b < triangle.shape[0]
-    if own:
-        own = header[b, BAD] == 0.0
+    has_matrix = inside and b < triangle.shape[0]
+    if has_matrix:
+        has_matrix = header[b, BAD] == 0.0
     giver, taker = thread, thread  # whose y comes here, and where that of this thread goes
     if inside:
-        giver = first + (group + 1) % groups * lanes + lane
-        taker = first + (group + groups - 1) % groups * lanes + lane
+        giver = first_thread + (group + 1) % groups * lanes + lane
+        taker = first_thread + (group + groups - 1) % groups * lanes + lane
     if crossing:
-        line, slots = line_of(rows, parts, words, vectors), slots_of(span, matrices, threads // WARP, lanes)
+        line = line_of(rows, parts, words_per_real, vectors)
+        slots = slots_of(span, matrices, threads // WARP, lanes)
         peaks = 2 * slots * line
         leaves, arrives = taker // WARP != thread // WARP, giver // WARP != thread // WARP
         here, there = slot(thread, matrix, lanes, threads), slot(giver, matrix, lanes, threads)
 
-    start(x, w, triangle, reals, state, place, b, 2 * group, 0, lane, lanes, vectors, own)
-    start(y, v, triangle, reals, state, place, b, 2 * group + 1, 1, lane, lanes, vectors, own)
+    start(x, w, triangle, reals, state, origin, b, 2 * group, 0, lane, lanes, vectors, has_matrix)
+    start(y, v, triangle, reals, state, origin, b, 2 * group + 1, 1, lane, lanes, vectors, has_matrix)
     tol2 = real(size) * rounding(x) * rounding(x)
-    alive = own
-    at_once = 2 // words  # rounds that are unrolled: two save choices, and cost registers
-    turning = groups - 1  # the group of the last place and the first, in odd rounds
+    alive = has_matrix
+    at_once = 2 // words_per_real  # rounds that are unrolled: two save choices, and cost registers
+    end_group = groups - 1  # the group of the last place and the first, in odd rounds
     for sweep in range(MAX_SWEEPS):
         cos2, sin2 = real(0.0), real(0.0)
         for k in range(0, size + size % 2, at_once):
             for i in range(at_once):
                 odd = i if at_once == 2 else k % 2
-                out = odd == 1 and group == turning
-                old = (odd == 0 and k == 0) or strayed(state, 0, False) or strayed(state, 1, False)
-                old = alive and old
-                if cuda.any_sync(EVERYONE, old):
-                    renew(x, w, state, 0, lanes, vectors, old)
-                    renew(y, v, state, 1, lanes, vectors, old)
+                sits_out = odd == 1 and group == end_group
+
+                # 1. Renew columns.
+                needs_renewal = (odd == 0 and k == 0) or strayed(state, 0, False) or strayed(state, 1, False)
+                needs_renewal = alive and needs_renewal
+                if cuda.any_sync(EVERYONE, needs_renewal):
+                    renew(x, w, state, 0, lanes, vectors, needs_renewal)
+                    renew(y, v, state, 1, lanes, vectors, needs_renewal)
+
+                # 2. Rotate.
                 gamma = sum_number(inner_product(x, y, parts), lanes, parts)
-                a, b_, aw, bw, active, lost, c, s = turn(0, 1, gamma, alive and not out, tol2, state)
+                a, b_, aw, bw, active, lost, c, s = turn(0, 1, gamma, alive and not sits_out, tol2, state)
                 cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
                 apply(x, y, a, b_)  # by zero where nothing turns: a branch would move what it skips
                 if vectors:
@@ -434,24 +421,28 @@ def orthogonalise_groups(triangle, basis, reals, header, parts, words, lanes, ro
                 if active and lost:  # out of range, so that they are renewed before they turn again
                     state[LENGTH2] = 2.0 * LONG
                     state[KEPT + LENGTH2] = 2.0 * LONG
+
+                # 3. Move on: y to the group before, by way of shared memory where that is in another warp.
                 if at_once == 1 or odd == 1:
-                    swap(x, y, out)
+                    swap(x, y, sits_out)
                     if vectors:
-                        swap(w, v, out)
-                    if out:
-                        swap_kept(state, place)
+                        swap(w, v, sits_out)
+                    if sits_out:
+                        swap_records(state, origin)
                 if crossing:
                     if leaves:
-                        to = uint64(odd * slots + here) * uint64(line)
-                        move_out(moving, to, y, v, state, place, parts, vectors)
-                    move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
+                        target = uint64(odd * slots + here) * uint64(line)
+                        move_out(moving, target, y, v, state, origin, parts, vectors)
+                    move_by_shuffle(y, v, state, origin, giver % WARP, parts, vectors)
                     cuda.syncthreads()
                     if arrives:
-                        origin = uint64(odd * slots + there) * uint64(line)
-                        move_in(moving, origin, y, v, state, place, parts, vectors)
+                        source = uint64(odd * slots + there) * uint64(line)
+                        move_in(moving, source, y, v, state, origin, parts, vectors)
                 else:
-                    move_by_shuffle(y, v, state, place, giver % WARP, parts, vectors)
-                turning = turning - odd if turning >= odd else groups - 1
+                    move_by_shuffle(y, v, state, origin, giver % WARP, parts, vectors)
+                end_group = end_group - odd if end_group >= odd else groups - 1
+
+        # 4. The stopping rule.
         if inside and lane == 0:
             moving[uint64(peaks + 2 * (matrix * groups + group))] = cos2
             moving[uint64(peaks + 2 * (matrix * groups + group) + 1)] = sin2
@@ -469,8 +460,8 @@ def orthogonalise_groups(triangle, basis, reals, header, parts, words, lanes, ro
                 header[b, OFF] = math.sqrt(ahead if ahead < cos2 else cos2)
         if not cuda.any_sync(EVERYONE, cuda.syncthreads_or(1 if alive else 0) != 0):
             break
-    finish(x, w, triangle, basis, reals, state, place, b, 0, lane, lanes, vectors, own)
-    finish(y, v, triangle, basis, reals, state, place, b, 1, lane, lanes, vectors, own)
+    finish(x, w, triangle, basis, reals, state, origin, b, 0, lane, lanes, vectors, has_matrix)
+    finish(y, v, triangle, basis, reals, state, origin, b, 1, lane, lanes, vectors, has_matrix)
 
 
 def slot(thread, matrix, lanes, threads):

@@ -4,7 +4,11 @@
 
 The numerics are those of `qr`: every column has a power of two of its own, pivots are the largest
 remaining norms, which are recomputed in the pass that updates, reflectors are made by `qr.reflector` from
-a scaled column, and L gets exponents by the rule of `qr.adjoint_triangle`.
+a scaled column, and L gets exponents by the rule of `qr.scale_triangle`:
+
+1. Columns are loaded, and scaled by powers of two.
+2. Step by step, a reflector is made from the largest remaining column and applied to the others.
+3. L = Rᴴ is stored, with exponents of its columns.
 
 Layout: a matrix is columns, `rows` apart, in shared memory where it fits and else in `factor`. Columns
 stay where they are; the order of the pivots is a list, so nothing is exchanged.
@@ -26,10 +30,25 @@ Veselić, "New fast and accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. App
 
 import math
 
-from numba import cuda, uint64
+from numba import cuda
 
 from .cuda_buffers import BAD, BETAS, HIGHEST, PERMUTATION, POWERS
-from .cuda_group import EVERYONE, largest_real, sum_number, sum_real
+from .cuda_warp import (
+    BLOCK_THREADS,
+    EVERYONE,
+    SHARED_BYTES,
+    THREAD_REGISTERS,
+    WARP,
+    LaunchShape,
+    at,
+    lanes_and_groups,
+    largest_real,
+    size_and_parts,
+    spaced_rows,
+    sum_number,
+    sum_real,
+    whole_warps,
+)
 from .lanes import (
     abs2,
     conjugate,
@@ -43,47 +62,15 @@ from .lanes import (
     select,
     small_square,
 )
-from .qr import LOWEST, NEAR, reflector
+from .qr import LEAST_EXPONENT, LOWEST, NEAR, reflector
 from .scalars import number, real
 
 VECTORS = 5  # of n real numbers a matrix in shared memory
-SHARED_BYTES = 96 * 1024  # what a block may take; two fit a multiprocessor of 227 KB, one that of 99 KB
-BLOCK_THREADS = 128
-# Of a thread: with fewer than these it spills.
-REGISTERS = {"float32": 64, "float64": 80, "complex64": 80, "complex128": 96}
-SIZES = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
-
-
-def spaced_rows(m, lanes):
-    """How far columns are apart in shared memory: an odd multiple of the lanes, so that the groups of a warp
-    use different banks."""
-    return ((m + lanes - 1) // lanes | 1) * lanes
-
-
-def lanes_and_groups(m, columns):
-    """Threads of a column of m rows, and how many columns at once: few lanes waste few instructions on sums
-    over them, and not so many groups that most are idle near the end."""
-    lanes, groups = 1, 1
-    while lanes < 32 and 4 * lanes * lanes <= m:
-        lanes *= 2
-    while groups < 16 and 6 * groups <= columns:
-        groups *= 2
-    return lanes, groups
-
-
-def whole_warps(columns):
-    """The same for a matrix in global memory, which neighbouring threads read at neighbouring addresses, and
-    which may have many rows."""
-    groups = 1
-    while groups < 16 and groups < columns:
-        groups *= 2
-    return 32, groups
 
 
 def qr_shape(m, n, kind, vectors=True):
-    """How `factor_batch` is launched on m x n matrices of a dtype: its constants, threads a block, matrices
-    a block, bytes of dynamic shared memory a block, and the registers that a thread may have."""
-    size, parts = SIZES[kind], 2 if kind.startswith("complex") else 1
+    """How `factor_batch` is launched on m x n matrices of a dtype."""
+    size, parts = size_and_parts(kind)
     lanes, groups = lanes_and_groups(m, n)
     bytes_kept = (n * size) + VECTORS * n * (size // parts)
     bytes_whole = n * spaced_rows(m, lanes) * size + bytes_kept
@@ -91,7 +78,7 @@ def qr_shape(m, n, kind, vectors=True):
     if not shares:
         lanes, groups = whole_warps(n)
     threads = lanes * groups
-    at_least = max(1, 32 // threads)
+    at_least = max(1, WARP // threads)
     if shares and at_least * bytes_whole > SHARED_BYTES:  # the rest of the warp helps
         groups *= at_least
         threads, at_least = lanes * groups, 1
@@ -101,17 +88,13 @@ def qr_shape(m, n, kind, vectors=True):
         matrices //= 2
     matrices = max(matrices, at_least)
     constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}
-    threads, shared = matrices * threads, matrices * bytes_taken
-    return constants, threads, matrices, shared, REGISTERS[kind]
-
-
-def at(index):
-    """An index that is not negative: numba counts others from the end, at five instructions an access."""
-    return uint64(index)
+    return LaunchShape(
+        constants, matrices * threads, matrices, matrices * bytes_taken, THREAD_REGISTERS[kind]
+    )
 
 
 def load_columns(a, b, columns, rows, adjoint, thread, threads):
-    """Matrix b to columns, in the order in which its entries lie in memory."""
+    """Copy matrix b to columns, in the order in which its entries lie in memory."""
     m, n = a.shape[1], a.shape[2]
     along_row = abs(a.strides[2]) <= abs(a.strides[1])
     length = n if along_row else m
@@ -194,21 +177,21 @@ def scale_columns(
         remaining_norm(columns, x, first, m, total, q, power, norms, shifts, keys, lane, lanes, exists)
 
 
-def largest_column(keys, places, n, j, lane, lanes):
-    """The place, from j on, of the column with the largest key; the first of equals."""
-    best, place = real(-math.inf), n
+def largest_column(keys, order, n, j, lane, lanes):
+    """The position, from j on, of the column with the largest key; the first of equals."""
+    best, position = real(-math.inf), n
     for q in range(j + lane, n, lanes):
-        key = keys[at(int(places[at(q)]))]
+        key = keys[at(int(order[at(q)]))]
         if key > best:
-            best, place = key, q
+            best, position = key, q
     step = 1
     while step < lanes:
         other = cuda.shfl_xor_sync(EVERYONE, best, step)
-        other_place = cuda.shfl_xor_sync(EVERYONE, place, step)
-        if other > best or (other == best and other_place < place):
-            best, place = other, other_place
+        other_position = cuda.shfl_xor_sync(EVERYONE, position, step)
+        if other > best or (other == best and other_position < position):
+            best, position = other, other_position
         step = 2 * step
-    return place
+    return position
 
 
 def update_column(columns, v, x, beta, first, m, j, tops, s, lanes, parts, exists):
@@ -232,13 +215,13 @@ def update_column(columns, v, x, beta, first, m, j, tops, s, lanes, parts, exist
     return sum_real(total, lanes)
 
 
-def reach_of_rows(columns, rows, n, tops, places, exponents, reaches, highest, group, groups, lane, lanes):
+def reach_of_rows(columns, rows, n, tops, order, exponents, reaches, highest, group, groups, lane, lanes):
     """The exponent of each row of R."""
     for start in range(0, n, groups):
         j = start + group
         reach = real(LOWEST)
         for q in range(j + lane, n, lanes):
-            s = int(places[at(q)])
+            s = int(order[at(q)])
             size = largest_part(tops[at(s)] if q == j else columns[at(s * rows + j)])
             power = exponent(size) + (exponents[at(s)] - highest)
             reach = maximum(select(size > 0.0, power, LOWEST), reach)
@@ -255,13 +238,13 @@ def reach_up_to(reaches, j, n, lane, lanes):
     return largest_real(reach, lanes)
 
 
-def store_column(columns, rows, n, tops, places, exponents, power, triangle, b, j, lane, lanes):
-    """Column j of L, to be multiplied by 2**power."""
+def store_column(columns, rows, n, tops, order, exponents, power, triangle, b, j, lane, lanes):
+    """Store column j of L, to be multiplied by 2**power."""
     for q in range(lane, n, lanes):
         entry = number(0.0)
         if q >= j:
-            s = int(places[at(q)])
-            gap = maximum(exponents[at(s)] - power, -4000.0)
+            s = int(order[at(q)])
+            gap = maximum(exponents[at(s)] - power, LEAST_EXPONENT)
             entry = scale(conjugate(tops[at(s)] if q == j else columns[at(s * rows + j)]), gap)
         triangle[at(b), at(j), at(q)] = entry
 
@@ -289,23 +272,24 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
     slot, thread = cuda.threadIdx.x // threads, cuda.threadIdx.x % threads
     group, lane = thread // lanes, thread % lanes
     b = cuda.blockIdx.x * matrices + slot
-    own = b < a.shape[0]
+    has_matrix = b < a.shape[0]
     b = min(b, a.shape[0] - 1)  # spare threads repeat the last matrix and store nothing
 
     numbers, values = cuda.shared.array(0, number), cuda.shared.array(0, real)
     if shares:
         rows = spaced_rows(m, lanes)
         columns = numbers[slot * n * rows : (slot + 1) * n * rows]
-        first = matrices * n * rows + slot * n
-        tops = numbers[first : first + n]
-        kept = matrices * (n * rows + n) * parts + slot * VECTORS * n
+        begin = matrices * n * rows + slot * n
+        tops = numbers[begin : begin + n]
+        begin = matrices * (n * rows + n) * parts + slot * VECTORS * n
     else:
         rows = m
-        columns, tops, kept = factor[b], numbers[:n], n * parts
-    keys, norms = values[kept : kept + n], values[kept + n : kept + 2 * n]
-    shifts, exponents = values[kept + 2 * n : kept + 3 * n], values[kept + 3 * n : kept + 4 * n]
-    places = values[kept + 4 * n : kept + 5 * n]
+        columns, tops, begin = factor[b], numbers[:n], n * parts
+    keys, norms = values[begin : begin + n], values[begin + n : begin + 2 * n]
+    shifts, exponents = values[begin + 2 * n : begin + 3 * n], values[begin + 3 * n : begin + 4 * n]
+    order = values[begin + 4 * n : begin + 5 * n]
 
+    # 1. Load the columns, and scale each by a power of two.
     load_columns(a, b, columns, rows, adjoint, thread, threads)
     cuda.syncthreads()
     measure_columns(columns, rows, m, n, exponents, keys, norms, group, groups, lane, lanes)
@@ -316,12 +300,15 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
         columns, rows, m, n, tops, exponents, norms, shifts, keys, bad, highest, group, groups, lane, lanes
     )
     for q in range(thread, n, threads):
-        places[at(q)] = real(q)
+        order[at(q)] = real(q)
     cuda.syncthreads()
 
+    # 2. Step by step, a reflector from the largest remaining column is applied to the others.
     for j in range(n):
-        place = largest_column(keys, places, n, j, lane, lanes)
-        p, displaced = int(places[at(place)]), int(places[at(j)])
+        position = largest_column(keys, order, n, j, lane, lanes)
+        p, displaced = int(order[at(position)]), int(order[at(j)])
+
+        # The reflector, by all threads together.
         total, shift = norms[at(p)], shifts[at(p)]
         diagonal, inverse = reflector(scale(tops[at(p)], 0.0 - shift), total)
         v = p * rows
@@ -340,18 +327,20 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
         beta = select(total > 0.0, 2.0 / size2, 0.0)
         if thread == 0:
             tops[at(p)] = scale(diagonal, shift)
-            places[at(j)] = real(p)
-            if place != j:
-                places[at(place)] = real(displaced)
-            if own:
+            order[at(j)] = real(p)
+            if position != j:
+                order[at(position)] = real(displaced)
+            if has_matrix:
                 reals[b, BETAS, j] = beta
                 reals[b, PERMUTATION, j] = real(p)
+
+        # The remaining columns, each by a group.
         for start in range(j + 1, n, groups):
             q = start + group
             exists = q < n
             s = displaced
-            if exists and q != place:
-                s = int(places[at(q)])
+            if exists and q != position:
+                s = int(order[at(q)])
             x = s * rows
             left = update_column(
                 columns, v, x, beta, first if exists else m, m, j, tops, s, lanes, parts, exists
@@ -362,24 +351,25 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
             remaining_norm(columns, x, below, m, left, s, power, norms, shifts, keys, lane, lanes, exists)
         cuda.syncthreads()
 
+    # 3. Store L = Rᴴ, its columns scaled by powers of two, and for the kernels to come the reflectors.
     reaches = norms
-    reach_of_rows(columns, rows, n, tops, places, exponents, reaches, highest, group, groups, lane, lanes)
+    reach_of_rows(columns, rows, n, tops, order, exponents, reaches, highest, group, groups, lane, lanes)
     cuda.syncthreads()
     for start in range(0, n, groups):
         j = start + group
         highest_yet = reach_up_to(reaches, j, n, lane, lanes)
-        if own and j < n:
+        if has_matrix and j < n:
             reach = reaches[at(j)]
             power = select(reach > LOWEST, reach, 0.0)
             power = select(reach > highest_yet - NEAR, highest_yet, power)
             if lane == 0:
                 reals[b, POWERS, j] = power
             power = power + highest
-            store_column(columns, rows, n, tops, places, exponents, power, triangle, b, j, lane, lanes)
-    if own and thread == 0:
+            store_column(columns, rows, n, tops, order, exponents, power, triangle, b, j, lane, lanes)
+    if has_matrix and thread == 0:
         header[b, HIGHEST] = highest
         header[b, BAD] = real(1.0) if bad else real(0.0)
-    if shares and vectors and own:
+    if shares and vectors and has_matrix:
         for q in range(group, n, groups):
             for i in range(lane, m, lanes):
                 factor[at(b), at(q * m + i)] = columns[at(q * rows + i)]

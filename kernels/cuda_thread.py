@@ -2,25 +2,25 @@
 
     A P = Q R,   L = Rᴴ = X Σ Wᴴ,   A = (Q W) Σ (P X)ᴴ
 
-The sources are those of the tile solver (`qr`, `cpu_tile`), with a thread for a lane: specialised for the
+The sources are those of the tile solver (`qr`, `jacobi`), with a thread for a lane: specialised for the
 size, all loops over rows, columns and pairs unrolled, so that A, its reflectors, L and W lie in registers.
 `gpusvd._cuda.specialise` does that, and gives `number` and `real` their types.
 
 Matrices come and go through shared memory, one after the other in the order of the batch, so that the threads
 of a block read and write neighbouring addresses whatever a matrix's size; each thread's part is `stride`
-numbers long, an odd number, so that threads use different banks. A place that is known only when it runs, the
-rank of a singular value, is a place in shared memory and costs no registers.
+numbers long, an odd number, so that threads use different banks. The rank of a singular value, an index that
+is known only at run time, indexes shared memory and costs no registers.
 
-Shared memory: threads stride numbers, stride = (max(m columns, n n, m n) | 1). Flops: as `cpu_tile`.
+Shared memory: threads stride numbers, stride = (max(m columns, n n, m n) | 1). Flops: as `jacobi`.
 """
 
 import math
 
 from numba import cuda
 
-from .cpu_tile import KEPT, SCALE, decompose_triangle, length2_of, rank_columns
+from .jacobi import KEPT, SCALE, decompose_triangle, length2_of, rank_columns
 from .lanes import abs2, conjugate, dot, load, maximum, scale, spread, store
-from .qr import LOWEST, pivoted_qr, reflect, scale_columns, scale_triangle
+from .qr import LEAST_EXPONENT, LOWEST, pivoted_qr, reflect, scale_columns, scale_triangle
 from .scalars import number, real
 
 
@@ -44,7 +44,8 @@ def stage_out(staged, out, stride, first, count, rows, columns):
 
 
 def place_left(factor, m, n, betas, stack, rows, state, ranks, staged, base, columns, adjoint):
-    """The columns of Q [W 0; 0 I], in order, to this thread's part of shared memory."""
+    """Write the columns of Q [W 0; 0 I], in descending order of the singular values, to this thread's part of
+    shared memory."""
     column = cuda.local.array(m, number)
     for k in range(columns):
         for i in range(m):
@@ -54,20 +55,20 @@ def place_left(factor, m, n, betas, stack, rows, state, ranks, staged, base, col
                 store(column, i, spread(column, 1.0 if i == k else 0.0))
         for j in range(n):
             reflect(factor, (n - 1 - j) * m, column, 0, load(betas, n - 1 - j), n - 1 - j, m)
-        place = int(load(ranks, k)) if k < n else k
+        rank = int(load(ranks, k)) if k < n else k
         for i in range(m):
             entry = load(column, i) + 0.0
-            staged[base + i * columns + place] = conjugate(entry) if adjoint else entry
+            staged[base + i * columns + rank] = conjugate(entry) if adjoint else entry
 
 
 def place_right(n, stack, rows, permutation, ranks, staged, base, adjoint):
-    """The columns of P X, in order, to this thread's part of shared memory."""
+    """Write the columns of P X, in the same order, to this thread's part of shared memory."""
     for j in range(n):
-        place = int(load(ranks, j))
+        rank = int(load(ranks, j))
         for i in range(n):
             entry = load(stack, j * rows + i) + 0.0
             row = int(load(permutation, i))
-            staged[base + row * n + place] = entry if adjoint else conjugate(entry)
+            staged[base + row * n + rank] = entry if adjoint else conjugate(entry)
 
 
 def complete_columns(basis, base, known, size):
@@ -122,17 +123,17 @@ def nonzero_columns(powers, n):
     return known
 
 
-def solve(factor, stack, kept, m, n, rows):
+def solve(factor, stack, column_state, m, n, rows):
     """Decompose the matrix whose columns are in `factor`: afterwards it holds the reflectors, `stack` X over
-    W, and `kept` what else there is to know.
+    W, and `column_state` the arrays with a number, or a record, for each column.
 
     Returns whether there is a NaN or Inf, the exponent of the largest column, whether Jacobi converged, in
     how many sweeps, the largest cosine left, and whether some column is zero.
     """
-    exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state = kept
+    exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state = column_state
     bad, highest = scale_columns(factor, m, n, exponents)
     pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
-    scale_triangle(factor, m, n, exponents, keys)  # the keys' time is over
+    scale_triangle(factor, m, n, exponents, keys)  # keys are no longer needed: their storage is reused
     done, taken, left_over, zero = decompose_triangle(
         factor, m, n, rows, stack, rows, keys, state, sigma, powers
     )
@@ -164,21 +165,21 @@ def svd_threads(a, left, s, right, converged, sweeps, off, adjoint, m, n, column
 
     first = cuda.blockIdx.x * threads
     count = min(threads, a.shape[0] - first)
-    own = cuda.threadIdx.x < count
+    has_matrix = cuda.threadIdx.x < count
     base = cuda.threadIdx.x * stride
     stage_in(a, staged, stride, first, count, m, n)
     for i in range(m):
         for j in range(n):
-            entry = staged[base + i * n + j] if own else number(0.0)
+            entry = staged[base + i * n + j] if has_matrix else number(0.0)
             store(factor, j * m + i, conjugate(entry) if adjoint else entry)
-    kept = exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state
-    bad, highest, done, taken, left_over, zero = solve(factor, stack, kept, m, n, rows)
+    column_state = exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state
+    bad, highest, done, taken, left_over, zero = solve(factor, stack, column_state, m, n, rows)
     fine = done and not bad
     for j in range(n):
-        value = scale(load(sigma, j), maximum(load(powers, j) + highest, -4000.0))
+        value = scale(load(sigma, j), maximum(load(powers, j) + highest, LEAST_EXPONENT))
         fine = fine and value < math.inf
         values[cuda.threadIdx.x * n + int(load(ranks, j))] = math.nan if bad else value
-    if own:
+    if has_matrix:
         converged[first + cuda.threadIdx.x] = fine
         sweeps[first + cuda.threadIdx.x] = 0 if bad else int(taken)
         off[first + cuda.threadIdx.x] = math.nan if bad else left_over

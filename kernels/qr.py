@@ -34,7 +34,8 @@ from .lanes import (
 )
 
 LOWEST = -1e9  # the sort key of a zero column
-# columns of L share an exponent if theirs differ by less: most rotations then need not tell exponents apart
+LEAST_EXPONENT = -4000.0  # a number near one, times this power of two, is zero in any precision
+# Columns of L share an exponent if theirs differ by less: most rotations then need not tell exponents apart.
 NEAR = 6.0
 
 
@@ -238,7 +239,7 @@ def scale_triangle(factor, m, n, exponents, heights):
         height = select(reach > highest - NEAR, highest, select(reach > LOWEST, reach, 0.0))
         store(heights, j, height)
         for q in range(j, n):
-            gap = maximum(load(exponents, q) - height, -4000.0)
+            gap = maximum(load(exponents, q) - height, LEAST_EXPONENT)
             store(factor, q * m + j, scale(load(factor, q * m + j), gap))
 
 

@@ -1,51 +1,52 @@
-"""The SVD of one small matrix inside somebody's own kernel or loop: `solve` of `cuda_thread`, from arrays to
+"""The SVD of one small matrix for a caller's own kernel or loop: `solve` of `cuda_thread`, from arrays to
 arrays.
 
     A = U Σ Vᴴ
 
 A is m x n; for m < n its conjugate transpose is decomposed. All indices are constants once the sizes are, so
-arrays that are local to a CUDA thread stay in registers; the order of the singular values is brought about by
-choices, not by places.
+arrays that are local to a CUDA thread stay in registers; what depends on the order of the singular values is
+selected, not indexed.
 """
 
 import math
 
 from numba import cuda
 
-from .cuda_thread import KEPT, complete_columns, nonzero_columns, solve
+from .cuda_thread import complete_columns, nonzero_columns, solve
+from .jacobi import KEPT, SCALE
 from .lanes import conjugate, load, maximum, scale, select, spread, store
-from .qr import reflect
+from .qr import LEAST_EXPONENT, reflect
 from .scalars import number, real
 
 
-def ranked(values, ranks, place, stride, offset, n):
+def ranked(values, ranks, rank, stride, offset, n):
     """Of n numbers, `stride` apart, that of the column with this rank."""
     chosen = values[offset]
     for k in range(1, n):
-        chosen = select(ranks[k] == real(place), values[k * stride + offset], chosen)
+        chosen = select(ranks[k] == real(rank), values[k * stride + offset], chosen)
     return chosen
 
 
-def svd_into(a, u, s, vh, factor, stack, left, right, kept, m, n, wide):
+def svd_into(a, u, s, vh, factor, stack, left, right, column_state, m, n, wide):
     """Thin SVD of one matrix; returns whether it converged.
 
     a : (m, n), or (n, m) if `wide`; u, s, vh : (m, n), (n,), (n, n), or (n, n), (n,), (n, m) if `wide`.
-    factor, stack, left, right, kept : workspace of m n, 2 n n, n m and n n numbers, and a tuple of nine
-        arrays of n real numbers and one of 4 n.
+    factor, stack, left, right, column_state : workspace of m n, 2 n n, n m and n n numbers, and a tuple of
+        nine arrays of n real numbers and one of 4 n.
     """
     for i in range(m):
         for j in range(n):
             store(factor, j * m + i, conjugate(a[j, i]) if wide else a[i, j])
-    bad, highest, done, _taken, _off, zero = solve(factor, stack, kept, m, n, 2 * n)
-    permutation, betas, sigma, powers, ranks, state = kept[1], kept[2], kept[6], kept[7], kept[8], kept[9]
+    bad, highest, done, _taken, _off, zero = solve(factor, stack, column_state, m, n, 2 * n)
+    _exponents, permutation, betas, _norms, _shifts, _keys, sigma, powers, ranks, state = column_state
     for j in range(n):
-        value = scale(load(sigma, j), maximum(load(powers, j) + highest, -4000.0))
+        value = scale(load(sigma, j), maximum(load(powers, j) + highest, LEAST_EXPONENT))
         store(sigma, j, math.nan if bad else value)
     for k in range(n):
         s[k] = ranked(sigma, ranks, k, 1, 0, n)
         for i in range(m):
             if i < n:
-                store(left, k * m + i, load(stack, k * 2 * n + n + i) * load(state, KEPT * k + 1))
+                store(left, k * m + i, load(stack, k * 2 * n + n + i) * load(state, KEPT * k + SCALE))
             else:
                 store(left, k * m + i, spread(left, 0.0))
         for j in range(n):
@@ -81,10 +82,10 @@ def svd_in_thread(a, u, s, vh, m, n, wide):
     """`svd_into` with a CUDA thread's registers for workspace."""
     factor, stack = cuda.local.array(m * n, number), cuda.local.array(2 * n * n, number)
     left, right = cuda.local.array(m * n, number), cuda.local.array(n * n, number)
-    kept = (
+    column_state = (
         cuda.local.array(n, real), cuda.local.array(n, real), cuda.local.array(n, real),
         cuda.local.array(n, real), cuda.local.array(n, real), cuda.local.array(n, real),
         cuda.local.array(n, real), cuda.local.array(n, real), cuda.local.array(n, real),
         cuda.local.array(KEPT * n, real),
     )  # fmt: skip
-    return svd_into(a, u, s, vh, factor, stack, left, right, kept, m, n, wide)
+    return svd_into(a, u, s, vh, factor, stack, left, right, column_state, m, n, wide)

@@ -12,6 +12,7 @@ import numpy as np
 from gpusvd._base.hermitian import from_lower_triangles
 from gpusvd._base.results import Array, Info
 from gpusvd._base.threads import for_each, piece_index, usable_cores
+from gpusvd.kernels.layout import rows_size, tile_size, values_size
 
 GROUP_BYTES = 64
 
@@ -66,19 +67,6 @@ def _lanes(work: np.dtype[Any]) -> int:
     return GROUP_BYTES // np.empty(0, work).real.itemsize
 
 
-def _tile_workspace(m: int, n: int, vectors: bool) -> tuple[int, int]:
-    """Return how many groups of numbers, and of real numbers, a tile works in; see `svd_tiles`."""
-    rows = 2 * n if vectors else n
-    return m * n + n * (rows | 1) + 4 * m, 13 * n + 4
-
-
-def _rows_workspace(m: int, n: int, lanes: int, vectors: bool) -> tuple[int, int]:
-    """Return the same for a matrix with lanes along its rows; see `svd_rows`."""
-    column, half = -(-m // lanes), -(-n // lanes)
-    rows = 2 * half if vectors else half
-    return n * column + (n + n % 2) * (rows | 1) + 4 * column + 12, 13 * (half + 1) + 10
-
-
 class _Kernel(NamedTuple):
     """A kernel, how many matrices it works on together, and its workspace in groups."""
 
@@ -92,16 +80,15 @@ class _Kernel(NamedTuple):
 def _kernel(m: int, n: int, work: np.dtype[Any], vectors: bool) -> _Kernel:
     """Return the Jacobi kernel for m >= n, the same with vectors and without."""
     lanes = _lanes(work)
-    if _bytes(work, *_tile_workspace(m, n, True)) <= _TILE_BYTES:
-        return _Kernel("svd_tiles", lanes, *_tile_workspace(m, n, vectors))
-    return _Kernel("svd_rows", 1, *_rows_workspace(m, n, lanes, vectors))
+    if _bytes(work, *tile_size(m, n, True)) <= _TILE_BYTES:
+        return _Kernel("svd_tiles", lanes, *tile_size(m, n, vectors))
+    return _Kernel("svd_rows", 1, *rows_size(m, n, lanes, vectors))
 
 
 @lru_cache(maxsize=1024)
 def _values_kernel(m: int, n: int, work: np.dtype[Any]) -> _Kernel | None:
     """Return the kernel for values alone that comes before Jacobi, None where its tiles are too large."""
-    rows = m | 1
-    kernel = _Kernel("svdvals_tiles", _lanes(work), (rows + 2) * n + 2 * rows, 9 * n + 1)
+    kernel = _Kernel("svdvals_tiles", _lanes(work), *values_size(m, n))
     return kernel if _bytes(work, kernel.groups, kernel.reals) <= _VALUES_TILE_BYTES else None
 
 

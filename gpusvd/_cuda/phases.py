@@ -6,7 +6,7 @@ complete      unit vectors for columns of X that are zero
 assemble      U = Q W, S, V = P X, in order         `cuda_finish`
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,26 +15,20 @@ from gpusvd._cuda.launch import Kernel
 from gpusvd._cuda.problem import Chunk, Launch, Problem
 from gpusvd.kernels import cuda_blocked, cuda_finish, cuda_group, cuda_qr
 from gpusvd.kernels.cuda_buffers import HEADER, REALS
+from gpusvd.kernels.cuda_warp import LaunchShape
 
 Step = tuple[Kernel, int]  # a kernel, and how many matrices a block of it takes
 
 
-def _step(
-    function: Callable[..., None],
-    layouts: str,
-    constants: Mapping[str, int],
-    threads: int,
-    matrices: int,
-    shared: int,
-    registers: int,
-) -> Step:
-    return Kernel(function, tuple(constants.items()), layouts, threads, shared, registers), matrices
+def _step(function: Callable[..., None], layouts: str, shape: LaunchShape) -> Step:
+    constants = tuple(shape.constants.items())
+    return Kernel(function, constants, layouts, shape.threads, shape.shared, shape.registers), shape.matrices
 
 
 def factor_step(problem: Problem) -> Step:
     """Return the kernel of the first phase."""
     shape = cuda_qr.qr_shape(problem.m, problem.n, problem.kind, problem.vectors)
-    return _step(cuda_qr.factor_batch, "ACCCC", *shape)
+    return _step(cuda_qr.factor_batch, "ACCCC", shape)
 
 
 def orthogonalise_step(problem: Problem) -> Step:
@@ -42,20 +36,20 @@ def orthogonalise_step(problem: Problem) -> Step:
     shape = cuda_group.group_shape(problem.n, problem.kind, problem.vectors)
     if shape is None:
         blocked = cuda_blocked.blocked_shape(problem.n, problem.kind, problem.vectors)
-        return _step(cuda_blocked.orthogonalise_blocks, "CCCC", *blocked)
-    return _step(cuda_group.orthogonalise_groups, "CCCC", *shape)
+        return _step(cuda_blocked.orthogonalise_blocks, "CCCC", blocked)
+    return _step(cuda_group.orthogonalise_groups, "CCCC", shape)
 
 
 def complete_step(problem: Problem) -> Step:
     """Return the kernel that completes X where the matrix is rank deficient."""
-    return _step(cuda_finish.complete_batch, "CCC", *cuda_finish.complete_shape(problem.n, problem.kind))
+    return _step(cuda_finish.complete_batch, "CCC", cuda_finish.complete_shape(problem.n, problem.kind))
 
 
 def assemble_step(problem: Problem) -> Step:
     """Return the kernel of the last phase."""
     m, n, kind, columns, vectors = problem
     shape = cuda_finish.finish_shape(m, n, columns, kind, vectors)
-    return _step(cuda_finish.assemble_batch, "CCCCCAAACCC", *shape)
+    return _step(cuda_finish.assemble_batch, "CCCCCAAACCC", shape)
 
 
 def bytes_of_phases(problem: Problem) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gpusvd
-from gpusvd.kernels import cuda_blocked
+from gpusvd.kernels import cuda_blocked, cuda_warp
 from gpusvd.kernels.cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
 from gpusvd.kernels.qr import LOWEST
 from tests.support import gallery, measures, reference
@@ -85,7 +85,7 @@ def test_block_of_several_warps():
     factored = factor(gaussian(2, 1, 14, np.dtype(np.float32)))
     before = copied(factored)
     basis = orthogonalise(factored, width=8)
-    assert cuda_blocked.blocked_shape(14, "float32", width=8)[1] == 64
+    assert cuda_blocked.blocked_shape(14, "float32", width=8).threads == 64
     assert_orthogonalised(before, factored, basis)
 
 
@@ -165,7 +165,7 @@ def test_what_is_not_finite_is_left_alone():
         assert np.array_equal(got[[0, 2]], want[[0, 2]])
 
 
-@pytest.mark.parametrize("kind", cuda_blocked.SIZES)
+@pytest.mark.parametrize("kind", cuda_warp.SIZES)
 @pytest.mark.parametrize("vectors", [False, True])
 def test_shapes_fit_every_gpu(kind, vectors):
     for n in range(1, 513):

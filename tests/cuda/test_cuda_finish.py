@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gpusvd
-from gpusvd.kernels import cuda_finish, cuda_qr
+from gpusvd.kernels import cuda_finish, cuda_warp
 from gpusvd.kernels.cuda_buffers import (
     BAD,
     BETAS,
@@ -109,9 +109,9 @@ def test_columns_in_global_memory(dtype):
     buffers, basis, _, _ = exact(dtype, m, n, values)
     left, right = np.empty((2, m, m), dtype), np.empty((2, n, n), dtype)
     assemble(buffers, basis, left, right)
-    constants = cuda_finish.finish_shape(m, n, m, dtype.name)[0]
-    lanes = constants["lanes"]
-    shape = constants | {"shares": False, "groups": 32 // lanes}, 32, 1, n * 8, 1
+    constants = cuda_finish.finish_shape(m, n, m, dtype.name).constants
+    constants = constants | {"shares": False, "groups": 32 // constants["lanes"]}
+    shape = cuda_warp.LaunchShape(constants, threads=32, matrices=1, shared=n * 8, registers=1)
     apart = np.empty((4, 2 * m, m), dtype)[::2, ::2]
     assemble(buffers, basis, apart, right, shape=shape)
     assert np.array_equal(apart, left)
@@ -218,7 +218,7 @@ def test_whole_decompositions(dtype, m, n):
     measures.assert_singular_values(np.minimum(s, largest), np.minimum(expected.S, largest), 20)
 
 
-@pytest.mark.parametrize("kind", cuda_qr.SIZES)
+@pytest.mark.parametrize("kind", cuda_warp.SIZES)
 @pytest.mark.parametrize("vectors", [False, True])
 def test_shapes_fit_every_gpu(kind, vectors):
     for m, n in [(n, n) for n in range(1, 513)] + [(1000, 3), (10**6, 4), (3000, 512), (256, 16), (700, 100)]:

@@ -4,12 +4,13 @@ the reference implementation, held to mathematics and to its Jacobi."""
 import numpy as np
 import pytest
 
-from gpusvd._cuda.launch import Kernel
 from gpusvd.kernels import cuda_group
 from gpusvd.kernels.cuda_buffers import BAD, CONVERGED, HEADER, OFF, POWERS, REALS, SIGMA, SWEEPS
+from gpusvd.kernels.cuda_warp import LaunchShape
 from gpusvd.kernels.qr import LOWEST
 from tests.support import gallery, measures, reference
-from tests.support.cuda_emulated import launch, specialised
+from tests.support.cuda_emulated import specialised
+from tests.support.cuda_phases import run
 
 by_dtype = pytest.mark.parametrize("dtype", gallery.DTYPES, ids=str)
 
@@ -39,16 +40,17 @@ def triangles(a):
 
 def few_matrices(n, kind, vectors=True, matrices=None, lanes=None):
     """What `group_shape` says, with the warps of so many matrices a block or other lanes: the shape."""
-    constants, _, at_most, _, registers = cuda_group.group_shape(n, kind, vectors)
+    shape = cuda_group.group_shape(n, kind, vectors)
+    constants = shape.constants
     if lanes:
         constants = constants | {"lanes": lanes, "rows": max(-(-n // lanes), constants["rows"])}
     groups = (n + 1) // 2
     span = groups * constants["lanes"]
-    warps = -(-(matrices or min(at_most, 2)) * span // 32)
+    warps = -(-(matrices or min(shape.matrices, 2)) * span // 32)
     matrices = warps * 32 // span
     constants = constants | {"crossing": warps > 1}
     shared = cuda_group.shared_bytes(groups, matrices, warps, **constants)
-    return constants, warps * 32, matrices, shared, registers
+    return LaunchShape(constants, warps * 32, matrices, shared, shape.registers)
 
 
 def orthogonalise(factored, shape):
@@ -56,9 +58,8 @@ def orthogonalise(factored, shape):
     triangle, reals, header = (x.copy() for x in factored)
     batch = len(triangle)
     basis = np.full_like(triangle, np.nan)
-    constants, threads, matrices, *rest = shape
-    kernel = Kernel(cuda_group.orthogonalise_groups, tuple(constants.items()), "CCCC", threads, *rest)
-    launch(kernel, triangle.dtype.name, -(-batch // matrices), (triangle, basis, reals, header))
+    arguments = triangle, basis, reals, header
+    run(cuda_group.orthogonalise_groups, shape, triangle.dtype.name, "CCCC", arguments, batch)
     return triangle.swapaxes(1, 2), basis.swapaxes(1, 2), reals, header
 
 
@@ -270,7 +271,7 @@ def test_shapes(dtype, vectors):
 
 def padding(n, kind, vectors):
     """How much longer the rows of `group_shape` make a round, by its estimate, than those that are needed."""
-    constants = cuda_group.group_shape(n, kind, vectors)[0]
+    constants = cuda_group.group_shape(n, kind, vectors).constants
     row = cuda_group.ROW[kind] * (1 if vectors else 0.6)
     taken, needed = constants["rows"], -(-n // constants["lanes"])
     return (taken * row + cuda_group.ROUND[kind]) / (needed * row + cuda_group.ROUND[kind])
@@ -283,4 +284,4 @@ def test_few_kernels(dtype):
         sizes = [n for n in range(5, 129) if cuda_group.group_shape(n, dtype.name, vectors)]
         assert max(padding(n, dtype.name, vectors) for n in sizes) <= 9 / 8
         shapes = [cuda_group.group_shape(n, dtype.name, vectors) for n in sizes]
-        assert len({(*constants.values(), registers) for constants, *_, registers in shapes}) <= 32
+        assert len({(*shape.constants.values(), shape.registers) for shape in shapes}) <= 32

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gpusvd.kernels import cuda_qr
+from gpusvd.kernels import cuda_qr, cuda_warp
 from gpusvd.kernels.cuda_buffers import BAD, BETAS, HIGHEST, PERMUTATION, POWERS
 from tests.support import gallery, measures, reference
 from tests.support.cuda_phases import exponents, factor, in_global_memory, reflectors
@@ -125,11 +125,11 @@ def test_matrix_in_global_memory(dtype):
     """The same threads do the same with a matrix that does not fit shared memory, to the last bit."""
     rng = np.random.default_rng(17)
     a = gaussian(rng, 2, 13, 9, dtype)
-    constants, threads, _, shared, _ = cuda_qr.qr_shape(13, 9, dtype.name)
-    lanes = constants["lanes"]
-    wide = constants | {"groups": 32 // lanes}
-    factored = factor(a, shape=(wide, 32, 1, shared, 1))
-    apart = factor(a, shape=in_global_memory((wide, threads, 1, shared, 1), 13, 9, dtype))
+    shape = cuda_qr.qr_shape(13, 9, dtype.name)
+    constants = shape.constants | {"groups": 32 // shape.constants["lanes"]}
+    shape = shape._replace(constants=constants, threads=32, matrices=1)
+    factored = factor(a, shape=shape)
+    apart = factor(a, shape=in_global_memory(shape, 13, 9, dtype))
     assert_factored(a, apart)
     for name in ("triangle", "reals", "header"):
         assert np.array_equal(getattr(factored, name), getattr(apart, name), equal_nan=True)
@@ -172,7 +172,7 @@ def test_values_only(dtype):
         assert np.array_equal(got, want, equal_nan=True)
 
 
-@pytest.mark.parametrize("kind", cuda_qr.SIZES)
+@pytest.mark.parametrize("kind", cuda_warp.SIZES)
 def test_shapes_fit_every_gpu(kind):
     for m, n in [(n, n) for n in range(1, 513)] + [(1000, 3), (10**6, 4), (3000, 512), (256, 16), (700, 100)]:
         constants, threads, matrices, shared, registers = cuda_qr.qr_shape(m, n, kind)

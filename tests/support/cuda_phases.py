@@ -20,6 +20,7 @@ from gpusvd.kernels.cuda_buffers import (
     SIGMA,
     SWEEPS,
 )
+from gpusvd.kernels.cuda_warp import LaunchShape
 from gpusvd.kernels.qr import LOWEST
 from tests.support import reference
 from tests.support.cuda_emulated import launch
@@ -36,9 +37,9 @@ class Factored(NamedTuple):
 
 def run(function, shape, kind, layouts, arguments, batch):
     """Launch a kernel as its shape function says."""
-    constants, threads, matrices, shared, registers = shape
-    kernel = Kernel(function, tuple(constants.items()), layouts, threads, shared, registers)
-    launch(kernel, kind, -(-batch // matrices), arguments)
+    constants = tuple(shape.constants.items())
+    kernel = Kernel(function, constants, layouts, shape.threads, shape.shared, shape.registers)
+    launch(kernel, kind, -(-batch // shape.matrices), arguments)
 
 
 def factor(a, adjoint=False, vectors=True, shape=None):
@@ -56,12 +57,13 @@ def factor(a, adjoint=False, vectors=True, shape=None):
 
 
 def in_global_memory(shape, m, n, kind):
-    """A shape function's result with columns in global memory instead of shared memory."""
-    constants = shape[0]
+    """A launch shape with columns in global memory instead of shared memory."""
+    constants = shape.constants
     size = np.dtype(kind).itemsize
     threads = max(32, constants["lanes"] * constants["groups"])
     groups = threads // constants["lanes"]
-    return constants | {"shares": False, "groups": groups}, threads, 1, n * size + 5 * n * size, 1
+    constants = constants | {"shares": False, "groups": groups}
+    return LaunchShape(constants, threads, matrices=1, shared=n * size + 5 * n * size, registers=1)
 
 
 def orthogonalise(factored):

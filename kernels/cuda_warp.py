@@ -1,0 +1,109 @@
+"""What several CUDA kernels share: how they are launched, and what the threads of a warp do together.
+
+A group of lanes, a power of two of them and all of one warp, holds a column: row i is in lane i mod `lanes`.
+`parts` is 2 for complex numbers and 1 for real ones. Both are constants in every call, parameters of the
+kernel or literals, so that loops over lanes are unrolled.
+"""
+
+from typing import NamedTuple
+
+from numba import cuda, uint64
+
+from .lanes import maximum
+from .scalars import number
+
+WARP = 32
+EVERYONE = 0xFFFFFFFF  # the mask of all lanes of a warp
+SHARED_BYTES = 96 * 1024  # what a block may take; two fit a multiprocessor of 227 KB, one that of 99 KB
+BLOCK_THREADS = 128
+# Of a thread of the QR and of the last launch: with fewer than these it spills.
+THREAD_REGISTERS = {"float32": 64, "float64": 80, "complex64": 80, "complex128": 96}
+SIZES = {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}  # bytes of a number
+
+
+class LaunchShape(NamedTuple):
+    """How a kernel is launched.
+
+    constants : values of its parameters that are known when it is compiled
+    threads : of a block
+    matrices : that a block takes
+    shared : bytes of dynamic shared memory of a block
+    registers : that a thread may have
+    """
+
+    constants: dict
+    threads: int
+    matrices: int
+    shared: int
+    registers: int
+
+
+def size_and_parts(kind):
+    """The bytes of a number of a dtype, and how many real numbers it consists of."""
+    return SIZES[kind], 2 if kind.startswith("complex") else 1
+
+
+def spaced_rows(m, lanes):
+    """How far columns are apart in shared memory: an odd multiple of the lanes, so that the groups of a warp
+    use different banks."""
+    return ((m + lanes - 1) // lanes | 1) * lanes
+
+
+def lanes_and_groups(m, columns):
+    """Threads of a column of m rows, and how many columns at once: few lanes waste few instructions on sums
+    over them, and not so many groups that most are idle near the end."""
+    lanes, groups = 1, 1
+    while lanes < WARP and 4 * lanes * lanes <= m:
+        lanes *= 2
+    while groups < 16 and 6 * groups <= columns:
+        groups *= 2
+    return lanes, groups
+
+
+def whole_warps(columns):
+    """The same for a matrix in global memory, which neighbouring threads read at neighbouring addresses, and
+    which may have many rows."""
+    groups = 1
+    while groups < 16 and groups < columns:
+        groups *= 2
+    return WARP, groups
+
+
+def at(index):
+    """An index that is not negative: numba counts others from the end, at five instructions an access."""
+    return uint64(index)
+
+
+def complex_of(x, y):
+    return number(complex(x, y))
+
+
+def shuffled(x, lane, parts):
+    """x of another lane of the warp."""
+    if parts == 2:
+        first, second = cuda.shfl_sync(EVERYONE, x.real, lane), cuda.shfl_sync(EVERYONE, x.imag, lane)
+        return complex_of(first, second)
+    return cuda.shfl_sync(EVERYONE, x, lane)
+
+
+def sum_real(x, lanes):
+    """The sum over the lanes of a group. All lanes of the warp call it, as they do the next two."""
+    step = 1
+    while step < lanes:
+        x = x + cuda.shfl_xor_sync(EVERYONE, x, step)
+        step = 2 * step
+    return x
+
+
+def sum_number(x, lanes, parts):
+    if parts == 2:
+        return complex_of(sum_real(x.real, lanes), sum_real(x.imag, lanes))
+    return sum_real(x, lanes)
+
+
+def largest_real(x, lanes):
+    step = 1
+    while step < lanes:
+        x = maximum(cuda.shfl_xor_sync(EVERYONE, x, step), x)
+        step = 2 * step
+    return x
