@@ -1,26 +1,66 @@
-"""Make of a kernel's source a function for scalars, for sizes that are known.
+"""Specialise a kernel's source for scalars and for known sizes.
 
-The sources in `kernels` are written for groups of SIMD lanes and any size. A CUDA thread, or a caller's own
-loop, wants them for one matrix of a fixed size, with every loop unrolled: an array whose indices are all
-constants lies in registers. `Specialiser` rewrites the syntax tree of a function and of all that it calls:
+The sources in `kernels` are written for groups of SIMD lanes and for any size. A CUDA thread, or a caller's
+own loop, needs them for one matrix of a fixed size with every loop unrolled: an array whose indices are all
+constants stays in registers. `Specialiser` rewrites the syntax tree of a function and of every function in
+`kernels` that it calls. With the constant n=2 it turns
 
-- operations on lanes are replaced by those of scalars, by name;
-- parameters known to be whole numbers become constants, loops over constant ranges and tuples of values are
-  unrolled, and branches on constants decided;
-- floating-point literals and globals get the precision of the matrix, which for lanes they have by
-  themselves, and `~` of a mask becomes `not`.
+    def weighted(x, n, mask):
+        total = 0.0
+        for i in range(n):
+            if i % 2 == 0:
+                total += x[i * n]
+            elif ~mask:
+                total += 0.5 * min(i, n)
+        return total
 
-A loop to the value of a global name, `range(MAX_SWEEPS)` say, stays a loop, and one over a range becomes a
-while loop, which numba compiles better. Lines keep their numbers and files, so that errors point at the
-source.
+into
+
+    def weighted(x, n, mask):
+        total = _real(0.0)
+        i = 0
+        total = total + x[0]
+        i = 1
+        if not mask:
+            total = total + _real(0.5) * 1
+        return total
+
+It translates
+
+- operations on lanes into the scalar operations of the same name, and `~` of anything but a constant, a mask
+  therefore, into `not`; floating-point literals and globals get the precision of the matrix;
+- parameters given as constants, and local names while they hold constants, into their values; it evaluates
+  integer arithmetic (other than `/` and `**`), bitwise operations, comparisons, `not`, `and`, `or`, `min` and
+  `max` of constants, and arithmetic of constants and integer globals;
+- `if` and conditional expressions on constants into the branch that is taken;
+- `for` over a `range` of constants, `for` over a tuple of constants and of names that the loop does not
+  assign, and `while` on constants into their turns one after the other. Any other `for` stays a loop, for
+  example one over `range(MAX_SWEEPS)`, a global; it may use `break` and `continue`. Upwards over a range it
+  becomes a `while`, which numba compiles better;
+- `x += y` into `x = x + y`, which is the same for numbers but not for arrays.
+
+Assignments, calls, entries, slices, attributes and `return` stay. Everything else raises `UnsupportedError`
+with the file and line:
+
+- `break` and `continue` in an unrolled loop, `else` of a loop, `while` on anything but constants;
+- `+=` and its like on a name that is indexed somewhere, or at an index that calls a function;
+- functions of `kernels` as values or through their module, and recursion;
+- parameters with defaults or stars, closures, and decorators other than numba's;
+- any other statement, expression or operator: `with`, `try`, `del`, `global`, nested functions, `lambda`,
+  comprehensions, `:=`, starred names, `is`, `in`, `@` and so on.
+
+Lines keep their numbers and files, so that errors point at the source.
 """
 
 import ast
 import copy
 import inspect
 import operator
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 _FOLDED: dict[type[ast.AST], Callable[..., int]] = {
@@ -40,10 +80,41 @@ _FOLDED: dict[type[ast.AST], Callable[..., int]] = {
     ast.GtE: operator.ge,
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+    ast.Invert: operator.invert,
 }
 _BUILTINS: dict[str, Callable[..., int]] = {"min": min, "max": max}
 
+# Nodes that are translated, besides those of which `_is_translated` looks at the parts.
+_TRANSLATED = (
+    ast.Assign, ast.For, ast.While, ast.If, ast.Break, ast.Continue, ast.Return, ast.Expr, ast.Pass,
+    ast.Name, ast.Tuple, ast.Attribute, ast.Subscript, ast.Slice, ast.UnaryOp, ast.BoolOp, ast.IfExp,
+)  # fmt: skip
+_INSTEAD: dict[type[ast.AST], str] = {
+    ast.AnnAssign: "assign without the annotation",
+    ast.NamedExpr: "assign in a statement of its own",
+    ast.FunctionDef: "define the function at module level",
+    ast.Lambda: "define a function at module level",
+    ast.Starred: "write the elements one by one",
+    **dict.fromkeys((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), "write a loop"),
+}
+_DECORATORS = {"jit", "njit", "inlined"}
+_OWN_NAMES = re.compile(r"_real|_(place|end)\d+")
+_MOST_TURNS = 1000  # of an unrolled loop
+
 Function = Callable[..., Any]
+
+
+class UnsupportedError(NotImplementedError):
+    """Raised for a source that the specialiser cannot translate faithfully."""
+
+
+def _refusal(function: Function, line: int, what: str, instead: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"{function.__code__.co_filename}:{line}: {what} cannot be specialised ({instead})"
+    )
 
 
 class Specialiser:
@@ -54,56 +125,115 @@ class Specialiser:
     names : mapping
         What stands for a global name of the sources: the operations on scalars and their constants.
     real : callable
-        Makes a number of the matrix's real type: `numpy.float32` or `numpy.float64`.
+        Converts a number to the matrix's real type: `numpy.float32` or `numpy.float64`.
     jit : callable
-        Compiles a function, or returns it as it is.
+        Compiles a function, or returns it unchanged.
     """
 
     def __init__(self, names: Mapping[str, Any], real: Function, jit: Callable[[Function], Function]):
         self._names, self._real, self._jit = names, real, jit
         self._made: dict[tuple[Any, ...], Function] = {}
+        self._making: list[Function] = []
 
     def __call__(self, function: Function, **constants: int) -> Function:
-        """Return the function with these parameters constant; it still takes them, and ignores them."""
+        """Return the compiled function with these parameters constant; callers still pass the same values."""
         function = getattr(function, "py_func", function)
-        key = function, *sorted(constants.items())
+        key = function, *sorted((name, value, type(value)) for name, value in constants.items())
         if key not in self._made:
-            self._made[key] = self._jit(self.plain(function, **constants))
+            if function in self._making:
+                what = f"recursion of `{function.__name__}`"
+                raise _refusal(function, function.__code__.co_firstlineno, what, "write a loop")
+            self._making.append(function)
+            try:
+                self._made[key] = self._jit(self.plain(function, **constants))
+            finally:
+                self._making.pop()
         return self._made[key]
 
     def plain(self, function: Function, **constants: int) -> Function:
-        """Return the function so, not compiled itself but calling compiled ones."""
-        definition = _definition(function)
+        """Return the function with these parameters constant, not compiled but calling compiled ones."""
         namespace = {**function.__globals__, **self._names, "_real": self._real}
-        rewriter = _Rewriter(self, namespace)
-        definition.body = rewriter.block(definition.body, dict(constants)) or [ast.Pass()]
-        module = ast.Module([definition], [])
-        code = compile(ast.fix_missing_locations(module), function.__code__.co_filename, "exec")
-        exec(code, namespace)
+        definition = _Rewriter(self, function, namespace).rewritten(constants)
+        module = ast.fix_missing_locations(ast.Module([definition], []))
+        exec(compile(module, function.__code__.co_filename, "exec"), namespace)
         made: Function = namespace[function.__name__]
         return made
 
     def stands_for(self, name: str, value: Any) -> Function | None:
-        """Return the source of what a global name calls, None for what is not from `kernels`."""
+        """Return the source of the function that a global name calls, None if it is not from `kernels`."""
         value = getattr(self._names.get(name, value), "py_func", self._names.get(name, value))
-        is_ours = inspect.isfunction(value) and (
-            name in self._names or "kernels" in value.__module__.split(".")
-        )
+        is_ours = inspect.isfunction(value) and (name in self._names or _is_kernels(value.__module__))
         return value if is_ours else None
+
+
+def _is_kernels(module: str) -> bool:
+    return "kernels" in module.split(".")
 
 
 def _definition(function: Function) -> ast.FunctionDef:
     """Return the syntax tree of a function, with its own line numbers and without decorators and
     docstring."""
     lines, first = inspect.getsourcelines(function)
+    if function.__name__ == "<lambda>":
+        raise _refusal(function, first, "a lambda", "define the function by `def`")
     definition = ast.parse(textwrap.dedent("".join(lines))).body[0]
-    assert isinstance(definition, ast.FunctionDef)
     ast.increment_lineno(definition, first - 1)
-    definition.decorator_list = []
-    definition.returns = None
+    if not isinstance(definition, ast.FunctionDef):
+        what = f"`{function.__name__}`"
+        raise _refusal(function, definition.lineno, what, "define the function by `def`")
+    _check_signature(definition, function)
     if ast.get_docstring(definition) is not None:
         del definition.body[0]
+    for statement in definition.body:
+        _check_statement(statement, function)
+    definition.decorator_list = []
+    definition.returns = None
     return definition
+
+
+def _check_signature(definition: ast.FunctionDef, function: Function) -> None:
+    """Refuse a function that depends on more than its parameters and globals, or uses reserved names."""
+    code, arguments = function.__code__, definition.args
+    special = [*arguments.posonlyargs, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    decorators = {ast.unparse(node).split("(")[0].split(".")[-1] for node in definition.decorator_list}
+    reserved = {name for name in (*code.co_varnames, *code.co_names) if _OWN_NAMES.fullmatch(name)}
+    reserved |= {"range", *_BUILTINS} & {*code.co_varnames, *function.__globals__}
+    starred = {argument.arg for argument in special if argument}
+    for what, names, instead in (
+        ("a default in", {definition.name} if arguments.defaults else set(), "pass every argument"),
+        ("the special parameter", starred, "make it a plain one"),
+        ("the decorator", decorators - _DECORATORS, "specialise the function that it decorates"),
+        ("a closure over", set(code.co_freevars), "pass it as a parameter"),
+        ("the reserved name", reserved, "rename it"),
+    ):
+        if names:
+            raise _refusal(function, definition.lineno, f"{what} `{', '.join(sorted(names))}`", instead)
+
+
+def _check_statement(statement: ast.stmt, function: Function) -> None:
+    """Refuse what is not in the language."""
+    for node in ast.walk(statement):
+        if not isinstance(node, ast.stmt | ast.expr):
+            continue
+        if isinstance(node, ast.For | ast.While) and node.orelse:
+            raise _refusal(function, node.lineno, "`else` of a loop", "test a flag after the loop")
+        if not _is_translated(node):
+            instead = _INSTEAD.get(type(node), "see the language of gpusvd._specialise")
+            raise _refusal(function, node.lineno, f"`{ast.unparse(node).splitlines()[0]}`", instead)
+
+
+def _is_translated(node: ast.stmt | ast.expr) -> bool:
+    """Return whether a node by itself is in the language."""
+    match node:
+        case ast.Call():
+            return all(keyword.arg is not None for keyword in node.keywords)
+        case ast.Constant():
+            return not isinstance(node.value, complex)
+        case ast.Compare():
+            return all(type(comparison) in _FOLDED for comparison in node.ops)
+        case ast.BinOp() | ast.AugAssign():
+            return not isinstance(node.op, ast.MatMult)
+    return isinstance(node, _TRANSLATED)
 
 
 def _constant(node: ast.AST) -> int | None:
@@ -117,18 +247,20 @@ def _range_arguments(node: ast.expr) -> list[ast.expr] | None:
     """Return where a range begins, where it ends, and its step; None for anything else."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range"):
         return None
+    if not 1 <= len(node.args) <= 3:
+        return None
     first, last = ([ast.Constant(0), *node.args] if len(node.args) == 1 else node.args)[:2]
     return [first, last, node.args[2] if len(node.args) == 3 else ast.Constant(1)]
 
 
-def _assigned(statements: Iterable[ast.stmt]) -> set[str]:
-    """Return the names that statements may change."""
-    return {
-        node.id
-        for statement in statements
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
+def _assigned(node: ast.AST) -> set[str]:
+    """Return the names that a statement or its target may change."""
+    return {x.id for x in ast.walk(node) if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store)}
+
+
+def _calls(node: ast.AST) -> bool:
+    """Return whether an expression calls anything, and so may have side effects."""
+    return any(isinstance(x, ast.Call) and ast.unparse(x.func) != "_real" for x in ast.walk(node))
 
 
 def _forget(known: dict[str, int], names: Iterable[str]) -> None:
@@ -137,13 +269,38 @@ def _forget(known: dict[str, int], names: Iterable[str]) -> None:
 
 
 class _Rewriter:
-    """Rewrites the statements of one function; `known` holds the constants at each point of it."""
+    """Rewrites one function; `known` holds the constants at each point of it."""
 
-    def __init__(self, specialiser: Specialiser, namespace: dict[str, Any]):
+    def __init__(self, specialiser: Specialiser, function: Function, namespace: dict[str, Any]):
         self._specialise, self._namespace = specialiser, namespace
+        self._definition, code = _definition(function), function.__code__
+        self._function, self._locals = function, set(code.co_varnames)
+        self._parameters = code.co_varnames[: code.co_argcount]
+        self._indexed = {
+            node.value.id
+            for node in ast.walk(self._definition)
+            if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)
+        }
+        # The callee of each name that cannot be an alias any more; None for names of the source.
+        self._callees: dict[str, Function | None] = dict.fromkeys(
+            [function.__name__, *code.co_names, *code.co_varnames]
+        )
         self._loops = 0  # so far, for the names of their counters
+        self._in_unrolled = False  # whether the innermost loop around is unrolled
 
-    def block(self, statements: Sequence[ast.stmt], known: dict[str, int]) -> list[ast.stmt]:
+    def rewritten(self, constants: Mapping[str, int]) -> ast.FunctionDef:
+        """Return the definition for these constants."""
+        definition = self._definition
+        if unknown := [name for name in constants if name not in self._parameters]:
+            what = f"`{definition.name}` for {', '.join(unknown)}"
+            raise self.refusal(definition, what, "constants must be parameters")
+        definition.body = self._block(definition.body, dict(constants)) or [ast.Pass()]
+        return definition
+
+    def refusal(self, node: ast.stmt | ast.expr, what: str, instead: str) -> UnsupportedError:
+        return _refusal(self._function, node.lineno, what, instead)
+
+    def _block(self, statements: Sequence[ast.stmt], known: dict[str, int]) -> list[ast.stmt]:
         return [new for statement in statements for new in self._statement(statement, known)]
 
     def _statement(self, statement: ast.stmt, known: dict[str, int]) -> list[ast.stmt]:
@@ -154,26 +311,69 @@ class _Rewriter:
                 return self._while(statement, known)
             case ast.If():
                 return self._if(statement, known)
-            case ast.Assign() | ast.AugAssign():
+            case ast.AugAssign():
+                return self._assignment(self._expanded(statement), known)
+            case ast.Assign():
                 return self._assignment(statement, known)
+            case ast.Break() | ast.Continue() if self._in_unrolled:
+                what = f"`{ast.unparse(statement)}` in an unrolled loop"
+                raise self.refusal(statement, what, "guard the rest of the body by an `if`")
         return [_Expressions(self, known).visit(copy.deepcopy(statement))]
 
-    def expression(self, node: ast.expr, known: dict[str, int]) -> Any:
+    def _expression(self, node: ast.expr, known: dict[str, int]) -> Any:
         return _Expressions(self, known).visit(copy.deepcopy(node))
 
+    def _test(self, node: ast.expr, known: dict[str, int]) -> Any:
+        return _Expressions(self, known).truth(copy.deepcopy(node))
+
+    def _body(
+        self, statements: Sequence[ast.stmt], known: dict[str, int], *, unrolled: bool
+    ) -> list[ast.stmt]:
+        """Return one turn of a loop."""
+        around, self._in_unrolled = self._in_unrolled, unrolled
+        body = self._block(statements, known)
+        self._in_unrolled = around
+        return body
+
     def _for(self, loop: ast.For, known: dict[str, int]) -> list[ast.stmt]:
-        values = self._values(loop.iter, known)
-        if values is None or not isinstance(loop.target, ast.Name):
-            _forget(known, _assigned([loop]))
-            iterable, body = self.expression(loop.iter, known), self.block(loop.body, dict(known))
-            counted = self._counted(loop.target, iterable, body)
-            rest = counted or [ast.For(loop.target, iterable, body or [ast.Pass()], [])]
-            return [ast.copy_location(statement, loop) for statement in rest]
+        values = self._values(loop, known)
+        if values is None:
+            return self._kept(loop, known)
         unrolled: list[ast.stmt] = []
         for value in values:
             binding = ast.copy_location(ast.Assign([loop.target], value), loop)
-            unrolled += self.block([binding, *loop.body], known)
+            unrolled += self._body([binding, *loop.body], known, unrolled=True)
         return unrolled
+
+    def _values(self, loop: ast.For, known: dict[str, int]) -> Sequence[ast.expr] | None:
+        """Return the values of the variable of an unrolled loop, None for a loop that stays."""
+        if isinstance(loop.iter, ast.Tuple):
+            is_fixed = all(self._is_fixed(value, loop, known) for value in loop.iter.elts)
+            return loop.iter.elts if is_fixed and isinstance(loop.target, ast.Name) else None
+        arguments = _range_arguments(self._expression(loop.iter, known))
+        bounds = [_constant(argument) for argument in arguments or []]
+        if not bounds or None in bounds or not isinstance(loop.target, ast.Name):
+            return None
+        places = range(*bounds)  # type: ignore[arg-type]
+        if len(places) > _MOST_TURNS:
+            raise self._endless(loop)
+        return [ast.copy_location(ast.Constant(i), loop.iter) for i in places]
+
+    def _is_fixed(self, value: ast.expr, loop: ast.For, known: dict[str, int]) -> bool:
+        """Return whether an element of a tuple means the same in each turn of a loop over it."""
+        names = {node.id for node in ast.walk(value) if isinstance(node, ast.Name)}
+        return names.isdisjoint(_assigned(loop)) and (isinstance(value, ast.Name) or names <= known.keys())
+
+    def _endless(self, loop: ast.stmt) -> UnsupportedError:
+        return self.refusal(loop, f"a loop of more than {_MOST_TURNS} turns", "loop to the value of a global")
+
+    def _kept(self, loop: ast.For, known: dict[str, int]) -> list[ast.stmt]:
+        _forget(known, _assigned(loop))
+        iterable, target = self._expression(loop.iter, known), self._expression(loop.target, known)
+        body = self._body(loop.body, dict(known), unrolled=False)
+        counted = self._counted(target, iterable, body)
+        kept = counted or [ast.For(target, iterable, body or [ast.Pass()], [])]
+        return [ast.copy_location(statement, loop) for statement in kept]
 
     def _counted(self, target: ast.expr, iterable: ast.expr, body: list[ast.stmt]) -> list[ast.stmt] | None:
         """Return a loop over a range upwards as a while loop, None for any other loop: on CUDA, numba's
@@ -194,79 +394,80 @@ class _Rewriter:
             loop,
         ]
 
-    def _values(self, iterable: ast.expr, known: dict[str, int]) -> list[ast.expr] | None:
-        """Return what an unrolled loop goes through, None for a loop that stays."""
-        if isinstance(iterable, ast.Tuple):
-            return iterable.elts
-        new = self.expression(iterable, known)
-        bounds = [_constant(argument) for argument in _range_arguments(new) or [new]]
-        if None in bounds:
-            return None
-        return [ast.copy_location(ast.Constant(i), iterable) for i in range(*bounds)]  # type: ignore[arg-type]
-
     def _while(self, loop: ast.While, known: dict[str, int]) -> list[ast.stmt]:
         unrolled: list[ast.stmt] = []
-        while (test := _constant(self.expression(loop.test, known))) is not None:
+        for _ in range(_MOST_TURNS + 1):
+            test = _constant(self._test(loop.test, known))
+            if test is None:
+                what = f"`while {ast.unparse(loop.test)}`, which is not constant in each turn,"
+                raise self.refusal(loop, what, "write `for` with `break` over a range to a global")
             if not test:
                 return unrolled
-            unrolled += self.block(loop.body, known)
-        raise NotImplementedError(f"a while loop on what is not constant: {ast.unparse(loop.test)}")
+            unrolled += self._body(loop.body, known, unrolled=True)
+        raise self._endless(loop)
 
     def _if(self, branch: ast.If, known: dict[str, int]) -> list[ast.stmt]:
-        test = self.expression(branch.test, known)
+        test = self._test(branch.test, known)
         decided = _constant(test)
         if decided is not None:
-            return self.block(branch.body if decided else branch.orelse, known)
-        yes, no = dict(known), dict(known)
-        body, orelse = self.block(branch.body, yes), self.block(branch.orelse, no)
-        _forget(known, _assigned([branch]))
-        if not body and not orelse:
-            return []
-        return [ast.copy_location(ast.If(test, body or [ast.Pass()], orelse), branch)]
+            return self._block(branch.body if decided else branch.orelse, known)
+        body, orelse = self._block(branch.body, dict(known)), self._block(branch.orelse, dict(known))
+        _forget(known, _assigned(branch))
+        if body or orelse:
+            return [ast.copy_location(ast.If(test, body or [ast.Pass()], orelse), branch)]
+        return [ast.copy_location(ast.Expr(test), branch)] if _calls(test) else []
 
-    def _assignment(self, statement: ast.Assign | ast.AugAssign, known: dict[str, int]) -> list[ast.stmt]:
-        if isinstance(statement, ast.AugAssign):
-            operands = copy.deepcopy(statement.target)
-            for node in ast.walk(operands):
-                if hasattr(node, "ctx"):
-                    node.ctx = ast.Load()
-            value = ast.BinOp(operands, statement.op, statement.value)
-            statement = ast.copy_location(ast.Assign([statement.target], value), statement)
-        new = ast.copy_location(
-            ast.Assign(
-                [_Expressions(self, known).visit(copy.deepcopy(target)) for target in statement.targets],
-                self.expression(statement.value, known),
-            ),
-            statement,
-        )
-        _forget(known, _assigned([statement]))
-        (target,) = statement.targets
-        pairs: list[tuple[ast.expr, ast.expr]] = [(target, new.value)]
-        if isinstance(target, ast.Tuple) and isinstance(new.value, ast.Tuple):
-            pairs = list(zip(target.elts, new.value.elts, strict=True))
-        for name, new_value in pairs:
-            if isinstance(name, ast.Name) and (number := _constant(new_value)) is not None:
-                known[name.id] = number
-        return [new]
+    def _expanded(self, statement: ast.AugAssign) -> ast.Assign:
+        """Return `x += y` as `x = x + y`."""
+        target = statement.target
+        if _assigned(target) & self._indexed or _calls(target):
+            instead = "assign to entries of an array, at an index that calls nothing"
+            raise self.refusal(statement, f"`{ast.unparse(statement)}`", instead)
+        operand = copy.deepcopy(target)
+        operand.ctx = ast.Load()
+        value = ast.BinOp(operand, statement.op, statement.value)
+        return ast.copy_location(ast.Assign([target], value), statement)
+
+    def _assignment(self, statement: ast.Assign, known: dict[str, int]) -> list[ast.stmt]:
+        value = self._expression(statement.value, known)
+        _forget(known, _assigned(statement))  # before the targets: `i, x[i] = ...` assigns i first
+        targets = [self._expression(target, known) for target in statement.targets]
+        for target in targets:
+            pairs: list[tuple[ast.expr, ast.expr]] = [(target, value)]
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                pairs = list(zip(target.elts, value.elts, strict=False))
+            for part, new_value in pairs:
+                _forget(known, _assigned(part))  # `a, a = 1, x`
+                if isinstance(part, ast.Name) and (number := _constant(new_value)) is not None:
+                    known[part.id] = number
+        return [ast.copy_location(ast.Assign(targets, value), statement)]
 
     def value_of(self, name: str) -> Any:
-        """Return what a global name stands for."""
-        return self._namespace.get(name)
+        """Return what a global name stands for, None for a local one."""
+        return None if name in self._locals else self._namespace.get(name)
 
-    def callee(self, name: str, arguments: Sequence[ast.expr]) -> str:
+    def stands_for(self, name: str) -> Function | None:
+        """Return the source of what a name calls, None if it is not from `kernels`."""
+        return None if name in self._locals else self._specialise.stands_for(name, self._namespace.get(name))
+
+    def callee(self, call: ast.Call, name: str) -> str:
         """Return the name under which a function, specialised for its constant arguments, is called."""
-        source = self._specialise.stands_for(name, self._namespace.get(name))
+        source = self.stands_for(name)
         if source is None:
             return name
         parameters = source.__code__.co_varnames[: source.__code__.co_argcount]
+        by_name = [(str(keyword.arg), keyword.value) for keyword in call.keywords]
         constants = {
             parameter: value
-            for parameter, argument in zip(parameters, arguments, strict=False)
+            for parameter, argument in (*zip(parameters, call.args, strict=False), *by_name)
             if (value := _constant(argument)) is not None and name not in self._specialise._names
         }
         alias = "_".join(["", source.__name__, *(str(value) for item in constants.items() for value in item)])
         alias = alias.replace("-", "minus")
-        self._namespace[alias] = self._specialise(source, **constants)
+        made = self._specialise(source, **constants)
+        while self._callees.setdefault(alias, made) is not made:
+            alias += "_"
+        self._namespace[alias] = made
         return alias
 
 
@@ -276,11 +477,22 @@ class _Expressions(ast.NodeTransformer):
     def __init__(self, rewriter: _Rewriter, known: dict[str, int]):
         self._rewriter, self._known = rewriter, known
 
+    def truth(self, node: ast.expr) -> Any:
+        """Rewrite an expression of which only the truth matters."""
+        if isinstance(node, ast.BoolOp):
+            return self._joined(node, [self.truth(value) for value in node.values], is_test=True)
+        return self.visit(node)
+
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load) and node.id in self._known:
             return ast.copy_location(ast.Constant(self._known[node.id]), node)
-        if isinstance(self._rewriter.value_of(node.id), float):
+        value = self._rewriter.value_of(node.id)
+        if isinstance(value, float):
             return ast.copy_location(ast.Call(ast.Name("_real", ast.Load()), [node], []), node)
+        is_module = isinstance(value, ModuleType) and _is_kernels(value.__name__)
+        if is_module or self._rewriter.stands_for(node.id):
+            instead = "call the function by its own name"
+            raise self._rewriter.refusal(node, f"`{node.id}` as a value", instead)
         return node
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
@@ -291,7 +503,7 @@ class _Expressions(ast.NodeTransformer):
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
         operands = [self._global_constant(operand) for operand in (node.left, node.right)]
-        return _fold(node, type(node.op), operands)
+        return _fold(node, _FOLDED.get(type(node.op)), operands)
 
     def _global_constant(self, node: ast.expr) -> ast.expr:
         if isinstance(node, ast.Name) and type(value := self._rewriter.value_of(node.id)) is int:
@@ -299,52 +511,71 @@ class _Expressions(ast.NodeTransformer):
         return node
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
-        self.generic_visit(node)
-        if isinstance(node.op, ast.Invert):  # of a mask
+        is_not = isinstance(node.op, ast.Not)
+        node.operand = self.truth(node.operand) if is_not else self.visit(node.operand)
+        if isinstance(node.op, ast.Invert) and type(_constant(node.operand)) is not int:  # of a mask
             node.op = ast.Not()
-        value = _constant(node.operand)
-        if value is None or not isinstance(node.op, ast.USub | ast.Not):
-            return node
-        return ast.copy_location(ast.Constant(not value if isinstance(node.op, ast.Not) else -value), node)
+        return _fold(node, _FOLDED.get(type(node.op)), [node.operand])
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
-        self.generic_visit(node)
-        ends = isinstance(node.op, ast.Or)
-        open_values = [value for value in node.values if _constant(value) is None]
-        if any(_constant(value) not in (None, 0) if ends else _constant(value) == 0 for value in node.values):
-            return ast.copy_location(ast.Constant(ends), node)
-        if not open_values:
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        return self._joined(node, [self.visit(value) for value in node.values], is_test=False)
+
+    def _joined(self, node: ast.BoolOp, values: Sequence[ast.expr], *, is_test: bool) -> ast.expr:
+        """Return `and` or `or` of values without the constants that do not matter, and without what follows
+        one that decides."""
+        ends, left = isinstance(node.op, ast.Or), list[ast.expr]()
+        for value in values:
+            number = _constant(value)
+            decides = number is not None and bool(number) == ends
+            if decides and is_test and not any(map(_calls, left)):
+                return ast.copy_location(ast.Constant(ends), node)
+            if number is None or decides or (value is values[-1] and not is_test):
+                left.append(value)
+            if decides:
+                break
+        if not left:
             return ast.copy_location(ast.Constant(not ends), node)
-        node.values = open_values
-        return node if len(open_values) > 1 else open_values[0]
+        node.values = left
+        return node if len(left) > 1 else left[0]
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
-        if len(node.ops) > 1:
-            return node
-        return _fold(node, type(node.ops[0]), [node.left, *node.comparators])
+        comparisons = [_FOLDED[type(x)] for x in node.ops]
+
+        def chained(*values: int) -> int:
+            return all(f(*pair) for f, pair in zip(comparisons, pairwise(values), strict=True))
+
+        return _fold(node, chained, [node.left, *node.comparators])
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
-        test = _constant(self.visit(node.test))
-        if test is not None:
-            result: ast.AST = self.visit(node.body if test else node.orelse)
+        node.test = self.truth(node.test)
+        decided = _constant(node.test)
+        if decided is not None:
+            result: ast.AST = self.visit(node.body if decided else node.orelse)
             return result
-        self.generic_visit(node)
+        node.body, node.orelse = self.visit(node.body), self.visit(node.orelse)
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
+        node.args = [self.visit(argument) for argument in node.args]
+        for keyword in node.keywords:
+            keyword.value = self.visit(keyword.value)
         if not isinstance(node.func, ast.Name):
+            node.func = self.visit(node.func)
             return node
-        if node.func.id in _BUILTINS and (values := [_constant(x) for x in node.args]) and None not in values:
+        values = [_constant(argument) for argument in node.args]
+        if node.func.id in _BUILTINS and len(values) > 1 and None not in values and not node.keywords:
             return ast.copy_location(ast.Constant(_BUILTINS[node.func.id](*values)), node)
-        node.func.id = self._rewriter.callee(node.func.id, node.args)
+        node.func.id = self._rewriter.callee(node, node.func.id)
         return node
 
 
-def _fold(node: ast.expr, operation: type[ast.AST], operands: Sequence[ast.expr]) -> ast.expr:
-    """Return the constant that an operation on constants gives, the operation itself on others."""
+def _fold(node: ast.expr, operation: Function | None, operands: Sequence[ast.expr]) -> ast.expr:
+    """Return the constant that an operation gives on constants; on others, and where it fails, `node`."""
     values = [_constant(operand) for operand in operands]
-    if None in values or operation not in _FOLDED:
+    if None in values or operation is None:
         return node
-    return ast.copy_location(ast.Constant(_FOLDED[operation](*values)), node)
+    try:
+        return ast.copy_location(ast.Constant(operation(*values)), node)
+    except (ArithmeticError, ValueError):  # an error, if at all, only when this is executed
+        return node
