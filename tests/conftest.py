@@ -1,10 +1,17 @@
 import importlib
 import importlib.util
 import sys
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import pytest
 
 from tests.support import backends
+
+try:
+    import fcntl
+except ImportError:  # on Windows the marker `alone` has no effect
+    fcntl = None
 
 
 @pytest.fixture(params=["jacobi", "vendor"])
@@ -48,3 +55,42 @@ def cupy(request, monkeypatch):
     monkeypatch.setattr(launch, "launch", stand_in_cupy.launch)
     monkeypatch.setattr(jacobi, "_THREADS", 8)
     return module
+
+
+# Which tests run, and in which order
+
+
+def pytest_addoption(parser):
+    parser.addoption("--exhaustive", action="store_true", help="run the tests marked `exhaustive` too")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave the exhaustive tests out unless they are asked for, and put those marked `alone` last."""
+    if not config.option.exhaustive and "exhaustive" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("exhaustive")])
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+# Tests that need the machine for themselves, under pytest-xdist
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    several = fcntl is not None and hasattr(item.config, "workerinput")
+    with machine(item.get_closest_marker("alone") is not None) if several else nullcontext():
+        return (yield)
+
+
+@contextmanager
+def machine(alone):
+    """Hold the machine, together with other processes or alone: locks on two files that every process has.
+
+    All come through the gate, and a test that is to be alone keeps it shut while it waits for the others.
+    """
+    with Path(__file__).open() as gate, Path(backends.__file__).open() as room:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        if not alone:
+            fcntl.flock(gate, fcntl.LOCK_UN)
+        yield

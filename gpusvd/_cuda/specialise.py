@@ -218,7 +218,7 @@ def _check_statement(statement: ast.stmt, function: Function) -> None:
         if isinstance(node, ast.For | ast.While) and node.orelse:
             raise _refusal(function, node.lineno, "`else` of a loop", "test a flag after the loop")
         if not _is_translated(node):
-            instead = _INSTEAD.get(type(node), "see the language of gpusvd._specialise")
+            instead = _INSTEAD.get(type(node), "see the language in gpusvd._cuda.specialise")
             raise _refusal(function, node.lineno, f"`{ast.unparse(node).splitlines()[0]}`", instead)
 
 

@@ -76,6 +76,7 @@ except KeyboardInterrupt:
 
 
 @posix
+@pytest.mark.alone
 @pytest.mark.parametrize(("n", "batch"), [(8, 10**7), (64, 10**5), (500, 40)])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_interrupt_stops_a_long_call(driver, threads, n, batch):

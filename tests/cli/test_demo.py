@@ -71,7 +71,8 @@ def test_demo_measures_the_error_that_eckart_and_young_predict(demo):
     rows = re.findall(r"^(0\.\d+) +([\d.]+) +([\d.]+)% +([\d.]+)% +([\d.]+)% +(\S+)$", text, re.MULTILINE)
     energy, rank, storage, error, predicted, difference = np.array(rows, float).T
     assert tuple(energy) == demo_command.ENERGIES
-    np.testing.assert_allclose(error, predicted, atol=2e-5)
+    # No patch is farther off than the largest difference, so neither are all; printed to 1e-5 %, and to 5 %.
+    assert (np.abs(error - predicted) <= 105 * difference + 1.1e-5).all()
     assert (error <= 100 * np.sqrt(1 - energy)).all()  # in every patch, so in all of them
     assert (np.diff(error) < 0).all()
     assert (difference < 1e-6).all()

@@ -231,6 +231,7 @@ def client():
     cluster.close()
 
 
+@pytest.mark.alone
 def test_two_workers(client):
     a = batch((12, 5, 4))
     x = chunked(a)
@@ -241,6 +242,7 @@ def test_two_workers(client):
     np.testing.assert_array_equal(gpusvd.pca(x).scores.compute(), gpusvd.pca(a).scores)
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_worker_killed_midway(client):
     def slow(block):

@@ -52,7 +52,7 @@ def test_vmap_over_another_axis_is_one_call(monkeypatch):
 
 
 def test_other_inputs():
-    assert gpusvd.jax.svdvals([[3, 0], [0, 4]]).tolist() == [4.0, 3.0]
+    assert gpusvd.jax.svdvals([[3, 0], [0, 4]]).tolist() == pytest.approx([4, 3])
     U, S, Vh = gpusvd.jax.svd(jnp.zeros((2, 0, 3)))
     assert (U.shape, S.shape, Vh.shape) == ((2, 0, 0), (2, 0), (2, 3, 3))
     a = batch(2, 3, 3).at[1, 0, 0].set(jnp.nan)

@@ -88,10 +88,10 @@ def test_pinv(xp, shape, dtype):
 
 def test_pinv_and_rank_by_a_tolerance_for_each_matrix(xp):
     x = xp.asarray(np.array([np.diag([4.0, 1.0])] * 3))
-    rtol = xp.asarray(np.array([0.1, 0.5, 0.25]))
+    rtol = xp.asarray(np.array([0.1, 0.5, 0.26]))
     assert host(linalg.matrix_rank(x, rtol=rtol)).tolist() == [2, 1, 1]
     assert host(linalg.matrix_rank(x, rtol=0.5)).tolist() == [1, 1, 1]
-    assert host(linalg.pinv(x, rtol=rtol))[:, 1, 1].tolist() == [1, 0, 0]
+    close(linalg.pinv(x, rtol=rtol)[:, 1, 1], [1, 0, 0], "float64")
 
 
 @pytest.mark.parametrize("shape", [s for s in SHAPES if 0 not in s], ids=str)

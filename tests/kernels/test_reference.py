@@ -94,7 +94,9 @@ def test_a_rotation_makes_two_columns_orthogonal(dtype, cosine, gap):
     shrunk = before[1 - longer] * np.sqrt(1 - cosine**2)
     if abs(gap) >= 60:
         assert after[1 - longer] == pytest.approx(shrunk, rel=40 * measures.eps(dtype) / (1 - cosine**2))
-        assert after[longer] == before[longer]
+        # What the rotation adds is below the last bit; a complex column q carries the rounding of its phase.
+        rounding = 4 * measures.eps(dtype) if dtype.kind == "c" and longer == 1 else 0
+        assert abs(after[longer] - before[longer]) <= rounding * before[longer]
     assert abs(rotation.sine) <= np.sqrt(0.5) * (1 + 4 * measures.eps(dtype))
 
 

@@ -161,7 +161,7 @@ def test_polar_without_entries(backend, shape, side):
 @by_side
 def test_polar_of_zero(backend, side):
     U, P = backend.numpy(gpusvd.polar(backend.array(np.zeros((2, 4, 3))), side))
-    assert_orthonormal(U, 1e-15)
+    assert_orthonormal(U, 1e-14)
     assert not P.any()
 
 
@@ -431,7 +431,7 @@ def test_float32_with_weights_in_float64():
     x = random((6, 3), np.float32)
     R, _t, _rmsd = gpusvd.kabsch(x, x, np.linspace(1e299, 1e300, 6))
     assert R.dtype == np.float32
-    np.testing.assert_allclose(R, np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(R, np.eye(3), atol=50 * measures.eps(np.float32))
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,9 @@ def test_dtypes_of_spectra(backend, function, char):
     S = np.array([3, 2, 1], char)
     result = backend.numpy(function(backend.array(S)))
     assert result.dtype == S.dtype
-    np.testing.assert_allclose(result, function(S.astype(float)), rtol=4 * np.finfo(char).eps)
+    # p log p adds the errors of p, about 2 eps, and of log, up to 4 eps in single precision, over an entropy
+    # of 0.8; exp adds its own.
+    np.testing.assert_allclose(result, function(S.astype(float)), rtol=16 * np.finfo(char).eps)
     assert function([3, 2, 1]).dtype == np.float64
 
 

@@ -79,9 +79,10 @@ def test_nothing_else_is_better(seed, tau):
 def test_thresholds_of_a_batch_and_many_for_one_matrix(backend):
     a = backend.array(np.stack([np.diag([10.0, 3.0, 1.0])] * 2))
     x = backend.numpy(gpusvd.svt(a, backend.array([2.0, 5.0])))
-    np.testing.assert_allclose(x, [np.diag([8, 1, 0]), np.diag([5, 0, 0])], atol=1e-14)
+    bound = 20 * 10 * measures.eps(float)  # of a matrix of norm 10
+    np.testing.assert_allclose(x, [np.diag([8, 1, 0]), np.diag([5, 0, 0])], atol=bound)
     many = backend.numpy(gpusvd.svt(a[0, ...], [0, 1.0, 10.0]))
-    np.testing.assert_allclose(many, [np.diag([10, 3, 1]), np.diag([9, 2, 0]), np.zeros((3, 3))], atol=1e-14)
+    np.testing.assert_allclose(many, [np.diag([10, 3, 1]), np.diag([9, 2, 0]), np.zeros((3, 3))], atol=bound)
 
 
 def test_all_below_the_threshold_become_zero():
@@ -117,7 +118,7 @@ def test_svt_without_entries(backend, shape):
 def test_svt_of_integers():
     x = gpusvd.svt([[3, 0], [0, 1]], 2)
     assert x.dtype == np.float64
-    np.testing.assert_allclose(x, [[1, 0], [0, 0]])
+    np.testing.assert_allclose(x, [[1, 0], [0, 0]], atol=1e-14)
 
 
 def test_svt_refuses():

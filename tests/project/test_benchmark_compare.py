@@ -31,6 +31,7 @@ def test_outliers_do_not_make_a_loss():
     assert compare.ratio_and_interval(a, b)[1][0] == 1
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs Git")
 def test_commits_by_turns(tmp_path):
     """Two packages, of which one takes longer."""

@@ -209,6 +209,7 @@ def test_a_task_that_hangs_costs_itself_alone(module):
     assert "process" in found[1]
 
 
+@pytest.mark.alone
 def test_what_is_not_reached_is_said(module):
     found, left_out = outcomes(module, ["work", "hang", "work"], seconds=3)
     assert set(found) == {0}
@@ -243,6 +244,7 @@ def test_a_spoilt_context_ends_the_process(monkeypatch, tmp_path):
         assert device_run._context_works() == (not error)
 
 
+@pytest.mark.alone
 def test_commands_run_at_the_same_time_and_are_interrupted():
     wait = "import time\ntry:\n    time.sleep(30)\nexcept KeyboardInterrupt:\n    raise SystemExit(5)"
     start = time.monotonic()

@@ -29,6 +29,7 @@ def run(code, **environment):
     return done.stdout.split()
 
 
+@pytest.mark.alone
 def test_import_is_quick_and_light():
     code = """
 import sys, time
