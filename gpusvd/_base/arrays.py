@@ -1,4 +1,4 @@
-"""Arrays of any library: their namespace, their dtypes, and the SVD called for them.
+"""Arrays of any library: their namespace, their dtypes, and batches of matrices made of them.
 
 The layer over arrays is written once, in the functions that the array API standard has and NumPy and CuPy
 share. What one of the three spells differently is here.
@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.checks import check_batch, check_dimensions, factor_dtype
-from gpusvd._base.results import Array, SVDResult
-from gpusvd._svd.svd import svd, svdvals
+from gpusvd._base.results import Array
 
 Namespace = Any  # numpy, cupy, or another module of the array API standard
 
@@ -58,7 +57,15 @@ def on_host(a: Any) -> bool:
     return _library(a) in (None, np)
 
 
-def _shares_dtypes(xp: Namespace) -> bool:
+def to_host(xp: Namespace, a: Any) -> Array:
+    """Return an array of any library, or what NumPy can convert, as NumPy's: a copy, if in device memory."""
+    if xp is np:
+        return np.asarray(a)
+    host: Array = xp.asnumpy(a) if is_numpy_or_cupy(xp) else np.from_dlpack(a, device="cpu")
+    return host
+
+
+def is_numpy_or_cupy(xp: Namespace) -> bool:
     """Return whether this is NumPy or CuPy, which shares NumPy's dtypes and which `svd` takes."""
     return xp is np or xp.__name__ == "cupy"
 
@@ -68,7 +75,7 @@ def _shares_dtypes(xp: Namespace) -> bool:
 
 def numbers(xp: Namespace, a: Any, beside: Any = None) -> Array:
     """Return `a` as an array; numbers and lists in the memory where the array `beside` is."""
-    if beside is None or _shares_dtypes(xp) or _library(a) is not None:
+    if beside is None or is_numpy_or_cupy(xp) or _library(a) is not None:
         x: Array = xp.asarray(a)
     else:
         x = xp.asarray(a, device=beside.device)
@@ -83,7 +90,7 @@ def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array
     go where the array `beside` is. TypeError, which names the argument, for what `svd` does not take.
     """
     x = numbers(xp, a, beside)
-    if _shares_dtypes(xp):
+    if is_numpy_or_cupy(xp):
         return astype(xp, x, factor_dtype(x.dtype, name))
     if xp.isdtype(x.dtype, ("bool", "integral")):
         return astype(xp, x, xp.float64)
@@ -111,7 +118,7 @@ def widened(xp: Namespace, x: Array) -> Array:
 
 def astype(xp: Namespace, x: Array, dtype: Any) -> Array:
     """Return an array in `dtype`, the array itself if that is its dtype."""
-    if _shares_dtypes(xp):
+    if is_numpy_or_cupy(xp):
         return x.astype(dtype, copy=False)
     converted: Array = xp.astype(x, dtype, copy=False)
     return converted
@@ -119,12 +126,12 @@ def astype(xp: Namespace, x: Array, dtype: Any) -> Array:
 
 def is_complex(xp: Namespace, x: Array) -> bool:
     """Return whether an array has a complex dtype."""
-    return bool(x.dtype.kind == "c" if _shares_dtypes(xp) else xp.isdtype(x.dtype, "complex floating"))
+    return bool(x.dtype.kind == "c" if is_numpy_or_cupy(xp) else xp.isdtype(x.dtype, "complex floating"))
 
 
 def _is_real(xp: Namespace, x: Array) -> bool:
     """Return whether these are integers, bool or real floating-point numbers."""
-    if _shares_dtypes(xp):
+    if is_numpy_or_cupy(xp):
         return x.dtype.kind in "biuf"
     return bool(xp.isdtype(x.dtype, ("bool", "integral", "real floating")))
 
@@ -136,7 +143,7 @@ def real_dtype(xp: Namespace, x: Array) -> Any:
 
 def is_integer(xp: Namespace, x: Array) -> bool:
     """Return whether an array has an integer dtype."""
-    return bool(x.dtype.kind in "iu" if _shares_dtypes(xp) else xp.isdtype(x.dtype, "integral"))
+    return bool(x.dtype.kind in "iu" if is_numpy_or_cupy(xp) else xp.isdtype(x.dtype, "integral"))
 
 
 def eps(xp: Namespace, x: Array) -> float:
@@ -194,49 +201,20 @@ def adjoint(xp: Namespace, x: Array) -> Array:
 
 def cumulative_sum(xp: Namespace, x: Array) -> Array:
     """Return the sums of the first 1, 2, ... numbers along the last axis."""
-    sums: Array = xp.cumsum(x, axis=-1) if _shares_dtypes(xp) else xp.cumulative_sum(x, axis=-1)
+    sums: Array = xp.cumsum(x, axis=-1) if is_numpy_or_cupy(xp) else xp.cumulative_sum(x, axis=-1)
     return sums
 
 
 def count_up(xp: Namespace, n: int, beside: Array) -> Array:
     """Return the integers 0 to n - 1 in the memory where an array is."""
-    integers: Array = xp.arange(n) if _shares_dtypes(xp) else xp.arange(n, device=beside.device)
+    integers: Array = xp.arange(n) if is_numpy_or_cupy(xp) else xp.arange(n, device=beside.device)
     return integers
 
 
-# The SVD
-
-
-def decompose(
-    xp: Namespace, a: Array, full_matrices: bool = False, hermitian: bool = False
-) -> tuple[Array, Array, Array]:
-    """
-    Return U, S and Vh of floating-point matrices as arrays of their library.
-
-    `gpusvd.svd` takes NumPy's and CuPy's arrays. Those of any other library are copied to the host, and their
-    factors back to the device they came from.
-    """
-    if _shares_dtypes(xp):
-        return svd(a, full_matrices, hermitian=hermitian)
-    factors = svd(to_host(xp, a), full_matrices, hermitian=hermitian)
-    return SVDResult(*(_from_host(xp, factor, a) for factor in factors))
-
-
-def singular_values(xp: Namespace, a: Array, hermitian: bool = False) -> Array:
-    """Return S alone, in the same way."""
-    if _shares_dtypes(xp):
-        return svdvals(a, hermitian=hermitian)
-    return _from_host(xp, svdvals(to_host(xp, a), hermitian=hermitian), a)
-
-
-def to_host(xp: Namespace, a: Any) -> Array:
-    """Return an array of any library, or what NumPy can convert, as NumPy's: a copy, if in device memory."""
-    if xp is np:
-        return np.asarray(a)
-    host: Array = xp.asnumpy(a) if _shares_dtypes(xp) else np.from_dlpack(a, device="cpu")
-    return host
-
-
-def _from_host(xp: Namespace, x: Array, beside: Array) -> Array:
-    copied: Array = xp.asarray(x, device=beside.device)
-    return copied
+def from_lower_triangles(xp: Any, block: Array) -> Array:
+    """Return the Hermitian matrices with the lower triangles of `block`; `xp` is NumPy or CuPy."""
+    lower = xp.tril(block, -1)
+    diagonal = xp.where(xp.eye(block.shape[-1], dtype=bool), block, 0)
+    with np.errstate(invalid="ignore"):  # NaN or Inf in an imaginary part counts, a number there does not
+        whole: Array = lower + lower.conj().swapaxes(-1, -2) + (diagonal.real + 0 * diagonal.imag)
+    return whole

@@ -12,7 +12,6 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     common_floating,
-    decompose,
     eps,
     floating,
     quiet,
@@ -22,6 +21,7 @@ from gpusvd._base.arrays import (
 from gpusvd._base.checks import check_batch
 from gpusvd._base.dispatch import home_of
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import centred, check_points, power_of_two
 from gpusvd._layer.spectrum import nonzero, relative_squares, significant
 from gpusvd._layer.subspaces import sign_flip

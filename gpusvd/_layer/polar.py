@@ -10,7 +10,6 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     common_floating,
-    decompose,
     is_complex,
     matrices,
     quiet,
@@ -20,6 +19,7 @@ from gpusvd._base.arrays import (
 )
 from gpusvd._base.dispatch import home_of
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import (
     centred,
     check_pairs,

@@ -12,7 +12,6 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     common_floating,
-    decompose,
     eps,
     limits,
     matrices,
@@ -24,6 +23,7 @@ from gpusvd._base.arrays import (
 from gpusvd._base.checks import Errors, check_batch, check_errors
 from gpusvd._base.dispatch import home_of
 from gpusvd._base.results import Array, failures
+from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.products import in_pieces, matmul, with_values
 from gpusvd._layer.spectrum import nonzero, not_zero
 from gpusvd._layer.truncate import count

@@ -19,11 +19,11 @@ from gpusvd._base.arrays import (
     matrices,
     quiet,
     real_dtype,
-    singular_values,
     widened,
 )
 from gpusvd._base.checks import checked_size, is_one_of
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import singular_values
 
 
 def energy(S: ArrayLike) -> Array:

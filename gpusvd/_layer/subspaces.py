@@ -10,7 +10,6 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     count_up,
-    decompose,
     floating,
     is_complex,
     matrices,
@@ -20,6 +19,7 @@ from gpusvd._base.arrays import (
 )
 from gpusvd._base.checks import check_batch
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.products import product
 from gpusvd._layer.spectrum import nonzero, not_zero
 from gpusvd._layer.truncate import common_width, count, failed

@@ -5,13 +5,13 @@ from numpy.typing import ArrayLike
 from gpusvd._base.arrays import (
     array_namespace,
     astype,
-    decompose,
     limits,
     matrices,
     quiet,
     widened,
 )
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.products import product
 
 

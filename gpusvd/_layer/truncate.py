@@ -13,7 +13,6 @@ from gpusvd._base.arrays import (
     astype,
     count_up,
     cumulative_sum,
-    decompose,
     eps,
     floating,
     is_integer,
@@ -28,6 +27,7 @@ from gpusvd._base.arrays import (
 from gpusvd._base.checks import checked_size
 from gpusvd._base.dispatch import home_of
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.products import product
 from gpusvd._layer.spectrum import first, relative_squares, significant, spectrum
 
