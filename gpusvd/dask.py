@@ -35,6 +35,7 @@ from gpusvd._base.results import Info, SVDExResult, SVDResult
 from gpusvd._base.threads import at_most
 from gpusvd._layer import pca as _pca
 from gpusvd._layer import truncate as _truncate
+from gpusvd._layer.factors import checked_width, factors
 from gpusvd._layer.points import check_points
 from gpusvd._layer.polar import PolarResult
 from gpusvd._layer.truncate import TruncatedSVD
@@ -251,7 +252,7 @@ def truncate(
     rule, value = _truncate._one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
     u, s, vh = _together(U, S, Vh)
     k = s.shape[-1]
-    width = k if max_rank is None else _truncate._check_count("max_rank", max_rank, k)
+    width = k if max_rank is None else checked_width("max_rank", max_rank, k)
     limit, options = _limit(rule, value, s)
     if rule == "rank" and options:
         width = min(int(value), width)
@@ -537,7 +538,7 @@ def _check_chunks(a: DaskArray, name: str, dimensions: int) -> None:
 def _together(U: Any, S: Any, Vh: Any) -> tuple[DaskArray, DaskArray, DaskArray]:
     """Return the factors as Dask arrays, or raise unless they belong together."""
     u, s, vh = da.asarray(U), da.asarray(S), da.asarray(Vh)
-    _truncate.factors(np, *(np.broadcast_to(np.empty((), x.dtype), _known(x.shape)) for x in (u, s, vh)))
+    factors(np, *(np.broadcast_to(np.empty((), x.dtype), _known(x.shape)) for x in (u, s, vh)))
     for array, name, dimensions in ((u, "U", 2), (s, "S", 1), (vh, "Vh", 2)):
         _check_chunks(array, name, dimensions)
     batches = {u.shape[:-2], s.shape[:-1], vh.shape[:-2]}

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from gpusvd._base.arrays import array_namespace, floating, to_host, widened
 from gpusvd._base.results import Array
 from gpusvd._layer.spectrum import energy as energy_fractions
-from gpusvd._layer.spectrum import spectrum as singular_values
 from gpusvd._layer.subspaces import sign_flip
 from gpusvd._layer.truncate import reconstruct, storage_ratio, truncation_error
+from gpusvd._layer.values import spectrum as singular_values
 from gpusvd._svd.svd import svd
 
 try:

@@ -23,9 +23,9 @@ from gpusvd._base.dispatch import home_of
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import centred, check_points, power_of_two
-from gpusvd._layer.spectrum import nonzero, relative_squares, significant
 from gpusvd._layer.subspaces import sign_flip
 from gpusvd._layer.truncate import truncate, truncation_error
+from gpusvd._layer.values import nonzero, relative_squares, significant
 
 
 class PCAResult(NamedTuple):

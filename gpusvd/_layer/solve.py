@@ -25,8 +25,7 @@ from gpusvd._base.dispatch import home_of
 from gpusvd._base.results import Array, failures
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.products import in_pieces, matmul, with_values
-from gpusvd._layer.spectrum import nonzero, not_zero
-from gpusvd._layer.truncate import count
+from gpusvd._layer.values import count, nonzero, not_zero
 
 
 class LstsqResult(NamedTuple):

@@ -20,9 +20,9 @@ from gpusvd._base.arrays import (
 from gpusvd._base.checks import check_batch
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
+from gpusvd._layer.factors import common_width
 from gpusvd._layer.products import product
-from gpusvd._layer.spectrum import nonzero, not_zero
-from gpusvd._layer.truncate import common_width, count, failed
+from gpusvd._layer.values import count, failed, nonzero, not_zero
 
 
 class Subspace(NamedTuple):

@@ -14,7 +14,6 @@ from gpusvd._base.arrays import (
     count_up,
     cumulative_sum,
     eps,
-    floating,
     is_integer,
     limits,
     matrices,
@@ -28,8 +27,9 @@ from gpusvd._base.checks import checked_size
 from gpusvd._base.dispatch import home_of
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
+from gpusvd._layer.factors import batch_of, checked_width, common_width, factors
 from gpusvd._layer.products import product
-from gpusvd._layer.spectrum import first, relative_squares, significant, spectrum
+from gpusvd._layer.values import count, failed, first, relative_squares, significant, spectrum
 
 
 class TruncatedSVD(NamedTuple):
@@ -138,11 +138,11 @@ def truncate(
         return home.truncate(U, S, Vh, **rules)  # type: ignore[no-any-return]
     xp = array_namespace(U, S, Vh, value)
     u, s, vh = factors(xp, U, S, Vh)
-    limit = _checked(xp, rule, value, _batch(u, s, vh), s)
+    limit = _checked(xp, rule, value, batch_of(u, s, vh), s)
     k = s.shape[-1]
     bad = failed(xp, s)
     if rule == "rank" and isinstance(value, int | np.integer):
-        width = min(int(value), k if max_rank is None else _check_count("max_rank", max_rank, k))
+        width = min(int(value), k if max_rank is None else checked_width("max_rank", max_rank, k))
         kept = xp.asarray(astype(xp, ~bad, xp.int64) * width)
         return TruncatedSVD(u[..., :width], s[..., :width], vh[..., :width, :], kept)
     keep = _RULES[rule](xp, s, limit[..., None])
@@ -453,68 +453,11 @@ def _checked(xp: Namespace, rule: str, value: Any, batch: tuple[int, ...], besid
     return given if rule == "rank" else limit
 
 
-def _check_count(name: str, value: object, most: int) -> int:
-    """Return the value, or `most` if that is less; raise unless it can be a number of columns."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise ValueError(f"{name} must be None or a non-negative int, not {value!r}")
-    return min(int(value), most)
-
-
-# Steps that the functions share, here and in the other files of the layer
-
-
-def factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Array, Array]:
-    """Return U (..., M, K), S (..., K) and Vh (..., K, N) in floating point; raise unless they fit."""
-    u, s, vh = floating(xp, U, name="U"), spectrum(xp, S), floating(xp, Vh, name="Vh")
-    k = s.shape[-1]
-    try:
-        fit = u.shape[-1] >= k and vh.shape[-2] >= k
-        _batch(u, s, vh)
-    except (IndexError, ValueError):
-        fit = False
-    if not fit or u.ndim < 2:
-        raise ValueError(
-            f"U {u.shape}, S {s.shape} and Vh {vh.shape} do not belong together: expected (..., M, K), "
-            "(..., K) and (..., K, N)"
-        )
-    return u[..., :k], s, vh[..., :k, :]
-
-
-def _batch(u: Array, s: Array, vh: Array) -> tuple[int, ...]:
-    return np.broadcast_shapes(u.shape[:-2], s.shape[:-1], vh.shape[:-2])
-
-
-def failed(xp: Namespace, s: Array) -> Array:
-    """Return which matrices (...) have no factors: all of their singular values are NaN."""
-    bad: Array = xp.any(xp.isnan(first(s)), axis=-1)
-    return bad
-
-
-def count(xp: Namespace, mask: Array) -> Array:
-    """Return how many along the last axis are True, as an array also for a single matrix."""
-    number: Array = xp.asarray(xp.count_nonzero(mask, axis=-1))
-    return number
-
-
-def common_width(
-    xp: Namespace, counts: Array, bad: Array, most: int, limit: int | None, name: str = "max_rank"
-) -> int:
-    """
-    Return how many columns hold those that each matrix keeps: at most `most` and, if given, `limit`.
-
-    Without a limit one number is read back from the device. Matrices that failed keep one, to be NaN in.
-    """
-    if limit is not None:
-        return _check_count(name, limit, most)
-    kept = xp.where(bad, min(1, most), counts)
-    return int(xp.max(kept)) if math.prod(kept.shape) else 0
-
-
 def _leading(xp: Namespace, u: Array, s: Array, vh: Array, rank: Any) -> tuple[Array, Array, Array]:
     """Return the factors cut to an int rank, or with S zero beyond the rank of each matrix."""
     if rank is None:
         return u, s, vh
-    k = _checked(xp, "rank", rank, _batch(u, s, vh), s)
+    k = _checked(xp, "rank", rank, batch_of(u, s, vh), s)
     if isinstance(rank, int | np.integer):
         width = min(int(rank), s.shape[-1])
         return u[..., :width], s[..., :width], vh[..., :width, :]

@@ -1,0 +1,53 @@
+"""Factors U, S and Vh: check that they belong together, and how many columns to keep."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gpusvd._base.arrays import Namespace, floating
+from gpusvd._base.results import Array
+from gpusvd._layer.values import spectrum
+
+
+def factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Array, Array]:
+    """Return U (..., M, K), S (..., K) and Vh (..., K, N) in floating point; raise unless they fit."""
+    u, s, vh = floating(xp, U, name="U"), spectrum(xp, S), floating(xp, Vh, name="Vh")
+    k = s.shape[-1]
+    try:
+        fit = u.shape[-1] >= k and vh.shape[-2] >= k
+        batch_of(u, s, vh)
+    except (IndexError, ValueError):
+        fit = False
+    if not fit or u.ndim < 2:
+        raise ValueError(
+            f"U {u.shape}, S {s.shape} and Vh {vh.shape} do not belong together: expected (..., M, K), "
+            "(..., K) and (..., K, N)"
+        )
+    return u[..., :k], s, vh[..., :k, :]
+
+
+def batch_of(u: Array, s: Array, vh: Array) -> tuple[int, ...]:
+    """Return the leading dimensions that U, S and Vh broadcast to."""
+    return np.broadcast_shapes(u.shape[:-2], s.shape[:-1], vh.shape[:-2])
+
+
+def common_width(
+    xp: Namespace, counts: Array, bad: Array, most: int, limit: int | None, name: str = "max_rank"
+) -> int:
+    """
+    Return how many columns hold those that each matrix keeps: at most `most` and, if given, `limit`.
+
+    Without a limit one number is read back from the device. Matrices that failed keep one, to be NaN in.
+    """
+    if limit is not None:
+        return checked_width(name, limit, most)
+    kept = xp.where(bad, min(1, most), counts)
+    return int(xp.max(kept)) if math.prod(kept.shape) else 0
+
+
+def checked_width(name: str, value: object, most: int) -> int:
+    """Return the value, or `most` if that is less; raise unless it can be a number of columns."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise ValueError(f"{name} must be None or a non-negative int, not {value!r}")
+    return min(int(value), most)
