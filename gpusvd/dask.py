@@ -2,8 +2,8 @@
 Batches beyond one machine: the functions of this package for Dask arrays, lazily.
 
 A Dask array in gives Dask arrays out, with the chunks of the batch kept: a task decomposes a chunk.
-Every matrix must lie in one chunk. The functions of the same name in `gpusvd`, and `low_rank`, come here when
-they are given a Dask array: ``gpusvd.svd(x)`` and ``gpusvd.dask.svd(x)`` are the same.
+Every matrix must lie in one chunk. The functions of the same name in `gpusvd` come here when they are given a
+Dask array: ``gpusvd.svd(x)`` and ``gpusvd.dask.svd(x)`` are the same.
 
 A task uses one core, unless `threads` says otherwise: Dask runs as many tasks at once as it has threads.
 """
@@ -45,7 +45,18 @@ try:
 except ImportError as error:
     raise ImportError("gpusvd.dask needs Dask: pip install 'gpusvd[dask]'") from error
 
-__all__ = ["PCAResult", "pca", "pinv", "polar", "reconstruct", "svd", "svd_ex", "svdvals", "truncate"]
+__all__ = [
+    "PCAResult",
+    "low_rank",
+    "pca",
+    "pinv",
+    "polar",
+    "reconstruct",
+    "svd",
+    "svd_ex",
+    "svdvals",
+    "truncate",
+]
 
 DaskArray = Any  # dask.array.Array, which has no types
 
@@ -265,6 +276,54 @@ def truncate(
             {"r": width},
             (_meta(u, 2), _meta(s, 1), _meta(vh, 2), _meta(s, 0, dtype=np.int64)),
         )
+    )
+
+
+def low_rank(
+    a: DaskArray,
+    *,
+    rank: Any = None,
+    rtol: Any = None,
+    atol: Any = None,
+    energy: Any = None,
+    error: Any = None,
+    max_rank: int | None = None,
+) -> TruncatedSVD:
+    """
+    Return the best approximation of low rank of every matrix of a Dask array, as its truncated SVD, lazily.
+
+    Parameters
+    ----------
+    a : (..., M, N) dask array
+        Matrices, each in one chunk.
+    rank, rtol, atol, energy, error, max_rank
+        As in `truncate`.
+
+    Returns
+    -------
+    TruncatedSVD
+        U, S, Vh and rank, as `truncate` returns them.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `svd` and `truncate`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import gpusvd
+    >>> gpusvd.low_rank(da.ones((4, 2, 3), chunks=(2, 2, 3)), rank=1).S.round(12).compute()[0]
+    array([2.44948974])
+    """
+    return truncate(
+        *svd(a, full_matrices=False),
+        rank=rank,
+        rtol=rtol,
+        atol=atol,
+        energy=energy,
+        error=error,
+        max_rank=max_rank,
     )
 
 

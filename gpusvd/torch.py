@@ -296,6 +296,16 @@ def _through(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_tensors
 
 
+# `gpusvd` hands tensors to these by itself, and not to those that `__getattr__` makes.
+low_rank = _through(gpusvd.low_rank)
+pca = _through(gpusvd.pca)
+pinv = _through(gpusvd.pinv)
+polar = _through(gpusvd.polar)
+reconstruct = _through(gpusvd.reconstruct)
+svd_ex = _through(gpusvd.svd_ex)
+truncate = _through(gpusvd.truncate)
+
+
 def _stream(place: Any) -> Any:
     """Let CuPy work on torch's current stream."""
     if place.type != "cuda":

@@ -19,7 +19,7 @@ from gpusvd._base.arrays import (
     widened,
 )
 from gpusvd._base.checks import check_batch
-from gpusvd._base.dispatch import home_of
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import centred, check_points, power_of_two
@@ -125,6 +125,7 @@ class AffineSubspace(NamedTuple):
     residual: Array
 
 
+@for_libraries
 def pca(
     x: ArrayLike, n_components: int | None = None, energy: ArrayLike | None = None, whiten: bool = False
 ) -> PCAResult:
@@ -198,8 +199,6 @@ def pca(
     >>> p.inverse_transform(p.transform([[5, 0, 2]])).round(12)  # the nearest point of the line
     array([[4., 2., 1.]])
     """
-    if home := home_of(x, energy):
-        return home.pca(x, n_components, energy, whiten)  # type: ignore[no-any-return]
     xp = array_namespace(x, energy)
     data = floating(xp, x)
     check_points("x", data)
@@ -235,6 +234,7 @@ def pca(
         )
 
 
+@for_libraries
 def best_fit_subspace(x: ArrayLike, k: int) -> AffineSubspace:
     """
     Fit a line, a plane or a flat space of k dimensions to every set of points.

@@ -17,7 +17,7 @@ from gpusvd._base.arrays import (
     transpose,
     widened,
 )
-from gpusvd._base.dispatch import home_of
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import (
@@ -80,6 +80,7 @@ class KabschResult(NamedTuple):
     rmsd: Array
 
 
+@for_libraries
 def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult:
     """
     Factor every matrix into one with orthonormal columns and a Hermitian positive semidefinite one.
@@ -128,8 +129,6 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult
     array([[2., 0.],
            [0., 3.]])
     """
-    if home := home_of(a):
-        return home.polar(a, side)  # type: ignore[no-any-return]
     if side not in ("right", "left"):
         raise ValueError(f"side must be 'right' or 'left', not {side!r}")
     xp = array_namespace(a)
@@ -148,6 +147,7 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult
     return PolarResult(astype(xp, u, a.dtype), astype(xp, p, a.dtype))
 
 
+@for_libraries
 def procrustes(x: ArrayLike, y: ArrayLike) -> ProcrustesResult:
     """
     Find the orthogonal matrix that brings every x nearest to y.
@@ -207,6 +207,7 @@ def procrustes(x: ArrayLike, y: ArrayLike) -> ProcrustesResult:
         return ProcrustesResult(astype(xp, u @ vh, dtype), astype(xp, scale, real))
 
 
+@for_libraries
 def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> KabschResult:
     """
     Find the rotation and translation that bring every set of points nearest to another.

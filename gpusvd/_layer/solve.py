@@ -21,7 +21,7 @@ from gpusvd._base.arrays import (
     widened,
 )
 from gpusvd._base.checks import Errors, check_batch, check_errors
-from gpusvd._base.dispatch import home_of
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array, failures
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.products import in_pieces, matmul, with_values
@@ -49,6 +49,7 @@ class LstsqResult(NamedTuple):
     s: Array
 
 
+@for_libraries
 def pinv(
     a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike | None = None
 ) -> Array:
@@ -98,8 +99,6 @@ def pinv(
            [[1.  , 0.  ],
             [0.  , 0.  ]]])
     """
-    if home := home_of(a, rcond, rtol):
-        return home.pinv(a, rcond, hermitian, rtol=rtol)  # type: ignore[no-any-return]
     if rcond is not None and rtol is not None:
         raise ValueError("pinv takes rcond or rtol, not both: they are the same")
     xp = array_namespace(a, rcond, rtol)
@@ -109,6 +108,7 @@ def pinv(
     return astype(xp, _inverse_product(xp, u, s, vh, not_zero(xp, a, s, limit, name)), a.dtype)
 
 
+@for_libraries
 def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqResult:
     """
     Solve A x = b in the sense of least squares, for every matrix and right-hand side.
@@ -180,6 +180,7 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
     )
 
 
+@for_libraries
 def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     """
     Solve least squares with a penalty on the norm of the solution (Tikhonov), for many penalties at once.
@@ -241,6 +242,7 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
 _SINGULAR = "is singular, or has a NaN or Inf", "are singular, or have a NaN or Inf"
 
 
+@for_libraries
 def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
     """
     Return the inverse of every matrix.

@@ -20,11 +20,13 @@ from gpusvd._base.arrays import (
     widened,
 )
 from gpusvd._base.checks import checked_size, is_one_of
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import singular_values
 from gpusvd._layer.values import first, nonzero, not_zero, relative_squares, spectrum
 
 
+@for_libraries
 def energy(S: ArrayLike) -> Array:
     """
     Return the fraction of the energy that the first singular values hold.
@@ -58,6 +60,7 @@ def energy(S: ArrayLike) -> Array:
     return astype(xp, xp.where(total == 0, 1, sums / nonzero(xp, total)), values.dtype)
 
 
+@for_libraries
 def spectral_entropy(S: ArrayLike) -> Array:
     """
     Return the Shannon entropy of how the energy is spread over the singular values.
@@ -90,6 +93,7 @@ def spectral_entropy(S: ArrayLike) -> Array:
     return astype(xp, _entropy(xp, relative_squares(xp, values)), values.dtype)
 
 
+@for_libraries
 def effective_rank(S: ArrayLike) -> Array:
     """
     Return the exponential of the spectral entropy: how many equal singular values would spread as much.
@@ -124,6 +128,7 @@ def effective_rank(S: ArrayLike) -> Array:
     return astype(xp, rank, values.dtype)
 
 
+@for_libraries
 def participation_ratio(S: ArrayLike) -> Array:
     """
     Return how many singular values take part in the energy: (Σ σᵢ²)² / Σ σᵢ⁴.
@@ -158,6 +163,7 @@ def participation_ratio(S: ArrayLike) -> Array:
     return astype(xp, total**2 / nonzero(xp, xp.sum(squares**2, axis=-1)), values.dtype)
 
 
+@for_libraries
 def matrix_rank(
     a: ArrayLike, tol: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike | None = None
 ) -> Array:
@@ -212,6 +218,7 @@ def matrix_rank(
     return rank
 
 
+@for_libraries
 def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
     """
     Return the condition number of every matrix, from its singular values.
@@ -266,6 +273,7 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
         return astype(xp, ratio, real_dtype(xp, a))
 
 
+@for_libraries
 def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  # noqa: A002
     """
     Return a norm of every matrix that its singular values determine.
@@ -311,6 +319,7 @@ def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  
         return astype(xp, result, real_dtype(xp, a))
 
 
+@for_libraries
 def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = None) -> Array:
     """
     Return the best threshold between singular values of signal and those of noise.

@@ -18,6 +18,7 @@ from gpusvd._base.arrays import (
     widened,
 )
 from gpusvd._base.checks import check_batch
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.factors import common_width
@@ -40,6 +41,7 @@ class Subspace(NamedTuple):
     dim: Array
 
 
+@for_libraries
 def orth(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
     """
     Return an orthonormal basis of the column space (the range) of every matrix.
@@ -86,6 +88,7 @@ def orth(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = N
     return _range(xp, matrices(xp, a), rtol, max_dim)
 
 
+@for_libraries
 def row_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
     """
     Return an orthonormal basis of the row space of every matrix: of the range of its adjoint.
@@ -119,6 +122,7 @@ def row_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | Non
     return _range(xp, adjoint(xp, matrices(xp, a)), rtol, max_dim)
 
 
+@for_libraries
 def null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
     """
     Return an orthonormal basis of the null space of every matrix: of the x with A x = 0.
@@ -160,6 +164,7 @@ def null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | No
     return _kernel(xp, matrices(xp, a), rtol, max_dim)
 
 
+@for_libraries
 def left_null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
     """
     Return an orthonormal basis of the left null space of every matrix: of the y with yᴴ A = 0.
@@ -193,6 +198,7 @@ def left_null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int
     return _kernel(xp, adjoint(xp, matrices(xp, a)), rtol, max_dim)
 
 
+@for_libraries
 def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
     """
     Return the orthogonal projector onto the column space of every matrix.
@@ -232,6 +238,7 @@ def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
         return astype(xp, product(u, astype(xp, above, s.dtype), adjoint(xp, u)), a.dtype)
 
 
+@for_libraries
 def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tuple[Array, Array]:
     """
     Return the singular vectors with signs that are determined by the vectors themselves.

@@ -10,11 +10,13 @@ from gpusvd._base.arrays import (
     quiet,
     widened,
 )
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.products import product
 
 
+@for_libraries
 def svt(a: ArrayLike, tau: ArrayLike) -> Array:
     """
     Shrink the singular values of every matrix by τ, to no less than zero.

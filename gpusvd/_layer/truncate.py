@@ -24,7 +24,7 @@ from gpusvd._base.arrays import (
     widened,
 )
 from gpusvd._base.checks import checked_size
-from gpusvd._base.dispatch import home_of
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.factors import batch_of, checked_width, common_width, factors
@@ -53,6 +53,7 @@ class TruncatedSVD(NamedTuple):
     rank: Array
 
 
+@for_libraries
 def truncate(
     U: ArrayLike,
     S: ArrayLike,
@@ -133,9 +134,6 @@ def truncate(
            [10.,  4.,  4.]])
     """
     rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
-    if home := home_of(U, S, Vh, value):
-        rules = {rule: value, "max_rank": max_rank}
-        return home.truncate(U, S, Vh, **rules)  # type: ignore[no-any-return]
     xp = array_namespace(U, S, Vh, value)
     u, s, vh = factors(xp, U, S, Vh)
     limit = _checked(xp, rule, value, batch_of(u, s, vh), s)
@@ -157,6 +155,7 @@ def truncate(
     )
 
 
+@for_libraries
 def low_rank(
     a: ArrayLike,
     *,
@@ -202,10 +201,6 @@ def low_rank(
     ((2, 1), array(1))
     """
     rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
-    if home := home_of(a, value):
-        u, s, vh = home.svd(a, full_matrices=False)
-        rules = {rule: value, "max_rank": max_rank}
-        return home.truncate(u, s, vh, **rules)  # type: ignore[no-any-return]
     xp = array_namespace(a, value)
     a = matrices(xp, a)
     _checked(xp, rule, value, a.shape[:-2], a)  # before the work is done
@@ -213,6 +208,7 @@ def low_rank(
     return truncate(u, s, vh, rank=rank, rtol=rtol, atol=atol, energy=energy, error=error, max_rank=max_rank)
 
 
+@for_libraries
 def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | None = None) -> Array:
     """
     Return U diag(S) Vh of every matrix, or of its leading `rank` singular values.
@@ -253,8 +249,6 @@ def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | Non
            [ 0.,  3.,  0.],
            [ 0.,  0.,  0.]])
     """
-    if home := home_of(U, S, Vh, rank):
-        return home.reconstruct(U, S, Vh, rank)  # type: ignore[no-any-return]
     xp = array_namespace(U, S, Vh, rank)
     u, s, vh = factors(xp, U, S, Vh)
     dtype = xp.result_type(u.dtype, s.dtype, vh.dtype)
@@ -263,6 +257,7 @@ def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | Non
         return astype(xp, product(widened(xp, u), widened(xp, s), widened(xp, vh)), dtype)
 
 
+@for_libraries
 def rank_one_terms(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | None = None) -> Array:
     """
     Return the terms σᵢ uᵢ vᵢᴴ whose sum every matrix is.
@@ -303,6 +298,7 @@ def rank_one_terms(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | 
         return astype(xp, columns[..., None] * widened(xp, vh)[..., None, :], dtype)
 
 
+@for_libraries
 def truncation_error(
     S: ArrayLike, rank: ArrayLike, norm: Literal["fro", "spectral", "nuclear"] = "fro"
 ) -> Array:
@@ -364,6 +360,7 @@ def truncation_error(
         return astype(xp, error, values.dtype)
 
 
+@for_libraries
 def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
     """
     Return how many numbers the factors of a rank take, over those of the m x n matrix.
