@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -49,11 +49,21 @@ def check_batch(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> No
         raise ValueError(f"{name} of shape {shape} does not broadcast against a batch of {batch}") from None
 
 
+def is_int(value: object) -> TypeGuard[int | np.integer[Any]]:
+    """Return whether a value is an int of Python's or NumPy's; a bool is not."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def checked_int(value: object, message: str, least: int = 0, most: int | None = None) -> int:
+    """Return a value as an int; raise ValueError with the message unless it is one from `least` to `most`."""
+    if not is_int(value) or value < least or (most is not None and value > most):
+        raise ValueError(message)
+    return int(value)
+
+
 def checked_size(name: str, size: object) -> int:
     """Return a number of rows or columns as an int, whose products do not overflow, or raise ValueError."""
-    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
-        raise ValueError(f"{name} must be a non-negative int, not {size!r}")
-    return int(size)
+    return checked_int(size, f"{name} must be a non-negative int, not {size!r}")
 
 
 def is_one_of(value: Any, choices: Sequence[object]) -> bool:
@@ -81,12 +91,9 @@ def check_device(device: Device | None) -> None:
 
 def check_threads(threads: int | None) -> None:
     """Raise ValueError unless this is a number of threads, or None."""
-    if threads is None:
-        return
-    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
-        raise ValueError(
-            f"threads must be None (the cores this process may use) or a positive int, not {threads!r}"
-        )
+    if threads is not None:
+        expected = "None (the cores this process may use) or a positive int"
+        checked_int(threads, f"threads must be {expected}, not {threads!r}", least=1)
 
 
 def expected_results(

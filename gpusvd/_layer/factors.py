@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.arrays import Namespace, floating
+from gpusvd._base.checks import checked_int
 from gpusvd._base.results import Array
 from gpusvd._layer.values import spectrum
 
@@ -48,6 +49,5 @@ def common_width(
 
 def checked_width(name: str, value: object, most: int) -> int:
     """Return the value, or `most` if that is less; raise unless it can be a number of columns."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise ValueError(f"{name} must be None or a non-negative int, not {value!r}")
-    return min(int(value), most)
+    width = checked_int(value, f"{name} must be None or a non-negative int, not {value!r}")
+    return min(width, most)

@@ -3,7 +3,6 @@
 import math
 from typing import NamedTuple
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from gpusvd._base.arrays import (
@@ -18,7 +17,7 @@ from gpusvd._base.arrays import (
     real_dtype,
     widened,
 )
-from gpusvd._base.checks import check_batch
+from gpusvd._base.checks import check_batch, checked_int, is_int
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
@@ -336,12 +335,10 @@ def _deviation(xp: Namespace, s: Array, points: int, features: int) -> Array:
 
 def _checked_count(name: str, count: object, most: int) -> int:
     """Return a number of components; raise unless it is an int from 0 to `most`."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+    if not is_int(count):
         hint = "; a fraction of the variance is energy=" if name == "n_components" else ""
         raise TypeError(f"{name} must be an int, not {count!r}{hint}")
-    if not 0 <= count <= most:
-        raise ValueError(f"{name} must be from 0 to min(P, N) = {most}, not {count}")
-    return int(count)
+    return checked_int(count, f"{name} must be from 0 to min(P, N) = {most}, not {count}", most=most)
 
 
 def _check_columns(name: str, x: Array, columns: int, letter: str, meaning: str) -> None:
