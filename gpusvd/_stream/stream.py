@@ -17,6 +17,7 @@ from gpusvd._base.checks import (
     Errors,
     Expected,
     check_separate,
+    checked_int,
     expected_results,
     factor_dtype,
     given_for,
@@ -183,9 +184,9 @@ def _check(consume: Any, chunk: Any, out: Any, device: Any) -> None:
         )
     if consume is not None and out is not None:
         raise ValueError("consume and out are two ways to take the results: give one of them")
-    is_auto = isinstance(chunk, str) and chunk == "auto"
-    if not is_auto and (isinstance(chunk, bool) or not isinstance(chunk, int | np.integer) or chunk < 1):
-        raise ValueError(f"chunk must be 'auto' or a positive int, how many matrices, not {chunk!r}")
+    if not (isinstance(chunk, str) and chunk == "auto"):
+        message = f"chunk must be 'auto' or a positive int, how many matrices, not {chunk!r}"
+        checked_int(chunk, message, least=1)
     if device is not None and not (isinstance(device, str) and device in ("cuda", "cuda:all")):
         raise ValueError(f"device must be None (the CPU), 'cuda' or 'cuda:all', not {device!r}")
     if device is not None:
