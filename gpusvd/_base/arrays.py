@@ -61,8 +61,7 @@ def to_host(xp: Namespace, a: Any) -> Array:
     """Return an array of any library, or what NumPy can convert, as NumPy's: a copy, if in device memory."""
     if xp is np:
         return np.asarray(a)
-    host: Array = xp.asnumpy(a) if is_numpy_or_cupy(xp) else np.from_dlpack(a, device="cpu")
-    return host
+    return xp.asnumpy(a) if is_numpy_or_cupy(xp) else np.from_dlpack(a, device="cpu")
 
 
 def is_numpy_or_cupy(xp: Namespace) -> bool:
@@ -76,10 +75,8 @@ def is_numpy_or_cupy(xp: Namespace) -> bool:
 def numbers(xp: Namespace, a: Any, beside: Any = None) -> Array:
     """Return `a` as an array; numbers and lists in the memory where the array `beside` is."""
     if beside is None or is_numpy_or_cupy(xp) or _library(a) is not None:
-        x: Array = xp.asarray(a)
-    else:
-        x = xp.asarray(a, device=beside.device)
-    return x
+        return xp.asarray(a)
+    return xp.asarray(a, device=beside.device)
 
 
 def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array:
@@ -120,8 +117,7 @@ def astype(xp: Namespace, x: Array, dtype: Any) -> Array:
     """Return an array in `dtype`, the array itself if that is its dtype."""
     if is_numpy_or_cupy(xp):
         return x.astype(dtype, copy=False)
-    converted: Array = xp.astype(x, dtype, copy=False)
-    return converted
+    return xp.astype(x, dtype, copy=False)
 
 
 def is_complex(xp: Namespace, x: Array) -> bool:
@@ -193,22 +189,17 @@ def transpose(x: Array) -> Array:
 
 def adjoint(xp: Namespace, x: Array) -> Array:
     """Return the conjugate transposes of a batch of matrices; of real ones no copy."""
-    transposed = transpose(x)
-    if is_complex(xp, x):
-        transposed = xp.conj(transposed)
-    return transposed
+    return xp.conj(transpose(x)) if is_complex(xp, x) else transpose(x)
 
 
 def cumulative_sum(xp: Namespace, x: Array) -> Array:
     """Return the sums of the first 1, 2, ... numbers along the last axis."""
-    sums: Array = xp.cumsum(x, axis=-1) if is_numpy_or_cupy(xp) else xp.cumulative_sum(x, axis=-1)
-    return sums
+    return xp.cumsum(x, axis=-1) if is_numpy_or_cupy(xp) else xp.cumulative_sum(x, axis=-1)
 
 
 def count_up(xp: Namespace, n: int, beside: Array) -> Array:
     """Return the integers 0 to n - 1 in the memory where an array is."""
-    integers: Array = xp.arange(n) if is_numpy_or_cupy(xp) else xp.arange(n, device=beside.device)
-    return integers
+    return xp.arange(n) if is_numpy_or_cupy(xp) else xp.arange(n, device=beside.device)
 
 
 def from_lower_triangles(xp: Any, block: Array) -> Array:
@@ -216,5 +207,4 @@ def from_lower_triangles(xp: Any, block: Array) -> Array:
     lower = xp.tril(block, -1)
     diagonal = xp.where(xp.eye(block.shape[-1], dtype=bool), block, 0)
     with np.errstate(invalid="ignore"):  # NaN or Inf in an imaginary part counts, a number there does not
-        whole: Array = lower + lower.conj().swapaxes(-1, -2) + (diagonal.real + 0 * diagonal.imag)
-    return whole
+        return lower + lower.conj().swapaxes(-1, -2) + (diagonal.real + 0 * diagonal.imag)

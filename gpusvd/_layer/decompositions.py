@@ -28,5 +28,4 @@ def singular_values(xp: Namespace, a: Array, hermitian: bool = False) -> Array:
 
 
 def _from_host(xp: Namespace, x: Array, beside: Array) -> Array:
-    copied: Array = xp.asarray(x, device=beside.device)
-    return copied
+    return xp.asarray(x, device=beside.device)

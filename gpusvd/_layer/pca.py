@@ -329,8 +329,7 @@ def _per_sample(s: Array, points: int) -> Array:
 def _deviation(xp: Namespace, s: Array, points: int, features: int) -> Array:
     """Return the standard deviations, 0 where the data do not vary beyond rounding."""
     varies = significant(xp, s, max(points, features) * eps(xp, s)) | xp.isnan(s)
-    deviation: Array = xp.where(varies, _per_sample(s, points), 0)
-    return deviation
+    return xp.where(varies, _per_sample(s, points), 0)
 
 
 def _checked_count(name: str, count: object, most: int) -> int:

@@ -41,8 +41,7 @@ def relative_weights(xp: Namespace, weights: Any, x: Array, y: Array) -> Array |
         _check_weights(np.asarray(weights))
     with quiet():
         w = astype(xp, w / xp.max(w, axis=-1, keepdims=True), x.dtype)
-        relative: Array = w / xp.sum(w, axis=-1, keepdims=True)
-    return relative
+        return w / xp.sum(w, axis=-1, keepdims=True)
 
 
 def _check_weights(weights: Array) -> None:
@@ -59,8 +58,7 @@ def counting(xp: Namespace, x: Array, weights: Array | None) -> Array:
     """Return the points with those of weight 0 at the origin, where they set no scale and spread no NaN."""
     if weights is None:
         return x
-    kept: Array = xp.where(weights[..., None] == 0, 0, x)
-    return kept
+    return xp.where(weights[..., None] == 0, 0, x)
 
 
 def power_of_two(xp: Namespace, x: Array) -> Array:
@@ -71,8 +69,7 @@ def power_of_two(xp: Namespace, x: Array) -> Array:
     and sums and products of entries stay in range. 1 for a matrix of zeros, NaN for one with NaN or Inf.
     """
     if 0 in x.shape[-2:]:
-        one: Array = xp.sum(xp.abs(x), axis=(-2, -1), keepdims=True) + 1
-        return one
+        return xp.sum(xp.abs(x), axis=(-2, -1), keepdims=True) + 1
     parts = [xp.real(x), xp.imag(x)] if is_complex(xp, x) else [x]
     top = xp.max(xp.abs(parts[0]), axis=(-2, -1), keepdims=True)
     for part in parts[1:]:
@@ -80,19 +77,16 @@ def power_of_two(xp: Namespace, x: Array) -> Array:
     # The logarithm of the largest number is rounded up to that of infinity.
     within = xp.minimum(top, float(xp.finfo(x.dtype).max) / 2)
     power = xp.floor(xp.log2(xp.where(top == 0, 1, within)))
-    scale: Array = xp.where(top < math.inf, 2.0**power, math.nan)
-    return scale
+    return xp.where(top < math.inf, 2.0**power, math.nan)
 
 
 def mean(xp: Namespace, x: Array, weights: Array | None) -> Array:
     """Return the means (..., 1, N) of sets of points, with weights that sum to one if given."""
     # A product sums ten times as fast as NumPy's mean along an axis that is not the last.
+    if weights is not None:
+        return weights[..., None, :] @ x
     points = x.shape[-2]
-    if weights is None:
-        middle: Array = astype(xp, xp.ones_like(count_up(xp, points, x)), x.dtype)[None, :] @ x / points
-    else:
-        middle = weights[..., None, :] @ x
-    return middle
+    return astype(xp, xp.ones_like(count_up(xp, points, x)), x.dtype)[None, :] @ x / points
 
 
 def centred(xp: Namespace, x: Array, weights: Array | None = None) -> tuple[Array, Array]:

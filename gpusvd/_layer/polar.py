@@ -304,23 +304,18 @@ def _proper(xp: Namespace, u: Array, vh: Array) -> Array:
     """Return U Vh with the last singular direction turned round where the determinant would be -1."""
     product = u @ vh
     sign = xp.sign(_determinant(xp, product))
-    proper: Array = product + ((sign - 1)[..., None, None] * u[..., -1:]) @ vh[..., -1:, :]
-    return proper
+    return product + ((sign - 1)[..., None, None] * u[..., -1:]) @ vh[..., -1:, :]
 
 
 def _determinant(xp: Namespace, a: Array) -> Array:
     """Return the determinants of matrices of the scale of one: in closed form where that is faster."""
     n = a.shape[-1]
     if n == 2:
-        determinant: Array = a[..., 0, 0] * a[..., 1, 1] - a[..., 0, 1] * a[..., 1, 0]
-    elif n == 3:
+        return a[..., 0, 0] * a[..., 1, 1] - a[..., 0, 1] * a[..., 1, 0]
+    if n == 3:
         # Rows of a rotation or reflection: the third along the cross product of the others, or against it.
         (a00, a01, a02), (a10, a11, a12), (a20, a21, a22) = (
             [a[..., i, j] for j in range(3)] for i in range(3)
         )
-        determinant = (
-            a20 * (a01 * a12 - a02 * a11) + a21 * (a02 * a10 - a00 * a12) + a22 * (a00 * a11 - a01 * a10)
-        )
-    else:
-        determinant = xp.linalg.det(a)
-    return determinant
+        return a20 * (a01 * a12 - a02 * a11) + a21 * (a02 * a10 - a00 * a12) + a22 * (a00 * a11 - a01 * a10)
+    return xp.linalg.det(a)

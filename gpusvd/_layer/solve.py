@@ -299,8 +299,7 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
 
 def _inverse(xp: Namespace, s: Array, above: Array) -> Array:
     """Return 1/σ, and 0 where it is not to count; the inverse of a subnormal number may overflow."""
-    inverse: Array = xp.where(above, 1 / xp.where(above, s, 1), 0)
-    return inverse
+    return xp.where(above, 1 / xp.where(above, s, 1), 0)
 
 
 def _inverse_product(xp: Namespace, u: Array, s: Array, vh: Array, above: Array) -> Array:
@@ -341,5 +340,4 @@ def _system(xp: Namespace, a: Any, b: Any) -> tuple[Array, Array, bool]:
 
 def _apply(xp: Namespace, u: Array, inverse: Array, vh: Array, b: Array) -> Array:
     """Return V diag(inverse) Uᴴ b, the narrow products first."""
-    x: Array = adjoint(xp, vh) @ (inverse[..., None] * (adjoint(xp, u) @ b))
-    return x
+    return adjoint(xp, vh) @ (inverse[..., None] * (adjoint(xp, u) @ b))

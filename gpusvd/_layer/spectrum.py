@@ -214,8 +214,7 @@ def matrix_rank(
         above = not_zero(xp, a, S, rtol)
     else:
         above = limits(xp, "tol", tol, S.shape[:-1], S, signed=True)[..., None] < S
-    rank: Array = xp.count_nonzero(above, axis=-1)
-    return rank
+    return xp.count_nonzero(above, axis=-1)
 
 
 @for_libraries
@@ -400,8 +399,7 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
 
 def _entropy(xp: Namespace, squares: Array) -> Array:
     p = squares / nonzero(xp, xp.sum(squares, axis=-1, keepdims=True))
-    entropy: Array = 0.0 - xp.sum(p * xp.log(nonzero(xp, p)), axis=-1)
-    return entropy
+    return 0.0 - xp.sum(p * xp.log(nonzero(xp, p)), axis=-1)
 
 
 def _spread(xp: Namespace, S: Array, p: str | int | None) -> Any:
@@ -415,14 +413,11 @@ def _spread(xp: Namespace, S: Array, p: str | int | None) -> Any:
 
 
 def _frobenius(xp: Namespace, magnitudes: Array) -> Array:
-    length: Array
     if 0 in magnitudes.shape[-2:]:
-        length = xp.sum(magnitudes, axis=(-2, -1))
-        return length
+        return xp.sum(magnitudes, axis=(-2, -1))
     top = xp.max(magnitudes, axis=(-2, -1), keepdims=True)
     scale = xp.where((top > 0) & (top < math.inf), top, 1)
-    length = xp.sqrt(xp.sum((magnitudes / scale) ** 2, axis=(-2, -1))) * scale[..., 0, 0]
-    return length
+    return xp.sqrt(xp.sum((magnitudes / scale) ** 2, axis=(-2, -1))) * scale[..., 0, 0]
 
 
 @lru_cache

@@ -325,9 +325,7 @@ def _padded(xp: Namespace, vectors: Array, dim: Array, s: Array, max_dim: int | 
 def _leading_phase(xp: Namespace, rows: Array) -> Array:
     """Return the sign, or complex phase, of the largest entry of each row; 1 for a row of zeros."""
     if rows.shape[-1] == 0:
-        ones: Array = xp.sum(rows, axis=-1) + 1
-        return ones
+        return xp.sum(rows, axis=-1) + 1
     largest = xp.argmax(xp.abs(rows), axis=-1)
     lead = xp.take_along_axis(rows, largest[..., None], axis=-1)[..., 0]
-    phase: Array = xp.where(lead == 0, 1, lead / nonzero(xp, xp.abs(lead)))
-    return phase
+    return xp.where(lead == 0, 1, lead / nonzero(xp, xp.abs(lead)))

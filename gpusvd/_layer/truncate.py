@@ -411,8 +411,7 @@ def _above_share(xp: Namespace, S: Array, share: Array) -> Array:
     from_here = xp.flip(cumulative_sum(xp, xp.flip(squares, axis=-1)), axis=-1)
     share = share * (1 + 8 * eps(xp, S))
     # Squares far below the largest underflow, and a share of nothing must keep them.
-    kept: Array = xp.where(share > 0, from_here > share * first(from_here), S > 0)
-    return kept
+    return xp.where(share > 0, from_here > share * first(from_here), S > 0)
 
 
 def _energy(xp: Namespace, S: Array, energy: Array) -> Array:
@@ -463,5 +462,4 @@ def _leading(xp: Namespace, u: Array, s: Array, vh: Array, rank: Any) -> tuple[A
 
 def _largest(xp: Namespace, x: Array) -> Array:
     """Return the largest along the last axis, 0 where there is none."""
-    largest: Array = xp.max(x, axis=-1) if x.shape[-1] else xp.sum(x, axis=-1)
-    return largest
+    return xp.max(x, axis=-1) if x.shape[-1] else xp.sum(x, axis=-1)

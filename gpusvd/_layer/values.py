@@ -31,7 +31,7 @@ def relative_squares(xp: Namespace, S: Array) -> Array:
     Zeros for a zero matrix. A value that overflowed counts as the largest number.
     """
     S = _representable(xp, widened(xp, S))
-    ratio: Array = S / nonzero(xp, first(S))
+    ratio = S / nonzero(xp, first(S))
     return ratio * ratio
 
 
@@ -40,8 +40,7 @@ def significant(xp: Namespace, S: Array, rtol: Any) -> Array:
     S = widened(xp, S)
     with quiet():  # a float64 rtol may overflow in the dtype of S
         share = astype(xp, floating(xp, rtol, S), S.dtype)[..., None]
-        above: Array = share * _representable(xp, first(S)) < S
-    return above
+        return share * _representable(xp, first(S)) < S
 
 
 def not_zero(xp: Namespace, a: Array, S: Array, rtol: Any, name: str = "rtol") -> Array:
@@ -58,14 +57,12 @@ def default_rtol(xp: Namespace, a: Array) -> float:
 
 def failed(xp: Namespace, s: Array) -> Array:
     """Return which matrices (...) have no factors: all of their singular values are NaN."""
-    bad: Array = xp.any(xp.isnan(first(s)), axis=-1)
-    return bad
+    return xp.any(xp.isnan(first(s)), axis=-1)
 
 
 def count(xp: Namespace, mask: Array) -> Array:
     """Return how many along the last axis are True, as an array also for a single matrix."""
-    number: Array = xp.asarray(xp.count_nonzero(mask, axis=-1))
-    return number
+    return xp.asarray(xp.count_nonzero(mask, axis=-1))
 
 
 def first(x: Array) -> Array:
@@ -75,10 +72,8 @@ def first(x: Array) -> Array:
 
 def nonzero(xp: Namespace, x: Array) -> Array:
     """Return x to divide by, 1 instead of 0."""
-    divisor: Array = xp.where(x == 0, 1, x)
-    return divisor
+    return xp.where(x == 0, 1, x)
 
 
 def _representable(xp: Namespace, S: Array) -> Array:
-    values: Array = xp.minimum(S, float(xp.finfo(S.dtype).max))
-    return values
+    return xp.minimum(S, float(xp.finfo(S.dtype).max))
