@@ -34,11 +34,10 @@ from gpusvd._base.checks import (
 from gpusvd._base.results import Info, SVDExResult, SVDResult
 from gpusvd._base.threads import at_most
 from gpusvd._layer import pca as _pca
-from gpusvd._layer import truncate as _truncate
-from gpusvd._layer.factors import checked_width, factors
+from gpusvd._layer.factors import checked_factors, checked_width
 from gpusvd._layer.points import check_points
 from gpusvd._layer.polar import PolarResult
-from gpusvd._layer.truncate import TruncatedSVD
+from gpusvd._layer.truncate import TruncatedSVD, checked_rule, one_rule
 
 try:
     import dask.array as da
@@ -213,8 +212,8 @@ def svd_ex(
     call = functools.partial(
         _decompose_block, "svd_ex", full_matrices=full_matrices, hermitian=hermitian, **options
     )
-    u, s, vh, *told = _blocks(call, signature + ",(),(),()", [a], sizes, (*metas, *info))
-    return SVDExResult(u, s, vh, Info(*told))
+    u, s, vh, *fields = _blocks(call, signature + ",(),(),()", [a], sizes, (*metas, *info))
+    return SVDExResult(u, s, vh, Info(*fields))
 
 
 def truncate(
@@ -260,7 +259,7 @@ def truncate(
     >>> t.U.shape
     (100, 8, 3)
     """
-    rule, value = _truncate._one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    rule, value = one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
     u, s, vh = _together(U, S, Vh)
     k = s.shape[-1]
     width = k if max_rank is None else checked_width("max_rank", max_rank, k)
@@ -507,7 +506,7 @@ def pca(x: DaskArray, n_components: int | None = None, energy: Any = None, white
     x = _matrices(x, "x")
     check_points("x", x)
     most = min(x.shape[-2:])
-    c = most if n_components is None else _pca._checked_count("n_components", n_components, most)
+    c = most if n_components is None else _pca.checked_count("n_components", n_components, most)
     limit, options = ([], {}) if energy is None else _limit("energy", energy, x[..., 0, :])
     real = _meta(x, 1, real=True)
     results = _blocks(
@@ -597,7 +596,7 @@ def _check_chunks(a: DaskArray, name: str, dimensions: int) -> None:
 def _together(U: Any, S: Any, Vh: Any) -> tuple[DaskArray, DaskArray, DaskArray]:
     """Return the factors as Dask arrays, or raise unless they belong together."""
     u, s, vh = da.asarray(U), da.asarray(S), da.asarray(Vh)
-    factors(np, *(np.broadcast_to(np.empty((), x.dtype), _known(x.shape)) for x in (u, s, vh)))
+    checked_factors(np, *(np.broadcast_to(np.empty((), x.dtype), _known(x.shape)) for x in (u, s, vh)))
     for array, name, dimensions in ((u, "U", 2), (s, "S", 1), (vh, "Vh", 2)):
         _check_chunks(array, name, dimensions)
     batches = {u.shape[:-2], s.shape[:-1], vh.shape[:-2]}
@@ -614,7 +613,7 @@ def _limit(name: str, value: Any, values: DaskArray) -> tuple[list[DaskArray], d
     if isinstance(value, da.Array):
         check_batch(name, _known(value.shape), batch)
         return [value], {}
-    _truncate._checked(np, name, value, batch, None)
+    checked_rule(np, name, value, batch, None)
     return ([da.asarray(value)], {}) if np.ndim(value) else ([], {name: value})
 
 

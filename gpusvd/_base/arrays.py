@@ -197,7 +197,7 @@ def cumulative_sum(xp: Namespace, x: Array) -> Array:
     return xp.cumsum(x, axis=-1) if is_numpy_or_cupy(xp) else xp.cumulative_sum(x, axis=-1)
 
 
-def count_up(xp: Namespace, n: int, beside: Array) -> Array:
+def arange(xp: Namespace, n: int, beside: Array) -> Array:
     """Return the integers 0 to n - 1 in the memory where an array is."""
     return xp.arange(n) if is_numpy_or_cupy(xp) else xp.arange(n, device=beside.device)
 

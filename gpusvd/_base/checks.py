@@ -109,34 +109,34 @@ def expected_results(
     return [("U", (*batch, m, rows), dtype), values, ("Vh", (*batch, columns, n), dtype)]
 
 
-def given_for(out: Any, expected: Sequence[Expected]) -> tuple[Any, ...]:
-    """Return what is in `out` for each result; raise unless there are as many."""
-    given = out if len(expected) > 1 else (out,)
-    if not isinstance(given, tuple) or len(given) != len(expected):
+def outputs_of(out: Any, expected: Sequence[Expected]) -> tuple[Any, ...]:
+    """Return the array in `out` for each result; raise unless there are as many."""
+    outputs = out if len(expected) > 1 else (out,)
+    if not isinstance(outputs, tuple) or len(outputs) != len(expected):
         names = ", ".join(name for name, _, _ in expected)
-        raise TypeError(f"out must be a tuple of {len(expected)} arrays, ({names}), not {_kind(given)}")
-    return given
+        raise TypeError(f"out must be a tuple of {len(expected)} arrays, ({names}), not {_kind(outputs)}")
+    return outputs
 
 
 def check_out(out: Any, expected: Sequence[Expected]) -> list[Array]:
     """Return the arrays of `out` as plain ndarrays; raise unless they fit and can all be written."""
-    given = given_for(out, expected)
-    check_separate(list(zip(given, expected, strict=True)))
-    return [np.asarray(array) for array in given]
+    outputs = outputs_of(out, expected)
+    check_outputs(list(zip(outputs, expected, strict=True)))
+    return [np.asarray(array) for array in outputs]
 
 
-def check_separate(targets: Sequence[tuple[Any, Expected]]) -> None:
-    """Raise unless all these arrays are what is expected and can be written, each for itself."""
-    for array, result in targets:
-        _check_target(array, result)
-    for (array, result), (other, other_result) in combinations(targets, 2):
+def check_outputs(outputs: Sequence[tuple[Any, Expected]]) -> None:
+    """Raise unless each array is as expected, can be written, and shares no memory with another."""
+    for array, expected in outputs:
+        _check_output(array, expected)
+    for (array, expected), (other, other_expected) in combinations(outputs, 2):
         if np.shares_memory(array, other):
             raise ValueError(
-                f"{result[0]} and {other_result[0]} in out share memory, expected separate arrays"
+                f"{expected[0]} and {other_expected[0]} in out share memory, expected separate arrays"
             )
 
 
-def _check_target(array: Any, expected: Expected) -> None:
+def _check_output(array: Any, expected: Expected) -> None:
     name, shape, dtype = expected
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} in out is {_kind(array)}, expected a NumPy array")
@@ -163,5 +163,5 @@ def _overlaps_itself(array: Array) -> bool:
     return False
 
 
-def _kind(given: object) -> str:
-    return f"a {type(given).__name__}" + (f" of {len(given)}" if isinstance(given, tuple) else "")
+def _kind(value: object) -> str:
+    return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, tuple) else "")

@@ -8,12 +8,12 @@ import numpy as np
 from gpusvd._base.arrays import Namespace, floating
 from gpusvd._base.checks import checked_int
 from gpusvd._base.results import Array
-from gpusvd._layer.values import spectrum
+from gpusvd._layer.values import checked_values
 
 
-def factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Array, Array]:
+def checked_factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Array, Array]:
     """Return U (..., M, K), S (..., K) and Vh (..., K, N) in floating point; raise unless they fit."""
-    u, s, vh = floating(xp, U, name="U"), spectrum(xp, S), floating(xp, Vh, name="Vh")
+    u, s, vh = floating(xp, U, name="U"), checked_values(xp, S), floating(xp, Vh, name="Vh")
     k = s.shape[-1]
     try:
         fit = u.shape[-1] >= k and vh.shape[-2] >= k
@@ -43,8 +43,8 @@ def common_width(
     """
     if limit is not None:
         return checked_width(name, limit, most)
-    kept = xp.where(bad, min(1, most), counts)
-    return int(xp.max(kept)) if math.prod(kept.shape) else 0
+    widths = xp.where(bad, min(1, most), counts)
+    return int(xp.max(widths)) if math.prod(widths.shape) else 0
 
 
 def checked_width(name: str, value: object, most: int) -> int:

@@ -24,7 +24,7 @@ from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import centred, check_points, power_of_two
 from gpusvd._layer.subspaces import sign_flip
 from gpusvd._layer.truncate import truncate, truncation_error
-from gpusvd._layer.values import nonzero, relative_squares, significant
+from gpusvd._layer.values import relative_squares, safe_divisor, significant
 
 
 class PCAResult(NamedTuple):
@@ -74,8 +74,8 @@ class PCAResult(NamedTuple):
         _check_columns("x", samples, components.shape[-1], "N", "Q samples of N features")
         check_batch("the batch of x", samples.shape[:-2], components.shape[:-2])
         with quiet():
-            centre = widened(xp, samples) - widened(xp, middle)[..., None, :]
-            scores = centre @ adjoint(xp, widened(xp, components))
+            differences = widened(xp, samples) - widened(xp, middle)[..., None, :]
+            scores = differences @ adjoint(xp, widened(xp, components))
             if self.whiten:
                 deviation = self._deviation(xp)
                 scores = scores / xp.where(deviation == 0, math.inf, deviation)
@@ -202,31 +202,31 @@ def pca(
     data = floating(xp, x)
     check_points("x", data)
     most = min(data.shape[-2:])
-    kept = most if n_components is None else _checked_count("n_components", n_components, most)
-    whole = _principal(xp, widened(xp, data))
+    width = most if n_components is None else checked_count("n_components", n_components, most)
+    principal = _principal(xp, widened(xp, data))
     if energy is None:
-        u, s, vh, count = truncate(whole.u, whole.s, whole.vh, rank=kept)
+        u, s, vh, count = truncate(principal.u, principal.s, principal.vh, rank=width)
     else:
-        cap = None if n_components is None else kept
-        u, s, vh, count = truncate(whole.u, whole.s, whole.vh, energy=energy, max_rank=cap)
+        cap = None if n_components is None else width
+        u, s, vh, count = truncate(principal.u, principal.s, principal.vh, energy=energy, max_rank=cap)
     points, features = data.shape[-2:]
     with quiet():
-        share = relative_squares(xp, whole.s)
-        ratio = share[..., : s.shape[-1]] / nonzero(xp, xp.sum(share, axis=-1, keepdims=True))
+        share = relative_squares(xp, principal.s)
+        ratio = share[..., : s.shape[-1]] / safe_divisor(xp, xp.sum(share, axis=-1, keepdims=True))
         # The factors are those of the data over a scale: no square under- or overflows before its time.
-        deviation = _per_sample(s, points) * whole.scale[..., 0]
+        deviation = _per_sample(s, points) * principal.scale[..., 0]
         if whiten:
             varies = _deviation(xp, s, points, features) != 0
             scores = xp.where(varies[..., None, :], u * math.sqrt(points - 1), 0)
         else:
-            scores = u * s[..., None, :] * whole.scale
+            scores = u * s[..., None, :] * principal.scale
         real = real_dtype(xp, data)
         return PCAResult(
             components=astype(xp, vh, data.dtype),
-            singular_values=astype(xp, s * whole.scale[..., 0], real),
+            singular_values=astype(xp, s * principal.scale[..., 0], real),
             explained_variance=astype(xp, deviation**2, real),
             explained_variance_ratio=astype(xp, xp.where(s == 0, 0, ratio), real),
-            mean=astype(xp, whole.mean, data.dtype),
+            mean=astype(xp, principal.mean, data.dtype),
             scores=astype(xp, scores, data.dtype),
             n_components=count,
             whiten=bool(whiten),
@@ -291,13 +291,13 @@ def best_fit_subspace(x: ArrayLike, k: int) -> AffineSubspace:
     xp = array_namespace(x)
     data = floating(xp, x)
     check_points("x", data)
-    k = _checked_count("k", k, min(data.shape[-2:]))
-    whole = _principal(xp, widened(xp, data))
+    k = checked_count("k", k, min(data.shape[-2:]))
+    principal = _principal(xp, widened(xp, data))
     with quiet():
-        residual = truncation_error(whole.s, k) / math.sqrt(data.shape[-2]) * whole.scale[..., 0, 0]
+        residual = truncation_error(principal.s, k) / math.sqrt(data.shape[-2]) * principal.scale[..., 0, 0]
         return AffineSubspace(
-            astype(xp, whole.mean, data.dtype),
-            astype(xp, whole.vh[..., :k, :], data.dtype),
+            astype(xp, principal.mean, data.dtype),
+            astype(xp, principal.vh[..., :k, :], data.dtype),
             astype(xp, residual, real_dtype(xp, data)),
         )
 
@@ -315,8 +315,8 @@ class _Principal(NamedTuple):
 def _principal(xp: Namespace, x: Array) -> _Principal:
     with quiet():
         scale = power_of_two(xp, x)
-        centre, middle = centred(xp, x / scale)
-        u, s, vh = decompose(xp, centre)
+        differences, middle = centred(xp, x / scale)
+        u, s, vh = decompose(xp, differences)
         u, vh = sign_flip(u, vh, u_based_decision=False)
         return _Principal(u, s, vh, (middle * scale)[..., 0, :], scale)
 
@@ -332,7 +332,7 @@ def _deviation(xp: Namespace, s: Array, points: int, features: int) -> Array:
     return xp.where(varies, _per_sample(s, points), 0)
 
 
-def _checked_count(name: str, count: object, most: int) -> int:
+def checked_count(name: str, count: object, most: int) -> int:
     """Return a number of components; raise unless it is an int from 0 to `most`."""
     if not is_int(count):
         hint = "; a fraction of the variance is energy=" if name == "n_components" else ""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._base.arrays import Namespace, astype, count_up, floating, is_complex, on_host, quiet
+from gpusvd._base.arrays import Namespace, arange, astype, floating, is_complex, on_host, quiet
 from gpusvd._base.checks import check_batch
 from gpusvd._base.results import Array
 
@@ -54,7 +54,7 @@ def _check_weights(weights: Array) -> None:
         raise ValueError(f"weights{where} are all zero, expected a positive sum")
 
 
-def counting(xp: Namespace, x: Array, weights: Array | None) -> Array:
+def zero_where_weightless(xp: Namespace, x: Array, weights: Array | None) -> Array:
     """Return the points with those of weight 0 at the origin, where they set no scale and spread no NaN."""
     if weights is None:
         return x
@@ -86,7 +86,7 @@ def mean(xp: Namespace, x: Array, weights: Array | None) -> Array:
     if weights is not None:
         return weights[..., None, :] @ x
     points = x.shape[-2]
-    return astype(xp, xp.ones_like(count_up(xp, points, x)), x.dtype)[None, :] @ x / points
+    return astype(xp, xp.ones_like(arange(xp, points, x)), x.dtype)[None, :] @ x / points
 
 
 def centred(xp: Namespace, x: Array, weights: Array | None = None) -> tuple[Array, Array]:
@@ -97,7 +97,7 @@ def centred(xp: Namespace, x: Array, weights: Array | None = None) -> tuple[Arra
     the differences, and is taken off in a second pass.
     """
     middle = mean(xp, x, weights)
-    rest = x - middle
-    left = mean(xp, rest, weights)
-    rest -= left
-    return rest, middle + left
+    differences = x - middle
+    correction = mean(xp, differences, weights)
+    differences -= correction
+    return differences, middle + correction

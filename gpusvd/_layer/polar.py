@@ -24,10 +24,10 @@ from gpusvd._layer.points import (
     centred,
     check_pairs,
     check_points,
-    counting,
     mean,
     power_of_two,
     relative_weights,
+    zero_where_weightless,
 )
 from gpusvd._layer.products import in_pieces, matmul
 
@@ -282,25 +282,25 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
     dtype = x.dtype
     x, y = widened(xp, x), widened(xp, y)
     w = relative_weights(xp, weights, x, y)
-    x, y = counting(xp, x, w), counting(xp, y, w)
+    x, y = zero_where_weightless(xp, x, w), zero_where_weightless(xp, y, w)
     with quiet():
         x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
         x, x_mean = centred(xp, x / x_scale, w)
         y, y_mean = centred(xp, y / y_scale, w)
         u, _, vh = decompose(xp, transpose(x if w is None else w[..., None] * x) @ y)
-        turned = _proper(xp, u, vh)  # acts on rows
-        translation = y_scale * y_mean - x_scale * (x_mean @ turned)
+        rotation = _proper_rotation(xp, u, vh)  # acts on rows
+        translation = y_scale * y_mean - x_scale * (x_mean @ rotation)
         scale = xp.maximum(x_scale, y_scale)
-        left = x @ (x_scale / scale * turned) - y_scale / scale * y
-        rmsd = scale[..., 0, 0] * xp.sqrt(xp.sum(mean(xp, left**2, w), axis=(-2, -1)))
+        residual = x @ (x_scale / scale * rotation) - y_scale / scale * y
+        rmsd = scale[..., 0, 0] * xp.sqrt(xp.sum(mean(xp, residual**2, w), axis=(-2, -1)))
         return KabschResult(
-            astype(xp, transpose(turned), dtype),
+            astype(xp, transpose(rotation), dtype),
             astype(xp, translation[..., 0, :], dtype),
             astype(xp, rmsd, dtype),
         )
 
 
-def _proper(xp: Namespace, u: Array, vh: Array) -> Array:
+def _proper_rotation(xp: Namespace, u: Array, vh: Array) -> Array:
     """Return U Vh with the last singular direction turned round where the determinant would be -1."""
     product = u @ vh
     sign = xp.sign(_determinant(xp, product))

@@ -25,7 +25,7 @@ from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array, failures
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.products import in_pieces, matmul, with_values
-from gpusvd._layer.values import count, nonzero, not_zero
+from gpusvd._layer.values import count, not_zero, safe_divisor
 
 
 class LstsqResult(NamedTuple):
@@ -170,8 +170,8 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
     above = not_zero(xp, a, s, _lapack_rcond(xp, a, rcond), "rcond")
     with quiet():
         x = _apply(xp, u, _inverse(xp, s, above), vh, right)
-        rest = xp.abs(right - wide @ x)
-        residuals = xp.sum(rest * rest, axis=-2)
+        distances = xp.abs(right - wide @ x)
+        residuals = xp.sum(distances * distances, axis=-2)
     return LstsqResult(
         astype(xp, x[..., 0] if vector else x, a.dtype),
         astype(xp, residuals, real_dtype(xp, a)),
@@ -234,7 +234,7 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
         inverse = _inverse(xp, s, not_zero(xp, a, s, None))
         penalty = astype(xp, penalty, s.dtype)[..., None]
         # σ / (σ² + α) without a square that over- or underflows
-        damped = xp.where(s == 0, 0, 1 / (s + penalty / nonzero(xp, s)))
+        damped = xp.where(s == 0, 0, 1 / (s + penalty / safe_divisor(xp, s)))
         x = _apply(xp, u, xp.where(penalty == 0, inverse, damped), vh, widened(xp, b))
     return astype(xp, x[..., 0] if vector else x, a.dtype)
 
@@ -287,11 +287,11 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
     a = matrices(xp, a, square=True)
     u, s, vh = decompose(xp, widened(xp, a))
     regular = s > 0
-    whole = xp.all(regular, axis=-1, keepdims=True)
-    if errors == "raise" and not bool(xp.all(whole)):
-        raise LinAlgError(failures(to_host(xp, whole[..., 0]), *_SINGULAR))
-    solved = xp.where(whole, s, xp.nan)
-    return astype(xp, _inverse_product(xp, u, solved, vh, xp.ones_like(regular)), a.dtype)
+    invertible = xp.all(regular, axis=-1, keepdims=True)
+    if errors == "raise" and not bool(xp.all(invertible)):
+        raise LinAlgError(failures(to_host(xp, invertible[..., 0]), *_SINGULAR))
+    values = xp.where(invertible, s, xp.nan)
+    return astype(xp, _inverse_product(xp, u, values, vh, xp.ones_like(regular)), a.dtype)
 
 
 # Steps that the functions share

@@ -23,7 +23,7 @@ from gpusvd._base.checks import checked_size, is_one_of
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import singular_values
-from gpusvd._layer.values import first, nonzero, not_zero, relative_squares, spectrum
+from gpusvd._layer.values import checked_values, leading, not_zero, relative_squares, safe_divisor
 
 
 @for_libraries
@@ -54,10 +54,10 @@ def energy(S: ArrayLike) -> Array:
     array([0.9, 1. ])
     """
     xp = array_namespace(S)
-    values = spectrum(xp, S)
+    values = checked_values(xp, S)
     sums = cumulative_sum(xp, relative_squares(xp, values))
-    total = first(xp.flip(sums, axis=-1))
-    return astype(xp, xp.where(total == 0, 1, sums / nonzero(xp, total)), values.dtype)
+    total = leading(xp.flip(sums, axis=-1))
+    return astype(xp, xp.where(total == 0, 1, sums / safe_divisor(xp, total)), values.dtype)
 
 
 @for_libraries
@@ -89,7 +89,7 @@ def spectral_entropy(S: ArrayLike) -> Array:
     0.693147...
     """
     xp = array_namespace(S)
-    values = spectrum(xp, S)
+    values = checked_values(xp, S)
     return astype(xp, _entropy(xp, relative_squares(xp, values)), values.dtype)
 
 
@@ -122,7 +122,7 @@ def effective_rank(S: ArrayLike) -> Array:
     array([3., 1., 0.])
     """
     xp = array_namespace(S)
-    values = spectrum(xp, S)
+    values = checked_values(xp, S)
     squares = relative_squares(xp, values)
     rank = xp.where(xp.sum(squares, axis=-1) == 0, 0, xp.exp(_entropy(xp, squares)))
     return astype(xp, rank, values.dtype)
@@ -157,10 +157,10 @@ def participation_ratio(S: ArrayLike) -> Array:
     array([3., 1., 0.])
     """
     xp = array_namespace(S)
-    values = spectrum(xp, S)
+    values = checked_values(xp, S)
     squares = relative_squares(xp, values)
     total = xp.sum(squares, axis=-1)
-    return astype(xp, total**2 / nonzero(xp, xp.sum(squares**2, axis=-1)), values.dtype)
+    return astype(xp, total**2 / safe_divisor(xp, xp.sum(squares**2, axis=-1)), values.dtype)
 
 
 @for_libraries
@@ -314,7 +314,7 @@ def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  
             result = _frobenius(xp, xp.abs(widened(xp, a)))
         else:
             S = widened(xp, singular_values(xp, a))
-            result = xp.sum(S if ord == "nuc" else first(S), axis=-1)
+            result = xp.sum(S if ord == "nuc" else leading(S), axis=-1)
         return astype(xp, result, real_dtype(xp, a))
 
 
@@ -374,7 +374,7 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     array(1)
     """
     xp = array_namespace(S, noise)
-    values = spectrum(xp, S)
+    values = checked_values(xp, S)
     small, large = sorted((checked_size("m", m), checked_size("n", n)))
     k = values.shape[-1]
     if k != small:
@@ -398,15 +398,15 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
 
 
 def _entropy(xp: Namespace, squares: Array) -> Array:
-    p = squares / nonzero(xp, xp.sum(squares, axis=-1, keepdims=True))
-    return 0.0 - xp.sum(p * xp.log(nonzero(xp, p)), axis=-1)
+    p = squares / safe_divisor(xp, xp.sum(squares, axis=-1, keepdims=True))
+    return 0.0 - xp.sum(p * xp.log(safe_divisor(xp, p)), axis=-1)
 
 
 def _spread(xp: Namespace, S: Array, p: str | int | None) -> Any:
     """Return by what factor ‖A‖ ‖A⁻¹‖ exceeds σ₁ / σ_K in the norm p."""
     if p not in ("fro", "nuc"):
         return 1.0
-    up, down = S / nonzero(xp, first(S)), S[..., -1:] / nonzero(xp, S)
+    up, down = S / safe_divisor(xp, leading(S)), S[..., -1:] / safe_divisor(xp, S)
     if p == "nuc":
         return xp.sum(up, axis=-1) * xp.sum(down, axis=-1)
     return xp.sqrt(xp.sum(up**2, axis=-1) * xp.sum(down**2, axis=-1))

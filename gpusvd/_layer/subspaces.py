@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike
 from gpusvd._base.arrays import (
     Namespace,
     adjoint,
+    arange,
     array_namespace,
     astype,
-    count_up,
     floating,
     is_complex,
     matrices,
@@ -23,7 +23,7 @@ from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.factors import common_width
 from gpusvd._layer.products import product
-from gpusvd._layer.values import count, failed, nonzero, not_zero
+from gpusvd._layer.values import count, failed, not_zero, safe_divisor
 
 
 class Subspace(NamedTuple):
@@ -317,7 +317,7 @@ def _padded(xp: Namespace, vectors: Array, dim: Array, s: Array, max_dim: int | 
     bad = failed(xp, s)
     dim = xp.where(bad, 0, dim)
     width = common_width(xp, dim, bad, vectors.shape[-1], max_dim, "max_dim")
-    inside = count_up(xp, width, dim) < dim[..., None]
+    inside = arange(xp, width, dim) < dim[..., None]
     basis = xp.where((inside | bad[..., None])[..., None, :], vectors[..., :width], 0)
     return Subspace(basis, xp.asarray(xp.minimum(dim, width)))
 
@@ -328,4 +328,4 @@ def _leading_phase(xp: Namespace, rows: Array) -> Array:
         return xp.sum(rows, axis=-1) + 1
     largest = xp.argmax(xp.abs(rows), axis=-1)
     lead = xp.take_along_axis(rows, largest[..., None], axis=-1)[..., 0]
-    return xp.where(lead == 0, 1, lead / nonzero(xp, xp.abs(lead)))
+    return xp.where(lead == 0, 1, lead / safe_divisor(xp, xp.abs(lead)))

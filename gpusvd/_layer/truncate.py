@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from gpusvd._base.arrays import (
     Namespace,
+    arange,
     array_namespace,
     astype,
-    count_up,
     cumulative_sum,
     eps,
     is_integer,
@@ -27,9 +27,9 @@ from gpusvd._base.checks import checked_size
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
-from gpusvd._layer.factors import batch_of, checked_width, common_width, factors
+from gpusvd._layer.factors import batch_of, checked_factors, checked_width, common_width
 from gpusvd._layer.products import product
-from gpusvd._layer.values import count, failed, first, relative_squares, significant, spectrum
+from gpusvd._layer.values import checked_values, count, failed, leading, relative_squares, significant
 
 
 class TruncatedSVD(NamedTuple):
@@ -133,25 +133,25 @@ def truncate(
     array([[10.,  0.,  0.],
            [10.,  4.,  4.]])
     """
-    rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    rule, value = one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
     xp = array_namespace(U, S, Vh, value)
-    u, s, vh = factors(xp, U, S, Vh)
-    limit = _checked(xp, rule, value, batch_of(u, s, vh), s)
+    u, s, vh = checked_factors(xp, U, S, Vh)
+    limit = checked_rule(xp, rule, value, batch_of(u, s, vh), s)
     k = s.shape[-1]
     bad = failed(xp, s)
     if rule == "rank" and isinstance(value, int | np.integer):
         width = min(int(value), k if max_rank is None else checked_width("max_rank", max_rank, k))
-        kept = xp.asarray(astype(xp, ~bad, xp.int64) * width)
-        return TruncatedSVD(u[..., :width], s[..., :width], vh[..., :width, :], kept)
+        ranks = xp.asarray(astype(xp, ~bad, xp.int64) * width)
+        return TruncatedSVD(u[..., :width], s[..., :width], vh[..., :width, :], ranks)
     keep = _RULES[rule](xp, s, limit[..., None])
-    kept = xp.where(bad, 0, count(xp, keep))
-    width = common_width(xp, kept, bad, k, max_rank)
-    shown = keep[..., :width] | bad[..., None]
+    ranks = xp.where(bad, 0, count(xp, keep))
+    width = common_width(xp, ranks, bad, k, max_rank)
+    mask = keep[..., :width] | bad[..., None]
     return TruncatedSVD(
-        xp.where(shown[..., None, :], u[..., :width], 0),
-        xp.where(shown, s[..., :width], 0),
-        xp.where(shown[..., None], vh[..., :width, :], 0),
-        xp.asarray(xp.minimum(kept, width)),
+        xp.where(mask[..., None, :], u[..., :width], 0),
+        xp.where(mask, s[..., :width], 0),
+        xp.where(mask[..., None], vh[..., :width, :], 0),
+        xp.asarray(xp.minimum(ranks, width)),
     )
 
 
@@ -200,10 +200,10 @@ def low_rank(
     >>> t.U.shape, t.rank
     ((2, 1), array(1))
     """
-    rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    rule, value = one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
     xp = array_namespace(a, value)
     a = matrices(xp, a)
-    _checked(xp, rule, value, a.shape[:-2], a)  # before the work is done
+    checked_rule(xp, rule, value, a.shape[:-2], a)  # before the work is done
     u, s, vh = decompose(xp, a)
     return truncate(u, s, vh, rank=rank, rtol=rtol, atol=atol, energy=energy, error=error, max_rank=max_rank)
 
@@ -250,9 +250,9 @@ def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | Non
            [ 0.,  0.,  0.]])
     """
     xp = array_namespace(U, S, Vh, rank)
-    u, s, vh = factors(xp, U, S, Vh)
+    u, s, vh = checked_factors(xp, U, S, Vh)
     dtype = xp.result_type(u.dtype, s.dtype, vh.dtype)
-    u, s, vh = _leading(xp, u, s, vh, rank)
+    u, s, vh = _cut(xp, u, s, vh, rank)
     with quiet():
         return astype(xp, product(widened(xp, u), widened(xp, s), widened(xp, vh)), dtype)
 
@@ -290,9 +290,9 @@ def rank_one_terms(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | 
            [0., 3.]])
     """
     xp = array_namespace(U, S, Vh, rank)
-    u, s, vh = factors(xp, U, S, Vh)
+    u, s, vh = checked_factors(xp, U, S, Vh)
     dtype = xp.result_type(u.dtype, s.dtype, vh.dtype)
-    u, s, vh = _leading(xp, u, s, vh, rank)
+    u, s, vh = _cut(xp, u, s, vh, rank)
     with quiet():
         columns = transpose(widened(xp, u) * widened(xp, s)[..., None, :])
         return astype(xp, columns[..., None] * widened(xp, vh)[..., None, :], dtype)
@@ -346,10 +346,10 @@ def truncation_error(
     if norm not in ("fro", "spectral", "nuclear"):
         raise ValueError(f"norm must be 'fro', 'spectral' or 'nuclear', not {norm!r}")
     xp = array_namespace(S, rank)
-    values = spectrum(xp, S)
-    k = _checked(xp, "rank", rank, values.shape[:-1], values)
+    values = checked_values(xp, S)
+    k = checked_rule(xp, "rank", rank, values.shape[:-1], values)
     rest = widened(xp, values)
-    rest = xp.where(_first(xp, rest, k[..., None]) & ~xp.isnan(rest), 0, rest)
+    rest = xp.where(_within_rank(xp, rest, k[..., None]) & ~xp.isnan(rest), 0, rest)
     with quiet():  # the sum may overflow
         if norm == "fro":
             top = _largest(xp, rest)
@@ -394,15 +394,15 @@ def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
     """
     m, n = checked_size("m", m), checked_size("n", n)
     xp = array_namespace(rank)
-    k = astype(xp, _checked(xp, "rank", rank, (), None), xp.float64)
+    k = astype(xp, checked_rule(xp, "rank", rank, (), None), xp.float64)
     return k * ((m + n + 1) / (m * n) if m * n else 0.0)
 
 
 # The rules: each returns where σ is kept, (..., K), its limit shaped (..., 1)
 
 
-def _first(xp: Namespace, S: Array, rank: Array) -> Array:
-    return count_up(xp, S.shape[-1], S) < rank
+def _within_rank(xp: Namespace, S: Array, rank: Array) -> Array:
+    return arange(xp, S.shape[-1], S) < rank
 
 
 def _above_share(xp: Namespace, S: Array, share: Array) -> Array:
@@ -411,7 +411,7 @@ def _above_share(xp: Namespace, S: Array, share: Array) -> Array:
     from_here = xp.flip(cumulative_sum(xp, xp.flip(squares, axis=-1)), axis=-1)
     share = share * (1 + 8 * eps(xp, S))
     # Squares far below the largest underflow, and a share of nothing must keep them.
-    return xp.where(share > 0, from_here > share * first(from_here), S > 0)
+    return xp.where(share > 0, from_here > share * leading(from_here), S > 0)
 
 
 def _energy(xp: Namespace, S: Array, energy: Array) -> Array:
@@ -421,7 +421,7 @@ def _energy(xp: Namespace, S: Array, energy: Array) -> Array:
 
 
 _RULES: dict[str, Callable[[Namespace, Array, Array], Array]] = {
-    "rank": _first,
+    "rank": _within_rank,
     "rtol": lambda xp, S, rtol: significant(xp, S, rtol[..., 0]),
     "atol": lambda xp, S, atol: atol < S,
     "energy": _energy,
@@ -429,7 +429,7 @@ _RULES: dict[str, Callable[[Namespace, Array, Array], Array]] = {
 }
 
 
-def _one_rule(**rules: Any) -> tuple[str, Any]:
+def one_rule(**rules: Any) -> tuple[str, Any]:
     given = {rule: value for rule, value in rules.items() if value is not None}
     if len(given) != 1:
         raise ValueError(
@@ -438,26 +438,26 @@ def _one_rule(**rules: Any) -> tuple[str, Any]:
     return next(iter(given.items()))
 
 
-def _checked(xp: Namespace, rule: str, value: Any, batch: tuple[int, ...], beside: Array | None) -> Array:
+def checked_rule(xp: Namespace, rule: str, value: Any, batch: tuple[int, ...], beside: Array | None) -> Array:
     """Return the value of a rule as an array of integers or floating-point numbers, or raise."""
-    given = numbers(xp, value, beside)
-    if rule == "rank" and not is_integer(xp, given):
-        raise TypeError(f"rank must be integers, not {given.dtype}")
+    array = numbers(xp, value, beside)
+    if rule == "rank" and not is_integer(xp, array):
+        raise TypeError(f"rank must be integers, not {array.dtype}")
     limit = limits(xp, rule, value, batch, beside)
     if rule == "energy" and on_host(value) and not (np.asarray(value) <= 1).all():
         raise ValueError(f"energy must be from 0 to 1, not {value!r}")
-    return given if rule == "rank" else limit
+    return array if rule == "rank" else limit
 
 
-def _leading(xp: Namespace, u: Array, s: Array, vh: Array, rank: Any) -> tuple[Array, Array, Array]:
+def _cut(xp: Namespace, u: Array, s: Array, vh: Array, rank: Any) -> tuple[Array, Array, Array]:
     """Return the factors cut to an int rank, or with S zero beyond the rank of each matrix."""
     if rank is None:
         return u, s, vh
-    k = _checked(xp, "rank", rank, batch_of(u, s, vh), s)
+    k = checked_rule(xp, "rank", rank, batch_of(u, s, vh), s)
     if isinstance(rank, int | np.integer):
         width = min(int(rank), s.shape[-1])
         return u[..., :width], s[..., :width], vh[..., :width, :]
-    return u, xp.where(_first(xp, s, k[..., None]) | xp.isnan(s), s, 0), vh
+    return u, xp.where(_within_rank(xp, s, k[..., None]) | xp.isnan(s), s, 0), vh
 
 
 def _largest(xp: Namespace, x: Array) -> Array:

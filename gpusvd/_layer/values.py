@@ -15,7 +15,7 @@ from gpusvd._base.arrays import (
 from gpusvd._base.results import Array
 
 
-def spectrum(xp: Namespace, S: Any) -> Array:
+def checked_values(xp: Namespace, S: Any) -> Array:
     """Return S as floating-point numbers; raise unless it can be singular values."""
     values = floating(xp, S, name="S")
     if is_complex(xp, values):
@@ -31,7 +31,7 @@ def relative_squares(xp: Namespace, S: Array) -> Array:
     Zeros for a zero matrix. A value that overflowed counts as the largest number.
     """
     S = _representable(xp, widened(xp, S))
-    ratio = S / nonzero(xp, first(S))
+    ratio = S / safe_divisor(xp, leading(S))
     return ratio * ratio
 
 
@@ -40,7 +40,7 @@ def significant(xp: Namespace, S: Array, rtol: Any) -> Array:
     S = widened(xp, S)
     with quiet():  # a float64 rtol may overflow in the dtype of S
         share = astype(xp, floating(xp, rtol, S), S.dtype)[..., None]
-        return share * _representable(xp, first(S)) < S
+        return share * _representable(xp, leading(S)) < S
 
 
 def not_zero(xp: Namespace, a: Array, S: Array, rtol: Any, name: str = "rtol") -> Array:
@@ -57,7 +57,7 @@ def default_rtol(xp: Namespace, a: Array) -> float:
 
 def failed(xp: Namespace, s: Array) -> Array:
     """Return which matrices (...) have no factors: all of their singular values are NaN."""
-    return xp.any(xp.isnan(first(s)), axis=-1)
+    return xp.any(xp.isnan(leading(s)), axis=-1)
 
 
 def count(xp: Namespace, mask: Array) -> Array:
@@ -65,12 +65,12 @@ def count(xp: Namespace, mask: Array) -> Array:
     return xp.asarray(xp.count_nonzero(mask, axis=-1))
 
 
-def first(x: Array) -> Array:
+def leading(x: Array) -> Array:
     """Return the first along the last axis, (..., 1), or (..., 0) of none."""
     return x[..., : min(1, x.shape[-1])]
 
 
-def nonzero(xp: Namespace, x: Array) -> Array:
+def safe_divisor(xp: Namespace, x: Array) -> Array:
     """Return x to divide by, 1 instead of 0."""
     return xp.where(x == 0, 1, x)
 

@@ -16,11 +16,11 @@ from gpusvd._base.checks import (
     Driver,
     Errors,
     Expected,
-    check_separate,
+    check_outputs,
     checked_int,
     expected_results,
     factor_dtype,
-    given_for,
+    outputs_of,
 )
 from gpusvd._base.results import Array
 from gpusvd._base.version import __version__
@@ -195,7 +195,7 @@ def _check(consume: Any, chunk: Any, out: Any, device: Any) -> None:
 
 def _check_targets(out: Any, expected: Sequence[Expected], opened: Slices | Chunks) -> tuple[Any, ...]:
     """Return the arrays of `out`; raise unless they fit. The batch of an iterator is as long as they are."""
-    given = given_for(out, expected)
+    given = outputs_of(out, expected)
     for array, (name, _, _) in zip(given, expected, strict=True):
         if not (hasattr(array, "shape") and hasattr(array, "dtype") and hasattr(array, "__setitem__")):
             raise TypeError(f"{name} in out is a {type(array).__name__}, expected an array")
@@ -204,7 +204,7 @@ def _check_targets(out: Any, expected: Sequence[Expected], opened: Slices | Chun
         expected = [(name, (count, *shape[1:]), dtype) for name, shape, dtype in expected]
         opened.total = count * math.prod(opened.batch[1:])
     pairs = zip(given, expected, strict=True)
-    check_separate([(array, result) for array, result in pairs if isinstance(array, np.ndarray)])
+    check_outputs([(array, result) for array, result in pairs if isinstance(array, np.ndarray)])
     if len({id(array) for array in given}) < len(given):
         raise ValueError("out has the same array or dataset twice, expected one for each of U, S and Vh")
     for array, (name, shape, dtype) in zip(given, expected, strict=True):
