@@ -1,4 +1,4 @@
-"""What the functions accept, and what they say of the rest."""
+"""Argument checks and their error messages."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -21,8 +21,7 @@ _FACTOR_DTYPES = {
 
 
 def factor_dtype(dtype: np.dtype[Any], name: str = "") -> np.dtype[Any]:
-    """Return the dtype of the singular vectors of matrices of `dtype`; `name` is the argument's, if there are
-    several."""
+    """Return the dtype of the singular vectors of matrices of `dtype`; errors name the argument, if given."""
     try:
         return _FACTOR_DTYPES[dtype.char]
     except KeyError:
@@ -34,7 +33,7 @@ def factor_dtype(dtype: np.dtype[Any], name: str = "") -> np.dtype[Any]:
 
 
 def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
-    """Raise LinAlgError, in NumPy's words, unless this is the shape of matrices, square if `hermitian`."""
+    """Raise LinAlgError, in NumPy's words, unless `shape` is that of matrices, square ones if `hermitian`."""
     if len(shape) < 2:
         raise LinAlgError(f"{len(shape)}-dimensional array given. Array must be at least two-dimensional")
     if hermitian and shape[-1] != shape[-2]:
@@ -42,7 +41,7 @@ def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
 
 
 def check_batch(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> None:
-    """Raise ValueError unless an argument of this shape can be spread over a batch."""
+    """Raise ValueError unless an argument of this shape broadcasts against a batch."""
     try:
         np.broadcast_shapes(shape, batch)
     except ValueError:
@@ -50,7 +49,7 @@ def check_batch(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> No
 
 
 def is_int(value: object) -> TypeGuard[int | np.integer[Any]]:
-    """Return whether a value is an int of Python's or NumPy's; a bool is not."""
+    """Return whether a value is an integer of Python or NumPy, and not a bool."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
@@ -62,35 +61,35 @@ def checked_int(value: object, message: str, least: int = 0, most: int | None = 
 
 
 def checked_size(name: str, size: object) -> int:
-    """Return a number of rows or columns as an int, whose products do not overflow, or raise ValueError."""
+    """Return a number of rows or columns as a Python int, whose products cannot overflow."""
     return checked_int(size, f"{name} must be a non-negative int, not {size!r}")
 
 
 def is_one_of(value: Any, choices: Sequence[object]) -> bool:
-    """Return whether a value is among the choices; an array is not."""
+    """Return whether a value is one of the choices; an array never is."""
     return np.ndim(value) == 0 and value in choices
 
 
 def check_driver(driver: Driver) -> None:
-    """Raise ValueError unless there is such a driver."""
+    """Raise ValueError unless `driver` is the name of a driver."""
     if not isinstance(driver, str) or driver not in ("auto", "jacobi", "vendor"):
         raise ValueError(f"driver must be 'auto', 'jacobi' or 'vendor', not {driver!r}")
 
 
 def check_errors(errors: Errors) -> None:
-    """Raise ValueError unless there is such a way to treat errors."""
+    """Raise ValueError unless `errors` is "nan" or "raise"."""
     if not isinstance(errors, str) or errors not in ("nan", "raise"):
         raise ValueError(f"errors must be 'nan' or 'raise', not {errors!r}")
 
 
 def check_device(device: Device | None) -> None:
-    """Raise ValueError unless there is such a device to choose."""
+    """Raise ValueError unless `device` is "cuda" or None."""
     if device is not None and not (isinstance(device, str) and device == "cuda"):
         raise ValueError(f"device must be None (where the array is) or 'cuda', not {device!r}")
 
 
 def check_threads(threads: int | None) -> None:
-    """Raise ValueError unless this is a number of threads, or None."""
+    """Raise ValueError unless `threads` is a positive int or None."""
     if threads is not None:
         expected = "None (the cores this process may use) or a positive int"
         checked_int(threads, f"threads must be {expected}, not {threads!r}", least=1)
@@ -99,7 +98,7 @@ def check_threads(threads: int | None) -> None:
 def expected_results(
     shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
 ) -> list[Expected]:
-    """Return name, shape and dtype of each result."""
+    """Return the name, shape and dtype of each result of an SVD."""
     *batch, m, n = shape
     k = min(m, n)
     values = "S", (*batch, k), np.dtype(dtype.char.lower())
@@ -110,7 +109,7 @@ def expected_results(
 
 
 def outputs_of(out: Any, expected: Sequence[Expected]) -> tuple[Any, ...]:
-    """Return the array in `out` for each result; raise unless there are as many."""
+    """Return `out` as a tuple with an array for each result; raise TypeError if the numbers differ."""
     outputs = out if len(expected) > 1 else (out,)
     if not isinstance(outputs, tuple) or len(outputs) != len(expected):
         names = ", ".join(name for name, _, _ in expected)
@@ -119,14 +118,14 @@ def outputs_of(out: Any, expected: Sequence[Expected]) -> tuple[Any, ...]:
 
 
 def check_out(out: Any, expected: Sequence[Expected]) -> list[Array]:
-    """Return the arrays of `out` as plain ndarrays; raise unless they fit and can all be written."""
+    """Return the arrays of `out` as plain ndarrays; raise unless they fit the results and are writable."""
     outputs = outputs_of(out, expected)
     check_outputs(list(zip(outputs, expected, strict=True)))
     return [np.asarray(array) for array in outputs]
 
 
 def check_outputs(outputs: Sequence[tuple[Any, Expected]]) -> None:
-    """Raise unless each array is as expected, can be written, and shares no memory with another."""
+    """Raise unless each array is as expected and writable, and shares no memory with another one."""
     for array, expected in outputs:
         _check_output(array, expected)
     for (array, expected), (other, other_expected) in combinations(outputs, 2):
@@ -153,7 +152,7 @@ def _check_output(array: Any, expected: Expected) -> None:
 
 
 def _overlaps_itself(array: Array) -> bool:
-    """Return whether some stride is too short for what lies below it."""
+    """Return whether elements share memory: a stride is shorter than the extent of its inner dimensions."""
     extent = array.itemsize
     for stride, length in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
         if length > 1:

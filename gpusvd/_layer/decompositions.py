@@ -1,4 +1,4 @@
-"""The SVD of arrays of any library, in arrays of that library."""
+"""The SVD of arrays of any library, returned as arrays of that library."""
 
 from gpusvd._base.arrays import Namespace, is_numpy_or_cupy, to_host
 from gpusvd._base.results import Array, SVDResult
@@ -11,8 +11,8 @@ def decompose(
     """
     Return U, S and Vh of floating-point matrices as arrays of their library.
 
-    `gpusvd.svd` takes NumPy's and CuPy's arrays. Those of any other library are copied to the host, and their
-    factors back to the device they came from.
+    NumPy and CuPy arrays go to `gpusvd.svd` as they are. Arrays of any other library are copied to the host,
+    and their factors back to the device of `a`.
     """
     if is_numpy_or_cupy(xp):
         return svd(a, full_matrices, hermitian=hermitian)
@@ -21,7 +21,7 @@ def decompose(
 
 
 def singular_values(xp: Namespace, a: Array, hermitian: bool = False) -> Array:
-    """Return S alone, in the same way."""
+    """Return only the singular values, as `decompose` does."""
     if is_numpy_or_cupy(xp):
         return svdvals(a, hermitian=hermitian)
     return _from_host(xp, svdvals(to_host(xp, a), hermitian=hermitian), a)

@@ -1,4 +1,4 @@
-"""Factors U, S and Vh: check that they belong together, and how many columns to keep."""
+"""The factors U, S and Vh: check that their shapes match, and find a width for a batch."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from gpusvd._layer.values import checked_values
 
 
 def checked_factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Array, Array]:
-    """Return U (..., M, K), S (..., K) and Vh (..., K, N) in floating point; raise unless they fit."""
+    """Return thin U, S and Vh as floating-point arrays; raise unless their shapes match."""
     u, s, vh = floating(xp, U, name="U"), checked_values(xp, S), floating(xp, Vh, name="Vh")
     k = s.shape[-1]
     try:
@@ -29,7 +29,7 @@ def checked_factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Arra
 
 
 def batch_of(u: Array, s: Array, vh: Array) -> tuple[int, ...]:
-    """Return the leading dimensions that U, S and Vh broadcast to."""
+    """Return the batch shape that U, S and Vh broadcast to."""
     return np.broadcast_shapes(u.shape[:-2], s.shape[:-1], vh.shape[:-2])
 
 
@@ -37,9 +37,10 @@ def common_width(
     xp: Namespace, counts: Array, bad: Array, most: int, limit: int | None, name: str = "max_rank"
 ) -> int:
     """
-    Return how many columns hold those that each matrix keeps: at most `most` and, if given, `limit`.
+    Return the number of columns that a result for the whole batch needs, at most `most`.
 
-    Without a limit one number is read back from the device. Matrices that failed keep one, to be NaN in.
+    That is `limit`, if given; otherwise the largest of `counts`, which is read back from the device. A matrix
+    in the mask `bad` needs one column, to hold NaN.
     """
     if limit is not None:
         return checked_width(name, limit, most)
@@ -48,6 +49,6 @@ def common_width(
 
 
 def checked_width(name: str, value: object, most: int) -> int:
-    """Return the value, or `most` if that is less; raise unless it can be a number of columns."""
+    """Return min(value, most); raise ValueError unless the value is a non-negative int."""
     width = checked_int(value, f"{name} must be None or a non-negative int, not {value!r}")
     return min(width, most)

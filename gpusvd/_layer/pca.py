@@ -1,4 +1,4 @@
-"""Principal components of data, and the lines, planes and other flat spaces that fit points best."""
+"""Principal components, and the lines, planes and other flats that fit points best."""
 
 import math
 from typing import NamedTuple
@@ -28,30 +28,30 @@ from gpusvd._layer.values import relative_squares, safe_divisor, significant
 
 
 class PCAResult(NamedTuple):
-    """The principal components of each set of data, and the maps to their coordinates and back.
+    """The principal components of each set of data, with the maps to scores and back.
 
-    Where the sets keep different numbers of components, all arrays are as wide as the most need, and zero
-    beyond.
+    If the sets keep different numbers of components, the arrays are as wide as the largest number, and zero
+    beyond the number of each set.
 
     Attributes
     ----------
     components : (..., C, N) array
-        The directions, orthonormal, as rows: those of most variance first. The largest entry of each in
-        absolute value is positive.
+        Orthonormal directions as rows, in descending order of variance. The largest entry of each in absolute
+        value is positive.
     singular_values : (..., C) array
         Singular values of the centred data.
     explained_variance : (..., C) array
         The variance along each component, σ² / (P - 1).
     explained_variance_ratio : (..., C) array
-        Their fractions of the whole variance.
+        Its fraction of the total variance.
     mean : (..., N) array
         The mean of the samples.
     scores : (..., P, C) array
         The samples in the coordinates of the components, as `transform` gives them.
     n_components : (...) array of integers
-        How many of the C components each set keeps.
+        The number of components that each set keeps, at most C.
     whiten : bool
-        Whether the scores are scaled to variance one.
+        Whether the scores are scaled to unit variance.
     """
 
     components: Array
@@ -65,7 +65,7 @@ class PCAResult(NamedTuple):
 
     def transform(self, x: ArrayLike) -> Array:
         """
-        Return the scores (..., Q, C) of samples (..., Q, N): their coordinates along the components.
+        Return the scores (..., Q, C) of samples (..., Q, N), their coordinates along the components.
 
         Raises ValueError for samples of another shape.
         """
@@ -83,7 +83,7 @@ class PCAResult(NamedTuple):
 
     def inverse_transform(self, scores: ArrayLike) -> Array:
         """
-        Return the samples (..., Q, N) that have these scores (..., Q, C): the nearest to those transformed.
+        Return the samples (..., Q, N) with these scores (..., Q, C), the projections of those transformed.
 
         Raises ValueError for scores of another shape.
         """
@@ -101,22 +101,22 @@ class PCAResult(NamedTuple):
             return astype(xp, samples, coordinates.dtype)
 
     def _deviation(self, xp: Namespace) -> Array:
-        """Return the standard deviations (..., 1, C) along the components; 0 where they are but rounding."""
+        """Return the standard deviations (..., 1, C) along the components, 0 if they are only rounding."""
         points, features = self.scores.shape[-2], self.components.shape[-1]
         return _deviation(xp, widened(xp, self.singular_values), points, features)[..., None, :]
 
 
 class AffineSubspace(NamedTuple):
-    """The point, line, plane or higher flat space that fits each set of points best.
+    """The point, line, plane or higher-dimensional flat that fits each set of points best.
 
     Attributes
     ----------
     point : (..., N) array
-        A point of it: the centroid.
+        A point of the flat: the centroid.
     directions : (..., k, N) array
-        Orthonormal directions that span it, as rows.
+        Orthonormal directions that span the flat, as rows.
     residual : (...) array
-        The root mean square distance of the points from it.
+        The root mean square distance of the points from the flat.
     """
 
     point: Array
@@ -129,57 +129,56 @@ def pca(
     x: ArrayLike, n_components: int | None = None, energy: ArrayLike | None = None, whiten: bool = False
 ) -> PCAResult:
     """
-    Find the principal components of every set of data.
+    Return the principal components of every set of data.
 
-    The samples, less their mean, have the singular value decomposition U Σ Vᴴ. The rows of Vᴴ are the
-    components, uncorrelated directions of most variance, and U Σ the scores, the samples' coordinates along
-    them. No covariance matrix is formed, whose condition would be the square of the data's.
+    The samples minus their mean have the singular value decomposition U Σ Vᴴ. The rows of Vᴴ are the
+    components, uncorrelated directions of greatest variance, and U Σ holds the scores, the coordinates of the
+    samples along them. No covariance matrix is formed, which would square the condition number of the data.
 
     Parameters
     ----------
     x : (..., P, N) array_like
-        Sets of P samples of N features, a sample a row, as `svd` takes them; complex ones too. Features are
-        centred but not scaled.
+        Sets of P samples of N features, one sample per row, as `svd` takes them, real or complex. Features
+        are centred but not scaled.
     n_components : int, optional
-        How many components to keep: at most min(P, N), and as many by default. With `energy`, the most to
-        keep.
+        Number of components to keep, at most min(P, N), which is the default. With `energy`, an upper limit.
     energy : float or (...) array_like, from 0 to 1, optional
-        Keep the fewest components that explain this fraction of the variance; one number, or one for each
-        set.
+        Keep the fewest components that explain this fraction of the variance: a number for all sets, or one
+        for each.
     whiten : bool, optional
-        Scale the scores to variance one along every component. Components along which the data do not vary
-        beyond rounding, up to max(P, N) eps σ₁, have scores of zero.
+        Whether to scale the scores to unit variance along every component. The scores are zero along a
+        component whose singular value is at most max(P, N) eps σ₁, that is, only rounding.
 
     Returns
     -------
     PCAResult
         A named tuple of components (..., C, N), singular_values, explained_variance and
         explained_variance_ratio (..., C), mean (..., N), scores (..., P, C), n_components (...) and whiten,
-        in the dtype that `svd` gives U or its real counterpart, with the methods transform and
-        inverse_transform.
-        float16 is computed in float32. With `energy` each set has its own number of components: C is the
-        largest one, or n_components if that is given, and the arrays are zero beyond.
+        with the methods transform and inverse_transform. The arrays have the dtype that `svd` gives U, or its
+        real counterpart; float16 is computed in float32. With `energy` each set has its own number of
+        components: C is the largest one, or n_components if that is given, and the arrays are zero beyond.
 
-        A set with NaN or Inf has NaN everywhere, for itself alone, and no components if counted. Where the
-        data do not vary, the ratios are 0; with a single sample the variance is NaN.
+        A set with NaN or Inf has NaN everywhere, with a number of components of 0, and does not affect the
+        others. If the data do not vary, the ratios are 0; with a single sample the variance is NaN.
 
     Raises
     ------
     ValueError
-        For data of less than two dimensions or without samples, and `n_components` or `energy` out of range.
+        For data of fewer than two dimensions or without samples, and `n_components` or `energy` out of range.
     TypeError
-        For an `n_components` that is not an int, dtypes that `svd` does not take, and arrays of two
+        For an `n_components` that is not an int, dtypes that `svd` does not take, and arrays of different
         libraries.
 
     See Also
     --------
-    best_fit_subspace : The space that the first components span through the mean.
+    best_fit_subspace : The flat through the mean that the first components span.
 
     Notes
     -----
-    The components, variances, mean and scores are those of `sklearn.decomposition.PCA` with
-    ``svd_solver="full"``, signs included; there a fraction is given as `n_components` too, and must be
-    exceeded. With `energy` and without `n_components` one number is read back from the device.
+    Components, variances, mean and scores are those of `sklearn.decomposition.PCA` with
+    ``svd_solver="full"``, signs included. Scikit-learn takes the fraction as `n_components`, and keeps the
+    fewest components that exceed it. With `energy` and without `n_components`, one number is read back from
+    the device.
 
     References
     ----------
@@ -213,7 +212,7 @@ def pca(
     with quiet():
         share = relative_squares(xp, principal.s)
         ratio = share[..., : s.shape[-1]] / safe_divisor(xp, xp.sum(share, axis=-1, keepdims=True))
-        # The factors are those of the data over a scale: no square under- or overflows before its time.
+        # The factors are those of the scaled data, so that squares do not over- or underflow needlessly.
         deviation = _per_sample(s, points) * principal.scale[..., 0]
         if whiten:
             varies = _deviation(xp, s, points, features) != 0
@@ -236,15 +235,15 @@ def pca(
 @for_libraries
 def best_fit_subspace(x: ArrayLike, k: int) -> AffineSubspace:
     """
-    Fit a line, a plane or a flat space of k dimensions to every set of points.
+    Return the line, plane or k-dimensional flat that fits every set of points best.
 
-    Of all spaces of k dimensions the one that the sum of the squared distances to, measured at right angles,
-    is smallest to (total least squares): through the centroid, along the first k principal components.
+    The k-dimensional flat that minimises the sum of squared orthogonal distances (total least squares) passes
+    through the centroid, along the first k principal components.
 
     Parameters
     ----------
     x : (..., P, N) array_like
-        Sets of P points with N coordinates, a point a row, as `svd` takes them.
+        Sets of P points with N coordinates, one point per row, as `svd` takes them.
     k : int
         The dimension, from 0 to min(P, N): 1 for a line, 2 for a plane.
 
@@ -256,19 +255,19 @@ def best_fit_subspace(x: ArrayLike, k: int) -> AffineSubspace:
         point : (..., N) array
             The centroid.
         directions : (..., k, N) array
-            Orthonormal directions, as rows; the largest entry of each in absolute value is positive. What is
-            normal to them is ``null_space(directions).basis``, as columns.
+            Orthonormal directions as rows; the largest entry of each in absolute value is positive. The
+            normals are the columns of ``null_space(directions).basis``.
         residual : (...) array
-            The root mean square distance sqrt(Σ σᵢ² / P) over i > k, 0 to rounding if the points lie in the
-            space.
+            The root mean square distance sqrt(Σ σᵢ² / P), summed over i > k: 0 to rounding if the points lie
+            in the flat.
 
-        Where the points leave a choice of directions, these are one. A set with NaN or Inf gets NaN, for
-        itself alone.
+        If several flats fit equally well, one of them is returned. A set with NaN or Inf gets NaN and does
+        not affect the others.
 
     Raises
     ------
     ValueError
-        For points of less than two dimensions, sets without points, and `k` out of range.
+        For an array of fewer than two dimensions, sets without points, and `k` out of range.
     TypeError
         For a `k` that is not an int, and dtypes that `svd` does not take.
 
@@ -303,7 +302,7 @@ def best_fit_subspace(x: ArrayLike, k: int) -> AffineSubspace:
 
 
 class _Principal(NamedTuple):
-    """Mean (..., N) of the data, and the thin factors of the centred data over a scale (..., 1, 1)."""
+    """The mean (..., N) of the data, and the thin factors of the centred data over a scale (..., 1, 1)."""
 
     u: Array
     s: Array
@@ -322,18 +321,18 @@ def _principal(xp: Namespace, x: Array) -> _Principal:
 
 
 def _per_sample(s: Array, points: int) -> Array:
-    """Return σ / sqrt(P - 1), NaN for a single sample."""
+    """Return the standard deviations σ / sqrt(P - 1), NaN for a single sample."""
     return s / math.sqrt(points - 1) if points > 1 else s * math.nan
 
 
 def _deviation(xp: Namespace, s: Array, points: int, features: int) -> Array:
-    """Return the standard deviations, 0 where the data do not vary beyond rounding."""
+    """Return the standard deviations, 0 if the data vary only by rounding."""
     varies = significant(xp, s, max(points, features) * eps(xp, s)) | xp.isnan(s)
     return xp.where(varies, _per_sample(s, points), 0)
 
 
 def checked_count(name: str, count: object, most: int) -> int:
-    """Return a number of components; raise unless it is an int from 0 to `most`."""
+    """Return a number of components; raise unless it is an int from 0 to `most` = min(P, N)."""
     if not is_int(count):
         hint = "; a fraction of the variance is energy=" if name == "n_components" else ""
         raise TypeError(f"{name} must be an int, not {count!r}{hint}")

@@ -1,4 +1,4 @@
-"""What the singular values tell: energy, effective rank, rank, condition, norms, and how many are noise."""
+"""Quantities of the singular values: energy, ranks, condition numbers, norms, a threshold for noise."""
 
 import math
 from functools import lru_cache
@@ -29,22 +29,22 @@ from gpusvd._layer.values import checked_values, leading, not_zero, relative_squ
 @for_libraries
 def energy(S: ArrayLike) -> Array:
     """
-    Return the fraction of the energy that the first singular values hold.
+    Return the cumulative fraction of the energy that the leading singular values hold.
 
-    E_k = (σ₁² + ... + σₖ²) / (σ₁² + ... + σ_K²): what the best approximation of rank k keeps of the squared
-    Frobenius norm.
+    E_k = (σ₁² + ... + σₖ²) / (σ₁² + ... + σ_K²), the fraction of the squared Frobenius norm that the best
+    rank-k approximation keeps.
 
     Parameters
     ----------
     S : (..., K) array_like
-        Singular values in descending order, as `svdvals` returns them; of NumPy, CuPy or another library of
-        the array API standard. Squares do not over- or underflow.
+        Singular values in descending order, as `svdvals` returns them: an array of NumPy, CuPy or another
+        library that follows the array API standard. Squares do not over- or underflow.
 
     Returns
     -------
     (..., K) array
-        E_1 to E_K = 1 in the dtype of S. All 1 for a zero matrix, of which nothing is lost at any rank; NaN
-        where S is NaN.
+        E_1 to E_K = 1, in the dtype of S. All are 1 for a zero matrix, which loses nothing at any rank, and
+        NaN where S is NaN.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def energy(S: ArrayLike) -> Array:
 @for_libraries
 def spectral_entropy(S: ArrayLike) -> Array:
     """
-    Return the Shannon entropy of how the energy is spread over the singular values.
+    Return the Shannon entropy of the distribution of energy over the singular values.
 
     H = -Σ pᵢ log pᵢ with pᵢ = σᵢ² / Σ σⱼ², in nats: 0 for a matrix of rank 1, log K for K equal values.
 
@@ -75,12 +75,13 @@ def spectral_entropy(S: ArrayLike) -> Array:
     Returns
     -------
     (...) array
-        The entropy in the dtype of S. 0 for a zero matrix, NaN where S is NaN.
+        The entropy, in the dtype of S; 0 for a zero matrix, NaN where S is NaN.
 
     References
     ----------
     O. Alter, P. O. Brown and D. Botstein, "Singular value decomposition for genome-wide expression data
-    processing and modeling", PNAS 97(18), 2000, pp. 10101-10106; without its division by log K.
+    processing and modeling", PNAS 97(18), 2000, pp. 10101-10106. They divide by log K; this function does
+    not.
 
     Examples
     --------
@@ -96,9 +97,9 @@ def spectral_entropy(S: ArrayLike) -> Array:
 @for_libraries
 def effective_rank(S: ArrayLike) -> Array:
     """
-    Return the exponential of the spectral entropy: how many equal singular values would spread as much.
+    Return the effective rank: the number of equal singular values that have the same spectral entropy.
 
-    Between 1 and the rank, and continuous in the matrix where the rank jumps.
+    It lies between 1 and the rank and, unlike the rank, depends continuously on the matrix.
 
     Parameters
     ----------
@@ -108,12 +109,12 @@ def effective_rank(S: ArrayLike) -> Array:
     Returns
     -------
     (...) array
-        exp(H) in the dtype of S, with H the `spectral_entropy`. 0 for a zero matrix, NaN where S is NaN.
+        exp(H), with H the `spectral_entropy`, in the dtype of S; 0 for a zero matrix, NaN where S is NaN.
 
     References
     ----------
     O. Roy and M. Vetterli, "The effective rank: a measure of effective dimensionality", EUSIPCO 2007, pp.
-    606-610; there of σᵢ / Σ σⱼ, here of the squares, as energy is counted everywhere in gpusvd.
+    606-610. They take pᵢ = σᵢ / Σ σⱼ; here it is the squares that count, as in every energy of gpusvd.
 
     Examples
     --------
@@ -131,9 +132,9 @@ def effective_rank(S: ArrayLike) -> Array:
 @for_libraries
 def participation_ratio(S: ArrayLike) -> Array:
     """
-    Return how many singular values take part in the energy: (Σ σᵢ²)² / Σ σᵢ⁴.
+    Return the participation ratio (Σ σᵢ²)² / Σ σᵢ⁴, an effective number of singular values.
 
-    Between 1 and the rank. It gives small values less weight than `effective_rank` does.
+    It lies between 1 and the rank, and gives small values less weight than `effective_rank` does.
 
     Parameters
     ----------
@@ -143,12 +144,12 @@ def participation_ratio(S: ArrayLike) -> Array:
     Returns
     -------
     (...) array
-        The ratio in the dtype of S. 0 for a zero matrix, NaN where S is NaN.
+        The ratio, in the dtype of S; 0 for a zero matrix, NaN where S is NaN.
 
     References
     ----------
     R. J. Bell and P. Dean, "Atomic vibrations in vitreous silica", Discussions of the Faraday Society 50,
-    1970, pp. 55-61, for vibrations.
+    1970, pp. 55-61, who define it for vibrations.
 
     Examples
     --------
@@ -168,30 +169,31 @@ def matrix_rank(
     a: ArrayLike, tol: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike | None = None
 ) -> Array:
     """
-    Return the numerical rank of every matrix: how many singular values are above a tolerance.
+    Return the numerical rank of every matrix: the number of singular values above a tolerance.
 
-    The signature and the rules of `numpy.linalg.matrix_rank`.
+    Signature and rules are those of `numpy.linalg.matrix_rank`.
 
     Parameters
     ----------
     a : (..., M, N) array_like
-        Matrices, as `svd` takes them. Fewer than two dimensions are one vector, of rank 1 unless it is zero.
-    tol : (...) array_like, optional
-        Count σ > tol; for each matrix one, or one for all.
+        Matrices, as `svd` takes them. An array of fewer than two dimensions is a vector, whose rank is 1
+        unless it is zero.
+    tol : float or (...) array_like, optional
+        Count σ > tol: a number for all matrices, or one for each.
     hermitian : bool, optional
-        Take the matrices to be Hermitian, as in `svd`.
-    rtol : (...) array_like, optional
+        Whether to take the matrices to be Hermitian, as in `svd`.
+    rtol : float or (...) array_like, optional
         Count σ > rtol σ₁. Default, without `tol`: max(M, N) eps of the dtype of S.
 
     Returns
     -------
     (...) array of integers
-        The ranks. 0 for matrices without entries, and for those with NaN or Inf.
+        The ranks; 0 for empty matrices and for matrices with NaN or Inf.
 
     Raises
     ------
     ValueError
-        If `tol` and `rtol` are both given; for one that does not broadcast, and NaN in the host's memory.
+        If both `tol` and `rtol` are given, if one does not broadcast, or if one in host memory is NaN.
     LinAlgError, TypeError
         As `svd`.
 
@@ -222,7 +224,7 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
     """
     Return the condition number of every matrix, from its singular values.
 
-    σ₁ / σ_K, by how much solving with the matrix can magnify a relative error; or ‖A‖ ‖A⁻¹‖ in another norm.
+    σ₁ / σ_K, the factor by which solving with A can magnify a relative error; or ‖A‖ ‖A⁻¹‖ in another norm.
 
     Parameters
     ----------
@@ -230,21 +232,21 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
         Matrices, as `svd` takes them.
     p : {None, 2, -2, "fro", "nuc"}, optional
         2 and None (default): σ₁ / σ_K; -2: its reciprocal; "fro" and "nuc": ‖A‖ ‖A⁻¹‖ in the Frobenius or
-        nuclear norm, for square matrices. The norms of `numpy.linalg.cond` that are not of singular values
-        are not here.
+        nuclear norm, for square matrices. The other norms of `numpy.linalg.cond` do not follow from singular
+        values and are not supported.
 
     Returns
     -------
     (...) array
-        The condition numbers in the real dtype of the matrix: inf if it is singular (0 for p=-2), NaN for a
-        matrix with NaN or Inf.
+        The condition numbers, in the real dtype of the matrices: inf for a singular matrix (0 for p=-2), NaN
+        for a matrix with NaN or Inf.
 
     Raises
     ------
     ValueError
         For another `p`.
     LinAlgError
-        For matrices without entries, and those that are not square with "fro" or "nuc".
+        For empty matrices; with "fro" or "nuc", for matrices that are not square.
     TypeError
         As `svd`.
 
@@ -275,21 +277,21 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
 @for_libraries
 def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  # noqa: A002
     """
-    Return a norm of every matrix that its singular values determine.
+    Return a unitarily invariant norm of every matrix: Frobenius, nuclear or spectral.
 
     Parameters
     ----------
     a : (..., M, N) array_like
         Matrices, as `svd` takes them.
     ord : {"fro", "nuc", 2}, optional
-        "fro" (default, also None): (Σ σᵢ²)^½, for which no singular value is computed; "nuc": Σ σᵢ; 2: σ₁,
-        the spectral norm. As in `numpy.linalg.matrix_norm`.
+        "fro" (default, also None): (Σ σᵢ²)^½, computed without singular values; "nuc": Σ σᵢ; 2: σ₁, the
+        spectral norm. As in `numpy.linalg.matrix_norm`.
 
     Returns
     -------
     (...) array
-        The norms in the real dtype of the matrix. Squares do not over- or underflow. 0 for a matrix without
-        entries. For one with NaN or Inf the Frobenius norm is NaN or inf, and the others are NaN.
+        The norms, in the real dtype of the matrices; 0 for empty matrices. Squares do not over- or
+        underflow. For a matrix with NaN or Inf the Frobenius norm is NaN or inf, and the others are NaN.
 
     Raises
     ------
@@ -321,17 +323,16 @@ def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  
 @for_libraries
 def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = None) -> Array:
     """
-    Return the best threshold between singular values of signal and those of noise.
+    Return the optimal hard threshold for the singular values of low-rank matrices in white noise.
 
-    A matrix of low rank was observed in white noise. Of all hard thresholds this one has asymptotically the
-    least mean squared error, for matrices of any low rank: use it as `truncate(..., atol=threshold)`. With
-    β = min(m, n) / max(m, n) it is
+    Among all hard thresholds it has the least asymptotic mean squared error, whatever the low rank. Use it as
+    ``truncate(..., atol=threshold)``. With β = min(m, n) / max(m, n) it is
 
         λ(β) sqrt(max(m, n)) noise,    λ(β)² = 2 (β + 1) + 8 β / (β + 1 + sqrt(β² + 14 β + 1)),
 
-    and where the noise is not known, λ(β) / sqrt(μ(β)) times the median singular value, with μ(β) the median
-    of the Marchenko-Pastur distribution: for square matrices 4 / sqrt(3) sqrt(n) noise and 2.858 times the
-    median.
+    or, for an unknown level of noise, λ(β) / sqrt(μ(β)) times the median singular value, where μ(β) is the
+    median of the Marchenko-Pastur distribution. For square matrices these are 4 / sqrt(3) sqrt(n) noise and
+    2.858 times the median.
 
     Parameters
     ----------
@@ -340,28 +341,28 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     m, n : int
         Rows and columns of the matrices.
     noise : (...) array_like, optional
-        Standard deviation of the noise in an entry, for complex ones of its absolute value: one for all
-        matrices or one for each. By default it is taken from the median of each S, which supposes that less
-        than half of the values are signal.
+        Standard deviation of the noise in an entry, for complex entries of its absolute value: a number for
+        all matrices, or one for each. By default it is estimated from the median of each S, which assumes
+        that fewer than half of the values are signal.
 
     Returns
     -------
     (...) array
-        The threshold for each matrix, in the dtype of S. 0 for matrices without entries, NaN where S is NaN.
+        The threshold for each matrix, in the dtype of S; 0 for empty matrices, NaN where S is NaN.
 
     Raises
     ------
     ValueError
-        If S does not have min(m, n) values; for sizes that are no sizes, a noise that does not broadcast, and
-        a negative or NaN one in the host's memory.
+        If S does not have min(m, n) values, if `m` or `n` is not a non-negative int, if `noise` does not
+        broadcast, or if it is negative or NaN, which is checked in host memory only.
     TypeError
-        For a complex noise, dtypes that `svd` does not take, and arrays of two libraries.
+        For complex `noise`, dtypes that `svd` does not take, and arrays of different libraries.
 
     References
     ----------
     M. Gavish and D. L. Donoho, "The optimal hard threshold for singular values is 4/sqrt(3)", IEEE
-    Transactions on Information Theory 60(8), 2014, pp. 5040-5053. The median is solved for here; the cubic
-    approximation given there is not used.
+    Transactions on Information Theory 60(8), 2014, pp. 5040-5053. Here μ(β) is computed to full precision,
+    not by their cubic approximation.
 
     Examples
     --------
@@ -386,7 +387,7 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     if noise is None:
         threshold = (wide[..., (k - 1) // 2] / 2 + wide[..., k // 2] / 2) * (factor / math.sqrt(median))
     else:
-        # Zeros of the shape of the batch, and NaN where S is.
+        # zeros in the shape of the batch, NaN where S is NaN
         batch = xp.where(xp.isnan(wide[..., 0]), wide[..., 0], 0)
         level = limits(xp, "noise", noise, batch.shape, wide)
         with quiet():  # a float64 level may overflow in the dtype of S
@@ -403,7 +404,7 @@ def _entropy(xp: Namespace, squares: Array) -> Array:
 
 
 def _spread(xp: Namespace, S: Array, p: str | int | None) -> Any:
-    """Return by what factor ‖A‖ ‖A⁻¹‖ exceeds σ₁ / σ_K in the norm p."""
+    """Return the ratio of ‖A‖ ‖A⁻¹‖ in the norm p to σ₁ / σ_K."""
     if p not in ("fro", "nuc"):
         return 1.0
     up, down = S / safe_divisor(xp, leading(S)), S[..., -1:] / safe_divisor(xp, S)
@@ -422,14 +423,14 @@ def _frobenius(xp: Namespace, magnitudes: Array) -> Array:
 
 @lru_cache
 def _hard_threshold(beta: float) -> tuple[float, float]:
-    """Return λ(β) of Gavish and Donoho, and the median of the Marchenko-Pastur distribution."""
+    """Return λ(β) of Gavish and Donoho and the median of the Marchenko-Pastur distribution."""
     root = math.sqrt(beta * beta + 14 * beta + 1)
     return math.sqrt(2 * (beta + 1) + 8 * beta / (beta + 1 + root)), _marchenko_pastur_median(beta)
 
 
 def _marchenko_pastur_median(beta: float) -> float:
     """
-    Return the median eigenvalue of XXᴴ / n for m x n white noise X, as m / n = β and n grows.
+    Return the median eigenvalue of XXᴴ / n for m x n white noise X with m / n = β, in the limit of large n.
 
     With r = sqrt(β), the eigenvalue 1 + β + 2 r cos t has the density (2/π) sin² t / (1 + β + 2 r cos t) in t
     from 0 to π. Its integral follows from sin t / (1 + β + 2 r cos t) = Σ (-r)ᵏ⁻¹ sin k t over k = 1, 2, ...
@@ -437,7 +438,7 @@ def _marchenko_pastur_median(beta: float) -> float:
     r = math.sqrt(beta)
 
     def above(t: float) -> float:
-        """Return π/2 times the probability of an eigenvalue above that of t."""
+        """Return π/2 times the probability of an eigenvalue larger than the one at t."""
         angle = math.atan2(r * math.sin(t), 1 + r * math.cos(t))
         return (t - r * math.sin(t) - (1 - beta) / beta * (r * math.sin(t) - angle)) / 2
 

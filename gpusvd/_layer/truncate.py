@@ -1,4 +1,4 @@
-"""Truncation: which singular values to keep, the matrix they make, and what is lost with the rest."""
+"""Truncation: choose the singular values to keep, rebuild the matrices, and measure the error."""
 
 import math
 from collections.abc import Callable
@@ -33,7 +33,7 @@ from gpusvd._layer.values import checked_values, count, failed, leading, relativ
 
 
 class TruncatedSVD(NamedTuple):
-    """The leading factors of each matrix, zero beyond its rank.
+    """The leading singular values and vectors of each matrix, zero beyond its rank.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class TruncatedSVD(NamedTuple):
     Vh : (..., R, N) array
         Conjugate transposes of the right singular vectors.
     rank : (...) array of integers
-        How many of the R each matrix keeps.
+        Number of singular values kept for each matrix, at most R.
     """
 
     U: Array
@@ -67,54 +67,53 @@ def truncate(
     max_rank: int | None = None,
 ) -> TruncatedSVD:
     """
-    Keep the leading singular values of every matrix, as many as one rule says.
+    Keep the leading singular values of every matrix, as many as a rule selects.
 
-    Nothing of its rank is nearer to the matrix, in any unitarily invariant norm. Give exactly one of `rank`,
-    `rtol`, `atol`, `energy` and `error`: one number, or an array that broadcasts against the batch, with one
-    for each matrix.
+    The result is the best approximation of its rank in every unitarily invariant norm. Give exactly one of
+    `rank`, `rtol`, `atol`, `energy` and `error`: a number for all matrices, or an array that broadcasts
+    against the batch.
 
     Parameters
     ----------
     U, S, Vh : (..., M, K), (..., K) and (..., K, N) array_like
-        The factors as `svd` returns them, S in descending order; full U and Vh will do.
+        The factors as `svd` returns them, S in descending order; full or thin U and Vh.
     rank : int or (...) array_like of integers
-        So many values; all where there are fewer.
+        Keep this many values, or all if there are fewer.
     rtol : float or (...) array_like
-        Values σ > rtol σ₁.
+        Keep the values σ > rtol σ₁.
     atol : float or (...) array_like
-        Values σ > atol.
+        Keep the values σ > atol.
     energy : float or (...) array_like, from 0 to 1
-        The fewest values that hold this fraction of Σ σ². At 1, all that are not zero.
+        Keep the fewest values that hold this fraction of Σ σ². 1 keeps all nonzero values.
     error : float or (...) array_like
-        The fewest values whose distance from the matrix is at most `error` times its norm, in the Frobenius
-        norm. At 0, all that are not zero.
+        Keep the fewest values that leave a relative error of at most `error` in the Frobenius norm. 0 keeps
+        all nonzero values.
     max_rank : int, optional
-        Keep no more than this. Unless `rank` is an int, the result then has min(max_rank, K) columns,
+        Upper limit of the rank. Unless `rank` is an int, the result then has min(max_rank, K) columns,
         whatever the ranks.
 
     Returns
     -------
     TruncatedSVD
-        A named tuple of U (..., M, R), S (..., R), Vh (..., R, N) and rank (...), in the dtypes given. R is
-        the largest rank in the batch; beyond its own rank a matrix has zeros. With an int rank the three are
-        views of the arrays given.
+        A named tuple of U (..., M, R), S (..., R), Vh (..., R, N) and rank (...), in the dtypes of the
+        arguments. R is the largest rank in the batch; the factors of a matrix are zero beyond its own rank.
+        If `rank` is an int, U, S and Vh are views of the arguments.
 
     Raises
     ------
     ValueError
-        If not exactly one rule is given, or with a value that is out of its range or does not broadcast; and
-        for U, S and Vh that do not belong together. Arrays outside the host's memory are not searched for
-        values out of range.
+        If not exactly one rule is given, if its value is out of range or does not broadcast, or if the shapes
+        of U, S and Vh do not match. Values in device memory are not checked for their range.
     TypeError
         For ranks that are not integers, limits that are not real, dtypes that `svd` does not take, and arrays
-        of two libraries.
+        of different libraries.
 
     Notes
     -----
-    R is read back from the device, one number, unless `rank` is an int or `max_rank` is given. `energy` and
-    `error` allow for rounding: what is discarded may exceed its share by 8 eps of the dtype of S, so that
-    σ² = 45 and 5 hold 0.9 in the first. A matrix whose singular values are NaN has rank 0 and stays NaN in
-    all of its columns, and R is at least 1, unless an int `rank` or `max_rank` is 0.
+    Unless `rank` is an int or `max_rank` is given, one number, R, is read back from the device. `energy` and
+    `error` allow for rounding: the discarded share may exceed its limit by 8 eps of the dtype of S, relative,
+    so that with σ² = 45 and 5 the first value holds an energy of 0.9. A matrix whose singular values are NaN
+    has rank 0 and NaN in all of its columns; R is then at least 1, unless `max_rank` or an int `rank` is 0.
 
     References
     ----------
@@ -167,9 +166,9 @@ def low_rank(
     max_rank: int | None = None,
 ) -> TruncatedSVD:
     """
-    Return the best approximation of low rank of every matrix, as its truncated SVD.
+    Return the best low-rank approximation of every matrix, as its truncated SVD.
 
-    The same as ``truncate(*svd(a, full_matrices=False), ...)``. `reconstruct` makes the matrices of it.
+    Equivalent to ``truncate(*svd(a, full_matrices=False), ...)``. `reconstruct` returns the matrices.
 
     Parameters
     ----------
@@ -186,7 +185,7 @@ def low_rank(
     Raises
     ------
     LinAlgError
-        If `a` has less than two dimensions.
+        If `a` has fewer than two dimensions.
     ValueError, TypeError
         As `truncate`.
 
@@ -213,31 +212,30 @@ def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | Non
     """
     Return U diag(S) Vh of every matrix, or of its leading `rank` singular values.
 
-    Σ σᵢ uᵢ vᵢᴴ as one product: S is multiplied into the smaller of U and Vh, so that beyond the result a
-    matrix takes min(M, N) R numbers, R being the rank; with NumPy only a MiB of matrices at a time.
+    Σ σᵢ uᵢ vᵢᴴ is computed as one product, after the smaller of U and Vh has been scaled by S. That takes
+    min(M, N) R numbers of workspace for each matrix of rank R; with NumPy, for 1 MiB of matrices at a time.
 
     Parameters
     ----------
     U, S, Vh : (..., M, K), (..., K) and (..., K, N) array_like
-        The factors as `svd`, `truncate` or `low_rank` return them; full U and Vh will do.
+        The factors as `svd`, `truncate` or `low_rank` return them; full or thin U and Vh.
     rank : int or (...) array_like of integers, optional
-        How many singular values to use: one number, or an array that broadcasts against the batch. Default,
-        and most: all. An int saves the work of the rest; an array does not.
+        Number of singular values to use: a number for all matrices, or an array that broadcasts against the
+        batch. Default: all. An int reduces the work; an array does not.
 
     Returns
     -------
     (..., M, N) array
-        The matrices, in the dtype of the factors; float16 is computed in float32. A matrix with NaN factors
-        stays NaN, for itself alone; only at an int rank of 0, at which the factors are not looked at, all
-        matrices are zero.
+        The matrices, in the dtype of the factors; float16 is computed in float32. NaN factors give a NaN
+        matrix and leave the others alone. With an int rank of 0 all matrices are zero, even those.
 
     Raises
     ------
     ValueError
-        For a rank that does not broadcast, a negative one in the host's memory, and for U, S and Vh that do
-        not belong together.
+        For a rank that does not broadcast, a negative rank in host memory, and U, S and Vh whose shapes do
+        not match.
     TypeError
-        For ranks that are not integers, dtypes that `svd` does not take, and arrays of two libraries.
+        For ranks that are not integers, dtypes that `svd` does not take, and arrays of different libraries.
 
     Examples
     --------
@@ -260,19 +258,19 @@ def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | Non
 @for_libraries
 def rank_one_terms(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | None = None) -> Array:
     """
-    Return the terms σᵢ uᵢ vᵢᴴ whose sum every matrix is.
+    Return the rank-one terms σᵢ uᵢ vᵢᴴ that sum to each matrix.
 
     Parameters
     ----------
     U, S, Vh : (..., M, K), (..., K) and (..., K, N) array_like
-        The factors as in `reconstruct`.
+        The factors, as in `reconstruct`.
     rank : int or (...) array_like of integers, optional
-        How many terms, as in `reconstruct`; with an array, a matrix of lower rank has zeros for the rest.
+        Number of terms, as in `reconstruct`. With an array, the terms of a matrix beyond its rank are zero.
 
     Returns
     -------
     (..., R, M, N) array
-        The terms, the largest first: R times the size of the matrices. Their sum over the axis -3 is
+        The terms, largest first: R times as many numbers as the matrices. Their sum over axis -3 is
         ``reconstruct(U, S, Vh, rank)``.
 
     Raises
@@ -303,29 +301,29 @@ def truncation_error(
     S: ArrayLike, rank: ArrayLike, norm: Literal["fro", "spectral", "nuclear"] = "fro"
 ) -> Array:
     """
-    Return how far the best approximation of a rank is from every matrix, from its singular values alone.
+    Return the error of the best rank-k approximation of every matrix, from its singular values.
 
-    ‖A - A_k‖ by Eckart, Young and Mirsky: (σ²ₖ₊₁ + ... + σ²_K)^½ in the Frobenius norm, σₖ₊₁ in the spectral
-    norm, σₖ₊₁ + ... + σ_K in the nuclear norm.
+    By Eckart, Young and Mirsky ‖A - A_k‖ is (σ²ₖ₊₁ + ... + σ²_K)^½ in the Frobenius norm, σₖ₊₁ in the
+    spectral norm, and σₖ₊₁ + ... + σ_K in the nuclear norm.
 
     Parameters
     ----------
     S : (..., K) array_like
         All singular values in descending order, as `svdvals` returns them.
     rank : int or (...) array_like of integers
-        The rank k: one for all, or an array that broadcasts against the batch.
+        The rank k: a number for all matrices, or an array that broadcasts against the batch.
     norm : {"fro", "spectral", "nuclear"}, optional
-        The norm of the difference.
+        The norm in which the error is measured.
 
     Returns
     -------
     (...) array
-        The errors in the dtype of S, 0 where k >= K, NaN where S is NaN. Squares do not over- or underflow.
+        The errors, in the dtype of S; 0 if k >= K, NaN where S is NaN. Squares do not over- or underflow.
 
     Raises
     ------
     ValueError
-        For another `norm`, a rank that does not broadcast, and a negative one in the host's memory.
+        For another `norm`, a rank that does not broadcast, and a negative rank in host memory.
     TypeError
         For ranks that are not integers.
 
@@ -363,9 +361,9 @@ def truncation_error(
 @for_libraries
 def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
     """
-    Return how many numbers the factors of a rank take, over those of the m x n matrix.
+    Return the storage of rank-k factors relative to that of the m x n matrix.
 
-    k (m + n + 1) / (m n): below 1 as long as k < m n / (m + n + 1).
+    The ratio k (m + n + 1) / (m n) is below 1 if k < m n / (m + n + 1).
 
     Parameters
     ----------
@@ -377,12 +375,12 @@ def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
     Returns
     -------
     (...) array of float64
-        The ratios. 0 for matrices without entries.
+        The ratios; 0 for empty matrices.
 
     Raises
     ------
     ValueError
-        For negative sizes, and a negative rank in the host's memory.
+        For negative sizes, and a negative rank in host memory.
     TypeError
         For ranks that are not integers.
 
@@ -398,7 +396,7 @@ def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
     return k * ((m + n + 1) / (m * n) if m * n else 0.0)
 
 
-# The rules: each returns where σ is kept, (..., K), its limit shaped (..., 1)
+# The rules: each takes a limit (..., 1) and returns a mask (..., K) of the singular values to keep.
 
 
 def _within_rank(xp: Namespace, S: Array, rank: Array) -> Array:
@@ -406,16 +404,16 @@ def _within_rank(xp: Namespace, S: Array, rank: Array) -> Array:
 
 
 def _above_share(xp: Namespace, S: Array, share: Array) -> Array:
-    """Keep σₖ while the energy of it and all smaller ones is above a share of the whole."""
+    """Keep σₖ if it and all smaller values together hold more than a share of the energy."""
     squares = relative_squares(xp, S)
     from_here = xp.flip(cumulative_sum(xp, xp.flip(squares, axis=-1)), axis=-1)
     share = share * (1 + 8 * eps(xp, S))
-    # Squares far below the largest underflow, and a share of nothing must keep them.
+    # Squares far below the largest underflow; with a share of 0 they must be kept all the same.
     return xp.where(share > 0, from_here > share * leading(from_here), S > 0)
 
 
 def _energy(xp: Namespace, S: Array, energy: Array) -> Array:
-    # 1 - energy is exact, and wrong by as much as energy itself was rounded: half an ulp.
+    # 1 - energy is exact but inherits the rounding error of energy, half an ulp.
     share = xp.where(energy < 1, 1 - energy + float(xp.finfo(energy.dtype).eps) / 2, 0)
     return _above_share(xp, S, share)
 
@@ -430,6 +428,7 @@ _RULES: dict[str, Callable[[Namespace, Array, Array], Array]] = {
 
 
 def one_rule(**rules: Any) -> tuple[str, Any]:
+    """Return the name and value of the only rule that is not None; raise ValueError unless there is one."""
     given = {rule: value for rule, value in rules.items() if value is not None}
     if len(given) != 1:
         raise ValueError(
@@ -439,7 +438,7 @@ def one_rule(**rules: Any) -> tuple[str, Any]:
 
 
 def checked_rule(xp: Namespace, rule: str, value: Any, batch: tuple[int, ...], beside: Array | None) -> Array:
-    """Return the value of a rule as an array of integers or floating-point numbers, or raise."""
+    """Return the value of a rule as an array, of integers for `rank`; raise if it is out of range."""
     array = numbers(xp, value, beside)
     if rule == "rank" and not is_integer(xp, array):
         raise TypeError(f"rank must be integers, not {array.dtype}")
@@ -450,7 +449,7 @@ def checked_rule(xp: Namespace, rule: str, value: Any, batch: tuple[int, ...], b
 
 
 def _cut(xp: Namespace, u: Array, s: Array, vh: Array, rank: Any) -> tuple[Array, Array, Array]:
-    """Return the factors cut to an int rank, or with S zero beyond the rank of each matrix."""
+    """Return the factors cut to an int rank, or with S set to zero beyond the rank of each matrix."""
     if rank is None:
         return u, s, vh
     k = checked_rule(xp, "rank", rank, batch_of(u, s, vh), s)
@@ -461,5 +460,5 @@ def _cut(xp: Namespace, u: Array, s: Array, vh: Array, rank: Any) -> tuple[Array
 
 
 def _largest(xp: Namespace, x: Array) -> Array:
-    """Return the largest along the last axis, 0 where there is none."""
+    """Return the maximum along the last axis, 0 if that is empty."""
     return xp.max(x, axis=-1) if x.shape[-1] else xp.sum(x, axis=-1)

@@ -1,4 +1,4 @@
-"""Singular values: check them, compare them with the largest, count them."""
+"""Singular values: check them, compare them with the largest one, count them."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from gpusvd._base.results import Array
 
 
 def checked_values(xp: Namespace, S: Any) -> Array:
-    """Return S as floating-point numbers; raise unless it can be singular values."""
+    """Return S as an array of floating-point numbers; raise if it cannot hold singular values."""
     values = floating(xp, S, name="S")
     if is_complex(xp, values):
         raise TypeError(f"S has dtype {values.dtype}, expected real singular values")
@@ -26,9 +26,9 @@ def checked_values(xp: Namespace, S: Any) -> Array:
 
 
 def relative_squares(xp: Namespace, S: Array) -> Array:
-    """Return (σᵢ / σ₁)², in float32 for float16, so that neither tiny nor huge values lose their squares.
+    """Return (σᵢ / σ₁)², which neither over- nor underflows for tiny or huge σ₁; in float32 for float16.
 
-    Zeros for a zero matrix. A value that overflowed counts as the largest number.
+    The result is zero for a zero matrix. An infinite value counts as the largest finite number.
     """
     S = _representable(xp, widened(xp, S))
     ratio = S / safe_divisor(xp, leading(S))
@@ -36,7 +36,7 @@ def relative_squares(xp: Namespace, S: Array) -> Array:
 
 
 def significant(xp: Namespace, S: Array, rtol: Any) -> Array:
-    """Return where σ > rtol σ₁; a σ₁ that overflowed counts as the largest number."""
+    """Return the mask σ > rtol σ₁; an infinite σ₁ counts as the largest finite number."""
     S = widened(xp, S)
     with quiet():  # a float64 rtol may overflow in the dtype of S
         share = astype(xp, floating(xp, rtol, S), S.dtype)[..., None]
@@ -44,34 +44,29 @@ def significant(xp: Namespace, S: Array, rtol: Any) -> Array:
 
 
 def not_zero(xp: Namespace, a: Array, S: Array, rtol: Any, name: str = "rtol") -> Array:
-    """Return where a singular value of the matrices does not count as zero; by default as `default_rtol`."""
+    """Return the mask σ > rtol σ₁ for matrices `a`, with a default of max(M, N) eps for `rtol`."""
     if rtol is None:
-        return significant(xp, S, default_rtol(xp, a))
+        return significant(xp, S, int(max(a.shape[-2:])) * eps(xp, a))
     return significant(xp, S, limits(xp, name, rtol, S.shape[:-1], S, signed=True))
 
 
-def default_rtol(xp: Namespace, a: Array) -> float:
-    """Return max(M, N) eps, up to which a singular value may be rounding of the matrix."""
-    return int(max(a.shape[-2:])) * eps(xp, a)
-
-
 def failed(xp: Namespace, s: Array) -> Array:
-    """Return which matrices (...) have no factors: all of their singular values are NaN."""
+    """Return a mask (...) of the matrices whose singular values are NaN."""
     return xp.any(xp.isnan(leading(s)), axis=-1)
 
 
 def count(xp: Namespace, mask: Array) -> Array:
-    """Return how many along the last axis are True, as an array also for a single matrix."""
+    """Return the number of True along the last axis, as an array even for a single matrix."""
     return xp.asarray(xp.count_nonzero(mask, axis=-1))
 
 
 def leading(x: Array) -> Array:
-    """Return the first along the last axis, (..., 1), or (..., 0) of none."""
+    """Return the first element along the last axis as (..., 1), or (..., 0) if that is empty."""
     return x[..., : min(1, x.shape[-1])]
 
 
 def safe_divisor(xp: Namespace, x: Array) -> Array:
-    """Return x to divide by, 1 instead of 0."""
+    """Return x with 1 in place of 0."""
     return xp.where(x == 0, 1, x)
 
 
