@@ -2,8 +2,8 @@
 Batches beyond one machine: the functions of this package for Dask arrays, lazily.
 
 A Dask array in gives Dask arrays out, with the chunks of the batch kept: a task decomposes a chunk.
-Every matrix must lie in one chunk. The functions of the same name in `gpusvd` come here when they are given a
-Dask array: ``gpusvd.svd(x)`` and ``gpusvd.dask.svd(x)`` are the same.
+Every matrix must lie in one chunk. The functions of the same name in `gpusvd`, and `low_rank`, come here when
+they are given a Dask array: ``gpusvd.svd(x)`` and ``gpusvd.dask.svd(x)`` are the same.
 
 A task uses one core, unless `threads` says otherwise: Dask runs as many tasks at once as it has threads.
 """
@@ -212,8 +212,8 @@ def svd_ex(
     call = functools.partial(
         _decompose_block, "svd_ex", full_matrices=full_matrices, hermitian=hermitian, **options
     )
-    u, s, vh, *fields = _blocks(call, signature + ",(),(),()", [a], sizes, (*metas, *info))
-    return SVDExResult(u, s, vh, Info(*fields))
+    u, s, vh, *told = _blocks(call, signature + ",(),(),()", [a], sizes, (*metas, *info))
+    return SVDExResult(u, s, vh, Info(*told))
 
 
 def truncate(

@@ -18,7 +18,7 @@ from gpusvd._base.results import Array
 from gpusvd._layer.spectrum import energy as energy_fractions
 from gpusvd._layer.subspaces import sign_flip
 from gpusvd._layer.truncate import reconstruct, storage_ratio, truncation_error
-from gpusvd._layer.values import checked_values
+from gpusvd._layer.values import checked_values as singular_values
 from gpusvd._svd.svd import svd
 
 try:
@@ -299,7 +299,7 @@ def _real(a: Any) -> Array:
 
 def _spectra(S: Any) -> Array:
     """Return the spectra (B, K) of a batch, those with NaN or Inf left out."""
-    values = widened(np, checked_values(np, _on_host(S)))
+    values = widened(np, singular_values(np, _on_host(S)))
     flat = values.reshape(-1, values.shape[-1]) if values.size else values.reshape(0, values.shape[-1])
     return flat[np.isfinite(flat).all(axis=-1)]
 
