@@ -135,7 +135,8 @@ def stream(
     Examples
     --------
     >>> import numpy as np
-    >>>     >>> a = np.random.default_rng(0).standard_normal((1000, 8, 5))
+    >>> import gpusvd
+    >>> a = np.random.default_rng(0).standard_normal((1000, 8, 5))
     >>> for where, (U, S, Vh) in gpusvd.stream(a, full_matrices=False, chunk=400):
     ...     print(where, S.shape)
     slice(0, 400, None) (400, 5)
