@@ -34,17 +34,28 @@ from gpusvd._base.checks import (
 from gpusvd._base.results import Info, SVDExResult, SVDResult
 from gpusvd._base.threads import at_most
 from gpusvd._layer import pca as _pca
-from gpusvd._layer import truncate as _truncate
+from gpusvd._layer.factors import checked_factors, checked_width
 from gpusvd._layer.points import check_points
 from gpusvd._layer.polar import PolarResult
-from gpusvd._layer.truncate import TruncatedSVD
+from gpusvd._layer.truncate import TruncatedSVD, checked_rule, one_rule
 
 try:
     import dask.array as da
 except ImportError as error:
     raise ImportError("gpusvd.dask needs Dask: pip install 'gpusvd[dask]'") from error
 
-__all__ = ["PCAResult", "pca", "pinv", "polar", "reconstruct", "svd", "svd_ex", "svdvals", "truncate"]
+__all__ = [
+    "PCAResult",
+    "low_rank",
+    "pca",
+    "pinv",
+    "polar",
+    "reconstruct",
+    "svd",
+    "svd_ex",
+    "svdvals",
+    "truncate",
+]
 
 DaskArray = Any  # dask.array.Array, which has no types
 
@@ -248,10 +259,10 @@ def truncate(
     >>> t.U.shape
     (100, 8, 3)
     """
-    rule, value = _truncate._one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    rule, value = one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
     u, s, vh = _together(U, S, Vh)
     k = s.shape[-1]
-    width = k if max_rank is None else _truncate._check_count("max_rank", max_rank, k)
+    width = k if max_rank is None else checked_width("max_rank", max_rank, k)
     limit, options = _limit(rule, value, s)
     if rule == "rank" and options:
         width = min(int(value), width)
@@ -264,6 +275,54 @@ def truncate(
             {"r": width},
             (_meta(u, 2), _meta(s, 1), _meta(vh, 2), _meta(s, 0, dtype=np.int64)),
         )
+    )
+
+
+def low_rank(
+    a: DaskArray,
+    *,
+    rank: Any = None,
+    rtol: Any = None,
+    atol: Any = None,
+    energy: Any = None,
+    error: Any = None,
+    max_rank: int | None = None,
+) -> TruncatedSVD:
+    """
+    Return the best approximation of low rank of every matrix of a Dask array, as its truncated SVD, lazily.
+
+    Parameters
+    ----------
+    a : (..., M, N) dask array
+        Matrices, each in one chunk.
+    rank, rtol, atol, energy, error, max_rank
+        As in `truncate`.
+
+    Returns
+    -------
+    TruncatedSVD
+        U, S, Vh and rank, as `truncate` returns them.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `svd` and `truncate`.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import gpusvd
+    >>> gpusvd.low_rank(da.ones((4, 2, 3), chunks=(2, 2, 3)), rank=1).S.round(12).compute()[0]
+    array([2.44948974])
+    """
+    return truncate(
+        *svd(a, full_matrices=False),
+        rank=rank,
+        rtol=rtol,
+        atol=atol,
+        energy=energy,
+        error=error,
+        max_rank=max_rank,
     )
 
 
@@ -447,7 +506,7 @@ def pca(x: DaskArray, n_components: int | None = None, energy: Any = None, white
     x = _matrices(x, "x")
     check_points("x", x)
     most = min(x.shape[-2:])
-    c = most if n_components is None else _pca._checked_count("n_components", n_components, most)
+    c = most if n_components is None else _pca.checked_count("n_components", n_components, most)
     limit, options = ([], {}) if energy is None else _limit("energy", energy, x[..., 0, :])
     real = _meta(x, 1, real=True)
     results = _blocks(
@@ -537,7 +596,7 @@ def _check_chunks(a: DaskArray, name: str, dimensions: int) -> None:
 def _together(U: Any, S: Any, Vh: Any) -> tuple[DaskArray, DaskArray, DaskArray]:
     """Return the factors as Dask arrays, or raise unless they belong together."""
     u, s, vh = da.asarray(U), da.asarray(S), da.asarray(Vh)
-    _truncate.factors(np, *(np.broadcast_to(np.empty((), x.dtype), _known(x.shape)) for x in (u, s, vh)))
+    checked_factors(np, *(np.broadcast_to(np.empty((), x.dtype), _known(x.shape)) for x in (u, s, vh)))
     for array, name, dimensions in ((u, "U", 2), (s, "S", 1), (vh, "Vh", 2)):
         _check_chunks(array, name, dimensions)
     batches = {u.shape[:-2], s.shape[:-1], vh.shape[:-2]}
@@ -554,7 +613,7 @@ def _limit(name: str, value: Any, values: DaskArray) -> tuple[list[DaskArray], d
     if isinstance(value, da.Array):
         check_batch(name, _known(value.shape), batch)
         return [value], {}
-    _truncate._checked(np, name, value, batch, None)
+    checked_rule(np, name, value, batch, None)
     return ([da.asarray(value)], {}) if np.ndim(value) else ([], {name: value})
 
 

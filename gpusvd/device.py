@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpusvd._base.checks import factor_dtype
+from gpusvd._base.checks import checked_int, factor_dtype
 from gpusvd._cuda.arrays import INSTALL
 from gpusvd._cuda.specialise import Function
 
@@ -106,21 +106,16 @@ def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"
                     for j in range(3):
                         out[b, i, j] = u[i, 0] * vh[0, j] + u[i, 1] * vh[1, j] + u[i, 2] * vh[2, j]
     """
-    for name, length in (("m", m), ("n", n)):
-        if (
-            isinstance(length, bool)
-            or not isinstance(length, int | np.integer)
-            or not 1 <= length <= _LARGEST
-        ):
-            raise ValueError(f"{name} must be an int from 1 to {_LARGEST}, not {length!r}")
+    m, n = (
+        checked_int(size, f"{name} must be an int from 1 to {_LARGEST}, not {size!r}", 1, _LARGEST)
+        for name, size in (("m", m), ("n", n))
+    )
     if target not in ("cuda", "cpu"):
         raise ValueError(f"target must be 'cuda' or 'cpu', not {target!r}")
     factors = factor_dtype(np.dtype(dtype))
     if factors != np.dtype(dtype) or factors == np.float16:
         raise TypeError(f"dtype must be float32, float64, complex64 or complex128, not {np.dtype(dtype)}")
-    return (
-        _on_cuda(int(m), int(n), factors.name) if target == "cuda" else _on_cpu(int(m), int(n), factors.name)
-    )
+    return (_on_cuda if target == "cuda" else _on_cpu)(m, n, factors.name)
 
 
 @cache

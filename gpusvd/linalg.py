@@ -12,17 +12,16 @@ from typing import Any, Literal
 from gpusvd._base.arrays import (
     array_namespace,
     astype,
-    decompose,
     matrices,
     quiet,
     real_dtype,
-    singular_values,
     widened,
 )
 from gpusvd._base.arrays import transpose as _transpose
 from gpusvd._base.results import Array, SVDResult
 from gpusvd._layer import solve as _solve
 from gpusvd._layer import spectrum as _spectrum
+from gpusvd._layer.decompositions import decompose, singular_values
 
 __all__ = ["inv", "matrix_norm", "matrix_rank", "matrix_transpose", "pinv", "svd", "svdvals"]
 

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gpusvd._base.arrays import array_namespace, floating, to_host, widened
+from gpusvd._base.checks import checked_int
 from gpusvd._base.results import Array
 from gpusvd._layer.spectrum import energy as energy_fractions
-from gpusvd._layer.spectrum import spectrum as singular_values
 from gpusvd._layer.subspaces import sign_flip
 from gpusvd._layer.truncate import reconstruct, storage_ratio, truncation_error
+from gpusvd._layer.values import checked_values as singular_values
 from gpusvd._svd.svd import svd
 
 try:
@@ -326,9 +327,8 @@ def _default_ranks(most: int) -> list[int]:
 
 
 def _checked_rank(rank: object, most: int) -> int:
-    if isinstance(rank, bool) or not isinstance(rank, int | np.integer) or not 0 <= rank <= most:
-        raise ValueError(f"ranks must be integers from 0 to min(M, N) = {most}, but one is {rank!r}")
-    return int(rank)
+    message = f"ranks must be integers from 0 to min(M, N) = {most}, but one is {rank!r}"
+    return checked_int(rank, message, most=most)
 
 
 def _turning(a: Array) -> tuple[Array, Array, Array]:

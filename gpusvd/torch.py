@@ -343,3 +343,13 @@ def _check(a: Any, out: Any) -> None:
         raise TypeError(f"a is a {type(a).__name__}, expected a tensor")
     if out is not None:
         raise TypeError("out must be None for a tensor")
+
+
+# `gpusvd` hands tensors to these by itself, and not to those that `__getattr__` makes.
+low_rank = _through(gpusvd.low_rank)
+pca = _through(gpusvd.pca)
+pinv = _through(gpusvd.pinv)
+polar = _through(gpusvd.polar)
+reconstruct = _through(gpusvd.reconstruct)
+svd_ex = _through(gpusvd.svd_ex)
+truncate = _through(gpusvd.truncate)

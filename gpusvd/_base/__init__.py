@@ -1,1 +1,1 @@
-"""What every other wing builds on: results, checks, arrays of any library, threads."""
+"""Results, argument checks, arrays of any library, threads: what every other part builds on."""

@@ -1,7 +1,7 @@
-"""Arrays of any library: their namespace, their dtypes, and the SVD called for them.
+"""Arrays of any library: their namespaces and dtypes, and batches of matrices.
 
-The layer over arrays is written once, in the functions that the array API standard has and NumPy and CuPy
-share. What one of the three spells differently is here.
+The layer is written once, with the functions that NumPy, CuPy and the array API standard have in common. This
+module covers what one of the three spells differently.
 """
 
 import sys
@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.checks import check_batch, check_dimensions, factor_dtype
-from gpusvd._base.results import Array, SVDResult
-from gpusvd._svd.svd import svd, svdvals
+from gpusvd._base.results import Array
 
 Namespace = Any  # numpy, cupy, or another module of the array API standard
 
@@ -20,13 +19,14 @@ def array_namespace(*arrays: Any) -> Namespace:
     """
     Return the module whose functions take these arrays.
 
-    Numbers, lists and tuples go along with the arrays beside them, and to NumPy if there are none; so does
-    whatever else NumPy can convert. CuPy is never imported here: who passes a CuPy array has done so.
+    Numbers, lists and tuples belong to the library of the other arrays, or to NumPy if there are none.
+    Anything else that NumPy can convert counts as a NumPy array. CuPy is never imported here: a caller that
+    passes a CuPy array has already imported it.
 
     Raises
     ------
     TypeError
-        If the arrays are of two libraries, or in GPU memory that is not CuPy's.
+        If the arrays belong to different libraries, or if one is in GPU memory but not a CuPy array.
     """
     found = {xp.__name__: xp for xp in map(_library, arrays) if xp is not None}
     if len(found) > 1:
@@ -38,7 +38,7 @@ def array_namespace(*arrays: Any) -> Namespace:
 
 
 def _library(a: Any) -> Namespace | None:
-    """Return the module an array belongs to, None for what belongs to none."""
+    """Return the module that an array belongs to, None for numbers, lists, tuples and None."""
     if isinstance(a, np.ndarray):
         return np
     if a is None or isinstance(a, bool | int | float | complex | np.generic | list | tuple):
@@ -54,12 +54,19 @@ def _library(a: Any) -> Namespace | None:
 
 
 def on_host(a: Any) -> bool:
-    """Return whether these are numbers in the host's memory, which can be looked at for nothing."""
+    """Return whether the numbers are in host memory, where reading them costs nothing."""
     return _library(a) in (None, np)
 
 
-def _shares_dtypes(xp: Namespace) -> bool:
-    """Return whether this is NumPy or CuPy, which shares NumPy's dtypes and which `svd` takes."""
+def to_host(xp: Namespace, a: Any) -> Array:
+    """Return an array of any library, or anything that NumPy can convert, as a NumPy array."""
+    if xp is np:
+        return np.asarray(a)
+    return xp.asnumpy(a) if is_numpy_or_cupy(xp) else np.from_dlpack(a, device="cpu")
+
+
+def is_numpy_or_cupy(xp: Namespace) -> bool:
+    """Return whether `xp` is NumPy or CuPy, which share dtypes and whose arrays `svd` takes."""
     return xp is np or xp.__name__ == "cupy"
 
 
@@ -67,23 +74,22 @@ def _shares_dtypes(xp: Namespace) -> bool:
 
 
 def numbers(xp: Namespace, a: Any, beside: Any = None) -> Array:
-    """Return `a` as an array; numbers and lists in the memory where the array `beside` is."""
-    if beside is None or _shares_dtypes(xp) or _library(a) is not None:
-        x: Array = xp.asarray(a)
-    else:
-        x = xp.asarray(a, device=beside.device)
-    return x
+    """Return `a` as an array; numbers and lists are placed on the device of the array `beside`."""
+    if beside is None or is_numpy_or_cupy(xp) or _library(a) is not None:
+        return xp.asarray(a)
+    return xp.asarray(a, device=beside.device)
 
 
 def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array:
     """
     Return `a` as an array of floating-point numbers, converted as `svd` does.
 
-    Integers and bool become float64, any byte order the machine's; the rest is not copied. Numbers and lists
-    go where the array `beside` is. TypeError, which names the argument, for what `svd` does not take.
+    Integers and bool become float64, and the byte order becomes native; nothing else is copied. Numbers and
+    lists are placed on the device of the array `beside`. Raises TypeError, with the `name` of the argument,
+    for dtypes that `svd` does not take.
     """
     x = numbers(xp, a, beside)
-    if _shares_dtypes(xp):
+    if is_numpy_or_cupy(xp):
         return astype(xp, x, factor_dtype(x.dtype, name))
     if xp.isdtype(x.dtype, ("bool", "integral")):
         return astype(xp, x, xp.float64)
@@ -97,7 +103,7 @@ def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array
 
 
 def common_floating(xp: Namespace, **arrays: Any) -> list[Array]:
-    """Return the arrays, given by name, converted to the one floating-point dtype that holds all of them."""
+    """Return the arrays, passed by name, converted to their common floating-point dtype."""
     beside = next((a for a in arrays.values() if _library(a) is not None), None)
     converted = [floating(xp, a, beside, name) for name, a in arrays.items()]
     dtype = xp.result_type(*(a.dtype for a in converted))
@@ -105,26 +111,25 @@ def common_floating(xp: Namespace, **arrays: Any) -> list[Array]:
 
 
 def widened(xp: Namespace, x: Array) -> Array:
-    """Return float16 as float32, to compute in, and other floating-point arrays as they are."""
+    """Return a float16 array as float32, for computation, and any other floating-point array as it is."""
     return astype(xp, x, xp.float32) if x.dtype == getattr(xp, "float16", None) else x
 
 
 def astype(xp: Namespace, x: Array, dtype: Any) -> Array:
-    """Return an array in `dtype`, the array itself if that is its dtype."""
-    if _shares_dtypes(xp):
+    """Return an array converted to `dtype`, or the array itself if it has that dtype."""
+    if is_numpy_or_cupy(xp):
         return x.astype(dtype, copy=False)
-    converted: Array = xp.astype(x, dtype, copy=False)
-    return converted
+    return xp.astype(x, dtype, copy=False)
 
 
 def is_complex(xp: Namespace, x: Array) -> bool:
     """Return whether an array has a complex dtype."""
-    return bool(x.dtype.kind == "c" if _shares_dtypes(xp) else xp.isdtype(x.dtype, "complex floating"))
+    return bool(x.dtype.kind == "c" if is_numpy_or_cupy(xp) else xp.isdtype(x.dtype, "complex floating"))
 
 
 def _is_real(xp: Namespace, x: Array) -> bool:
-    """Return whether these are integers, bool or real floating-point numbers."""
-    if _shares_dtypes(xp):
+    """Return whether an array has an integer, bool or real floating-point dtype."""
+    if is_numpy_or_cupy(xp):
         return x.dtype.kind in "biuf"
     return bool(xp.isdtype(x.dtype, ("bool", "integral", "real floating")))
 
@@ -136,11 +141,11 @@ def real_dtype(xp: Namespace, x: Array) -> Any:
 
 def is_integer(xp: Namespace, x: Array) -> bool:
     """Return whether an array has an integer dtype."""
-    return bool(x.dtype.kind in "iu" if _shares_dtypes(xp) else xp.isdtype(x.dtype, "integral"))
+    return bool(x.dtype.kind in "iu" if is_numpy_or_cupy(xp) else xp.isdtype(x.dtype, "integral"))
 
 
 def eps(xp: Namespace, x: Array) -> float:
-    """Return the distance of 1 to the next number in the dtype of a floating-point array."""
+    """Return the machine epsilon of the dtype of a floating-point array."""
     return float(xp.finfo(x.dtype).eps)
 
 
@@ -148,10 +153,10 @@ def limits(
     xp: Namespace, name: str, value: Any, batch: tuple[int, ...], beside: Array | None, signed: bool = False
 ) -> Array:
     """
-    Return limits, one for all matrices of a batch or one for each, in floating point.
+    Return a limit for all matrices of a batch, or one for each, as floating-point numbers.
 
-    Raise, by the name of the argument, unless they are real, fit the batch and, those in the host's memory,
-    are at least 0; or, where their sign is free, not NaN.
+    Raises, with the `name` of the argument, unless the limits are real and broadcast against the batch.
+    Limits in host memory must also be at least 0, or, if `signed`, not NaN.
     """
     x = numbers(xp, value, beside)
     if not _is_real(xp, x):
@@ -165,7 +170,7 @@ def limits(
 
 
 def quiet() -> np.errstate:
-    """Let NumPy overflow to inf, and NaN spread, without a warning: a batch is silent about its matrices."""
+    """Return a context without NumPy's warnings of overflow and NaN, which single matrices may cause."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
@@ -173,70 +178,35 @@ def quiet() -> np.errstate:
 
 
 def matrices(xp: Namespace, a: Any, square: bool = False) -> Array:
-    """Return `a` as floating-point matrices (..., M, N); raise LinAlgError where it has another shape."""
+    """Return `a` as floating-point matrices (..., M, N); raise LinAlgError for another shape."""
     x = floating(xp, a)
     check_dimensions(x.shape, square)
     return x
 
 
 def transpose(x: Array) -> Array:
-    """Return the transposes of a batch of matrices, as a view where the library has views."""
+    """Return the transposes of a batch of matrices, as a view if the library has views."""
     return x.mT if hasattr(x, "mT") else x.swapaxes(-1, -2)  # CuPy 13 has no mT
 
 
 def adjoint(xp: Namespace, x: Array) -> Array:
-    """Return the conjugate transposes of a batch of matrices; of real ones no copy."""
-    transposed = transpose(x)
-    if is_complex(xp, x):
-        transposed = xp.conj(transposed)
-    return transposed
+    """Return the conjugate transposes of a batch of matrices; real matrices are not copied."""
+    return xp.conj(transpose(x)) if is_complex(xp, x) else transpose(x)
 
 
 def cumulative_sum(xp: Namespace, x: Array) -> Array:
-    """Return the sums of the first 1, 2, ... numbers along the last axis."""
-    sums: Array = xp.cumsum(x, axis=-1) if _shares_dtypes(xp) else xp.cumulative_sum(x, axis=-1)
-    return sums
+    """Return the cumulative sums along the last axis."""
+    return xp.cumsum(x, axis=-1) if is_numpy_or_cupy(xp) else xp.cumulative_sum(x, axis=-1)
 
 
-def count_up(xp: Namespace, n: int, beside: Array) -> Array:
-    """Return the integers 0 to n - 1 in the memory where an array is."""
-    integers: Array = xp.arange(n) if _shares_dtypes(xp) else xp.arange(n, device=beside.device)
-    return integers
+def arange(xp: Namespace, n: int, beside: Array) -> Array:
+    """Return the integers 0 to n - 1 on the device of the array `beside`."""
+    return xp.arange(n) if is_numpy_or_cupy(xp) else xp.arange(n, device=beside.device)
 
 
-# The SVD
-
-
-def decompose(
-    xp: Namespace, a: Array, full_matrices: bool = False, hermitian: bool = False
-) -> tuple[Array, Array, Array]:
-    """
-    Return U, S and Vh of floating-point matrices as arrays of their library.
-
-    `gpusvd.svd` takes NumPy's and CuPy's arrays. Those of any other library are copied to the host, and their
-    factors back to the device they came from.
-    """
-    if _shares_dtypes(xp):
-        return svd(a, full_matrices, hermitian=hermitian)
-    factors = svd(to_host(xp, a), full_matrices, hermitian=hermitian)
-    return SVDResult(*(_from_host(xp, factor, a) for factor in factors))
-
-
-def singular_values(xp: Namespace, a: Array, hermitian: bool = False) -> Array:
-    """Return S alone, in the same way."""
-    if _shares_dtypes(xp):
-        return svdvals(a, hermitian=hermitian)
-    return _from_host(xp, svdvals(to_host(xp, a), hermitian=hermitian), a)
-
-
-def to_host(xp: Namespace, a: Any) -> Array:
-    """Return an array of any library, or what NumPy can convert, as NumPy's: a copy, if in device memory."""
-    if xp is np:
-        return np.asarray(a)
-    host: Array = xp.asnumpy(a) if _shares_dtypes(xp) else np.from_dlpack(a, device="cpu")
-    return host
-
-
-def _from_host(xp: Namespace, x: Array, beside: Array) -> Array:
-    copied: Array = xp.asarray(x, device=beside.device)
-    return copied
+def from_lower_triangles(xp: Any, block: Array) -> Array:
+    """Return the Hermitian matrices that have the lower triangles of `block`; `xp` is NumPy or CuPy."""
+    lower = xp.tril(block, -1)
+    diagonal = xp.where(xp.eye(block.shape[-1], dtype=bool), block, 0)
+    with np.errstate(invalid="ignore"):  # a finite imaginary part is ignored; NaN and Inf must spread
+        return lower + lower.conj().swapaxes(-1, -2) + (diagonal.real + 0 * diagonal.imag)

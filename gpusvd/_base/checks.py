@@ -1,8 +1,8 @@
-"""What the functions accept, and what they say of the rest."""
+"""Argument checks and their error messages."""
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -21,8 +21,7 @@ _FACTOR_DTYPES = {
 
 
 def factor_dtype(dtype: np.dtype[Any], name: str = "") -> np.dtype[Any]:
-    """Return the dtype of the singular vectors of matrices of `dtype`; `name` is the argument's, if there are
-    several."""
+    """Return the dtype of the singular vectors of matrices of `dtype`; errors name the argument, if given."""
     try:
         return _FACTOR_DTYPES[dtype.char]
     except KeyError:
@@ -34,7 +33,7 @@ def factor_dtype(dtype: np.dtype[Any], name: str = "") -> np.dtype[Any]:
 
 
 def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
-    """Raise LinAlgError, in NumPy's words, unless this is the shape of matrices, square if `hermitian`."""
+    """Raise LinAlgError, in NumPy's words, unless `shape` is that of matrices, square ones if `hermitian`."""
     if len(shape) < 2:
         raise LinAlgError(f"{len(shape)}-dimensional array given. Array must be at least two-dimensional")
     if hermitian and shape[-1] != shape[-2]:
@@ -42,57 +41,64 @@ def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
 
 
 def check_batch(name: str, shape: tuple[int, ...], batch: tuple[int, ...]) -> None:
-    """Raise ValueError unless an argument of this shape can be spread over a batch."""
+    """Raise ValueError unless an argument of this shape broadcasts against a batch."""
     try:
         np.broadcast_shapes(shape, batch)
     except ValueError:
         raise ValueError(f"{name} of shape {shape} does not broadcast against a batch of {batch}") from None
 
 
+def is_int(value: object) -> TypeGuard[int | np.integer[Any]]:
+    """Return whether a value is an integer of Python or NumPy, and not a bool."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def checked_int(value: object, message: str, least: int = 0, most: int | None = None) -> int:
+    """Return a value as an int; raise ValueError with the message unless it is one from `least` to `most`."""
+    if not is_int(value) or value < least or (most is not None and value > most):
+        raise ValueError(message)
+    return int(value)
+
+
 def checked_size(name: str, size: object) -> int:
-    """Return a number of rows or columns as an int, whose products do not overflow, or raise ValueError."""
-    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
-        raise ValueError(f"{name} must be a non-negative int, not {size!r}")
-    return int(size)
+    """Return a number of rows or columns as a Python int, whose products cannot overflow."""
+    return checked_int(size, f"{name} must be a non-negative int, not {size!r}")
 
 
 def is_one_of(value: Any, choices: Sequence[object]) -> bool:
-    """Return whether a value is among the choices; an array is not."""
+    """Return whether a value is one of the choices; an array never is."""
     return np.ndim(value) == 0 and value in choices
 
 
 def check_driver(driver: Driver) -> None:
-    """Raise ValueError unless there is such a driver."""
+    """Raise ValueError unless `driver` is the name of a driver."""
     if not isinstance(driver, str) or driver not in ("auto", "jacobi", "vendor"):
         raise ValueError(f"driver must be 'auto', 'jacobi' or 'vendor', not {driver!r}")
 
 
 def check_errors(errors: Errors) -> None:
-    """Raise ValueError unless there is such a way to treat errors."""
+    """Raise ValueError unless `errors` is "nan" or "raise"."""
     if not isinstance(errors, str) or errors not in ("nan", "raise"):
         raise ValueError(f"errors must be 'nan' or 'raise', not {errors!r}")
 
 
 def check_device(device: Device | None) -> None:
-    """Raise ValueError unless there is such a device to choose."""
+    """Raise ValueError unless `device` is "cuda" or None."""
     if device is not None and not (isinstance(device, str) and device == "cuda"):
         raise ValueError(f"device must be None (where the array is) or 'cuda', not {device!r}")
 
 
 def check_threads(threads: int | None) -> None:
-    """Raise ValueError unless this is a number of threads, or None."""
-    if threads is None:
-        return
-    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
-        raise ValueError(
-            f"threads must be None (the cores this process may use) or a positive int, not {threads!r}"
-        )
+    """Raise ValueError unless `threads` is a positive int or None."""
+    if threads is not None:
+        expected = "None (the cores this process may use) or a positive int"
+        checked_int(threads, f"threads must be {expected}, not {threads!r}", least=1)
 
 
 def expected_results(
     shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
 ) -> list[Expected]:
-    """Return name, shape and dtype of each result."""
+    """Return the name, shape and dtype of each result of an SVD."""
     *batch, m, n = shape
     k = min(m, n)
     values = "S", (*batch, k), np.dtype(dtype.char.lower())
@@ -102,34 +108,34 @@ def expected_results(
     return [("U", (*batch, m, rows), dtype), values, ("Vh", (*batch, columns, n), dtype)]
 
 
-def given_for(out: Any, expected: Sequence[Expected]) -> tuple[Any, ...]:
-    """Return what is in `out` for each result; raise unless there are as many."""
-    given = out if len(expected) > 1 else (out,)
-    if not isinstance(given, tuple) or len(given) != len(expected):
+def outputs_of(out: Any, expected: Sequence[Expected]) -> tuple[Any, ...]:
+    """Return `out` as a tuple with an array for each result; raise TypeError if the numbers differ."""
+    outputs = out if len(expected) > 1 else (out,)
+    if not isinstance(outputs, tuple) or len(outputs) != len(expected):
         names = ", ".join(name for name, _, _ in expected)
-        raise TypeError(f"out must be a tuple of {len(expected)} arrays, ({names}), not {_kind(given)}")
-    return given
+        raise TypeError(f"out must be a tuple of {len(expected)} arrays, ({names}), not {_kind(outputs)}")
+    return outputs
 
 
 def check_out(out: Any, expected: Sequence[Expected]) -> list[Array]:
-    """Return the arrays of `out` as plain ndarrays; raise unless they fit and can all be written."""
-    given = given_for(out, expected)
-    check_separate(list(zip(given, expected, strict=True)))
-    return [np.asarray(array) for array in given]
+    """Return the arrays of `out` as plain ndarrays; raise unless they fit the results and are writable."""
+    outputs = outputs_of(out, expected)
+    check_outputs(list(zip(outputs, expected, strict=True)))
+    return [np.asarray(array) for array in outputs]
 
 
-def check_separate(targets: Sequence[tuple[Any, Expected]]) -> None:
-    """Raise unless all these arrays are what is expected and can be written, each for itself."""
-    for array, result in targets:
-        _check_target(array, result)
-    for (array, result), (other, other_result) in combinations(targets, 2):
+def check_outputs(outputs: Sequence[tuple[Any, Expected]]) -> None:
+    """Raise unless each array is as expected and writable, and shares no memory with another one."""
+    for array, expected in outputs:
+        _check_output(array, expected)
+    for (array, expected), (other, other_expected) in combinations(outputs, 2):
         if np.shares_memory(array, other):
             raise ValueError(
-                f"{result[0]} and {other_result[0]} in out share memory, expected separate arrays"
+                f"{expected[0]} and {other_expected[0]} in out share memory, expected separate arrays"
             )
 
 
-def _check_target(array: Any, expected: Expected) -> None:
+def _check_output(array: Any, expected: Expected) -> None:
     name, shape, dtype = expected
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} in out is {_kind(array)}, expected a NumPy array")
@@ -146,7 +152,7 @@ def _check_target(array: Any, expected: Expected) -> None:
 
 
 def _overlaps_itself(array: Array) -> bool:
-    """Return whether some stride is too short for what lies below it."""
+    """Return whether elements share memory: a stride is shorter than the extent of its inner dimensions."""
     extent = array.itemsize
     for stride, length in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
         if length > 1:
@@ -156,5 +162,5 @@ def _overlaps_itself(array: Array) -> bool:
     return False
 
 
-def _kind(given: object) -> str:
-    return f"a {type(given).__name__}" + (f" of {len(given)}" if isinstance(given, tuple) else "")
+def _kind(value: object) -> str:
+    return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, tuple) else "")

@@ -1,22 +1,46 @@
-"""Arrays that another module of this package computes with: Dask's and torch's."""
+"""Send calls with Dask arrays or torch tensors to gpusvd.dask and gpusvd.torch."""
 
+import functools
 import importlib
 import sys
-from typing import Any
+from collections.abc import Callable
+from types import ModuleType
+from typing import ParamSpec, TypeVar
 
-_HOMES = {"dask.array": ("Array", "gpusvd.dask"), "torch": ("Tensor", "gpusvd.torch")}
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MODULES = {"dask.array": ("Array", "gpusvd.dask"), "torch": ("Tensor", "gpusvd.torch")}
 
 
-def home_of(*arrays: Any) -> Any:
+def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
     """
-    Return the module of this package for the first library that one of the arrays belongs to, or None.
+    Hand a call with a Dask array or a tensor among its arguments to `gpusvd.dask` or `gpusvd.torch`.
 
-    Nothing is imported for other arrays: who passes a Dask array or a tensor has imported its library.
+    There the function of the same name takes it; if the module defines none, `function` itself does.
     """
-    for library, (kind, home) in _HOMES.items():
+
+    @functools.wraps(function)
+    def dispatched(*args: P.args, **kwargs: P.kwargs) -> R:
+        if sys.modules.keys().isdisjoint(_MODULES):
+            return function(*args, **kwargs)
+        module = _module_for(*args, *kwargs.values())
+        counterpart: Callable[P, R] = vars(module).get(function.__name__, function) if module else function
+        return counterpart(*args, **kwargs)
+
+    return dispatched
+
+
+def _module_for(*arguments: object) -> ModuleType | None:
+    """
+    Return the module of this package for the first library that has an array among the arguments, or None.
+
+    The libraries are not imported: a caller that passes an array has already imported its library.
+    """
+    for library, (array, module) in _MODULES.items():
         imported = sys.modules.get(library)
         if imported is not None:
-            array = getattr(imported, kind, ())  # not there yet, while the library is being imported
-            if any(isinstance(a, array) for a in arrays):
-                return importlib.import_module(home)
+            kind = getattr(imported, array, ())  # not there yet while the library is being imported
+            if any(isinstance(argument, kind) for argument in arguments):
+                return importlib.import_module(module)
     return None

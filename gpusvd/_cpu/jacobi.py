@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpusvd._base.hermitian import from_lower_triangles
+from gpusvd._base.arrays import from_lower_triangles
 from gpusvd._base.results import Array, Info
 from gpusvd._base.threads import for_each, piece_index, usable_cores
 from gpusvd.kernels.layout import rows_size, tile_size, values_size

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._base.checks import Expected, factor_dtype, given_for
+from gpusvd._base.checks import Expected, factor_dtype, outputs_of
 
 INSTALL = "pip install 'gpusvd[cuda13]' (for a driver of CUDA 12: 'gpusvd[cuda12]')"
 
@@ -63,7 +63,7 @@ def memory_of_the_call(cupy: Any) -> AbstractContextManager[object]:
 
 def check_device_out(cupy: Any, out: Any, expected: Sequence[Expected], device: Any) -> list[Any]:
     """Return the arrays of `out`; raise unless they are CuPy's on this device, fit, and share no memory."""
-    given = given_for(out, expected)
+    given = outputs_of(out, expected)
     for array, (name, shape, dtype) in zip(given, expected, strict=True):
         if not isinstance(array, cupy.ndarray):
             raise TypeError(f"{name} in out is a {type(array).__name__}, expected a CuPy array")

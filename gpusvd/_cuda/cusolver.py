@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from gpusvd._base.arrays import from_lower_triangles
 from gpusvd._base.checks import factor_dtype
-from gpusvd._base.hermitian import from_lower_triangles
 from gpusvd._base.results import Info
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._base.hermitian import from_lower_triangles
+from gpusvd._base.arrays import from_lower_triangles
 from gpusvd._base.results import Array, Info
 from gpusvd._cuda.launch import Kernel
 from gpusvd._cuda.phases import bytes_of_phases, orthogonalise_step, solve_in_phases

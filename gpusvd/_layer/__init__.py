@@ -1,1 +1,1 @@
-"""What is built on the SVD: array code without kernels."""
+"""Functions built on the SVD, in array code without kernels."""

@@ -1,9 +1,8 @@
-"""Principal components of data, and the lines, planes and other flat spaces that fit points best."""
+"""Principal components, and the lines, planes and other flats that fit points best."""
 
 import math
 from typing import NamedTuple
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from gpusvd._base.arrays import (
@@ -12,47 +11,47 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     common_floating,
-    decompose,
     eps,
     floating,
     quiet,
     real_dtype,
     widened,
 )
-from gpusvd._base.checks import check_batch
-from gpusvd._base.dispatch import home_of
+from gpusvd._base.checks import check_batch, checked_int, is_int
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import centred, check_points, power_of_two
-from gpusvd._layer.spectrum import nonzero, relative_squares, significant
 from gpusvd._layer.subspaces import sign_flip
 from gpusvd._layer.truncate import truncate, truncation_error
+from gpusvd._layer.values import relative_squares, safe_divisor, significant
 
 
 class PCAResult(NamedTuple):
-    """The principal components of each set of data, and the maps to their coordinates and back.
+    """The principal components of each set of data, with the maps to scores and back.
 
-    Where the sets keep different numbers of components, all arrays are as wide as the most need, and zero
-    beyond.
+    If the sets keep different numbers of components, the arrays are as wide as the largest number, and zero
+    beyond the number of each set.
 
     Attributes
     ----------
     components : (..., C, N) array
-        The directions, orthonormal, as rows: those of most variance first. The largest entry of each in
-        absolute value is positive.
+        Orthonormal directions as rows, in descending order of variance. The largest entry of each in absolute
+        value is positive.
     singular_values : (..., C) array
         Singular values of the centred data.
     explained_variance : (..., C) array
         The variance along each component, σ² / (P - 1).
     explained_variance_ratio : (..., C) array
-        Their fractions of the whole variance.
+        Its fraction of the total variance.
     mean : (..., N) array
         The mean of the samples.
     scores : (..., P, C) array
         The samples in the coordinates of the components, as `transform` gives them.
     n_components : (...) array of integers
-        How many of the C components each set keeps.
+        The number of components that each set keeps, at most C.
     whiten : bool
-        Whether the scores are scaled to variance one.
+        Whether the scores are scaled to unit variance.
     """
 
     components: Array
@@ -66,7 +65,7 @@ class PCAResult(NamedTuple):
 
     def transform(self, x: ArrayLike) -> Array:
         """
-        Return the scores (..., Q, C) of samples (..., Q, N): their coordinates along the components.
+        Return the scores (..., Q, C) of samples (..., Q, N), their coordinates along the components.
 
         Raises ValueError for samples of another shape.
         """
@@ -75,8 +74,8 @@ class PCAResult(NamedTuple):
         _check_columns("x", samples, components.shape[-1], "N", "Q samples of N features")
         check_batch("the batch of x", samples.shape[:-2], components.shape[:-2])
         with quiet():
-            centre = widened(xp, samples) - widened(xp, middle)[..., None, :]
-            scores = centre @ adjoint(xp, widened(xp, components))
+            differences = widened(xp, samples) - widened(xp, middle)[..., None, :]
+            scores = differences @ adjoint(xp, widened(xp, components))
             if self.whiten:
                 deviation = self._deviation(xp)
                 scores = scores / xp.where(deviation == 0, math.inf, deviation)
@@ -84,7 +83,7 @@ class PCAResult(NamedTuple):
 
     def inverse_transform(self, scores: ArrayLike) -> Array:
         """
-        Return the samples (..., Q, N) that have these scores (..., Q, C): the nearest to those transformed.
+        Return the samples (..., Q, N) with these scores (..., Q, C), the projections of those transformed.
 
         Raises ValueError for scores of another shape.
         """
@@ -102,22 +101,22 @@ class PCAResult(NamedTuple):
             return astype(xp, samples, coordinates.dtype)
 
     def _deviation(self, xp: Namespace) -> Array:
-        """Return the standard deviations (..., 1, C) along the components; 0 where they are but rounding."""
+        """Return the standard deviations (..., 1, C) along the components, 0 if they are only rounding."""
         points, features = self.scores.shape[-2], self.components.shape[-1]
         return _deviation(xp, widened(xp, self.singular_values), points, features)[..., None, :]
 
 
 class AffineSubspace(NamedTuple):
-    """The point, line, plane or higher flat space that fits each set of points best.
+    """The point, line, plane or higher-dimensional flat that fits each set of points best.
 
     Attributes
     ----------
     point : (..., N) array
-        A point of it: the centroid.
+        A point of the flat: the centroid.
     directions : (..., k, N) array
-        Orthonormal directions that span it, as rows.
+        Orthonormal directions that span the flat, as rows.
     residual : (...) array
-        The root mean square distance of the points from it.
+        The root mean square distance of the points from the flat.
     """
 
     point: Array
@@ -125,61 +124,61 @@ class AffineSubspace(NamedTuple):
     residual: Array
 
 
+@for_libraries
 def pca(
     x: ArrayLike, n_components: int | None = None, energy: ArrayLike | None = None, whiten: bool = False
 ) -> PCAResult:
     """
-    Find the principal components of every set of data.
+    Return the principal components of every set of data.
 
-    The samples, less their mean, have the singular value decomposition U Σ Vᴴ. The rows of Vᴴ are the
-    components, uncorrelated directions of most variance, and U Σ the scores, the samples' coordinates along
-    them. No covariance matrix is formed, whose condition would be the square of the data's.
+    The samples minus their mean have the singular value decomposition U Σ Vᴴ. The rows of Vᴴ are the
+    components, uncorrelated directions of greatest variance, and U Σ holds the scores, the coordinates of the
+    samples along them. No covariance matrix is formed, which would square the condition number of the data.
 
     Parameters
     ----------
     x : (..., P, N) array_like
-        Sets of P samples of N features, a sample a row, as `svd` takes them; complex ones too. Features are
-        centred but not scaled.
+        Sets of P samples of N features, one sample per row, as `svd` takes them, real or complex. Features
+        are centred but not scaled.
     n_components : int, optional
-        How many components to keep: at most min(P, N), and as many by default. With `energy`, the most to
-        keep.
+        Number of components to keep, at most min(P, N), which is the default. With `energy`, an upper limit.
     energy : float or (...) array_like, from 0 to 1, optional
-        Keep the fewest components that explain this fraction of the variance; one number, or one for each
-        set.
+        Keep the fewest components that explain this fraction of the variance: a number for all sets, or one
+        for each.
     whiten : bool, optional
-        Scale the scores to variance one along every component. Components along which the data do not vary
-        beyond rounding, up to max(P, N) eps σ₁, have scores of zero.
+        Whether to scale the scores to unit variance along every component. The scores are zero along a
+        component whose singular value is at most max(P, N) eps σ₁, that is, only rounding.
 
     Returns
     -------
     PCAResult
         A named tuple of components (..., C, N), singular_values, explained_variance and
         explained_variance_ratio (..., C), mean (..., N), scores (..., P, C), n_components (...) and whiten,
-        in the dtype that `svd` gives U or its real counterpart, with the methods transform and
-        inverse_transform.
-        float16 is computed in float32. With `energy` each set has its own number of components: C is the
-        largest one, or n_components if that is given, and the arrays are zero beyond.
+        with the methods transform and inverse_transform. The arrays have the dtype that `svd` gives U, or its
+        real counterpart; float16 is computed in float32. With `energy` each set has its own number of
+        components: C is the largest one, or n_components if that is given, and the arrays are zero beyond.
 
-        A set with NaN or Inf has NaN everywhere, for itself alone, and no components if counted. Where the
-        data do not vary, the ratios are 0; with a single sample the variance is NaN.
+        A set with NaN or Inf has NaN everywhere, with a number of components of 0, and does not affect the
+        others. If the data do not vary, the ratios are 0; with a single sample the variance is NaN.
 
     Raises
     ------
     ValueError
-        For data of less than two dimensions or without samples, and `n_components` or `energy` out of range.
+        For data of fewer than two dimensions or without samples, and `n_components` or `energy` out of range.
     TypeError
-        For an `n_components` that is not an int, dtypes that `svd` does not take, and arrays of two
+        For an `n_components` that is not an int, dtypes that `svd` does not take, and arrays of different
         libraries.
 
     See Also
     --------
-    best_fit_subspace : The space that the first components span through the mean.
+    best_fit_subspace : The flat through the mean that the first components span.
 
     Notes
     -----
-    The components, variances, mean and scores are those of `sklearn.decomposition.PCA` with
-    ``svd_solver="full"``, signs included; there a fraction is given as `n_components` too, and must be
-    exceeded. With `energy` and without `n_components` one number is read back from the device.
+    Components, variances, mean and scores are those of `sklearn.decomposition.PCA` with
+    ``svd_solver="full"``, signs included. Scikit-learn takes the fraction as `n_components`, and keeps the
+    fewest components that exceed it. With `energy` and without `n_components`, one number is read back from
+    the device.
 
     References
     ----------
@@ -198,54 +197,53 @@ def pca(
     >>> p.inverse_transform(p.transform([[5, 0, 2]])).round(12)  # the nearest point of the line
     array([[4., 2., 1.]])
     """
-    if home := home_of(x, energy):
-        return home.pca(x, n_components, energy, whiten)  # type: ignore[no-any-return]
     xp = array_namespace(x, energy)
     data = floating(xp, x)
     check_points("x", data)
     most = min(data.shape[-2:])
-    kept = most if n_components is None else _checked_count("n_components", n_components, most)
-    whole = _principal(xp, widened(xp, data))
+    width = most if n_components is None else checked_count("n_components", n_components, most)
+    principal = _principal(xp, widened(xp, data))
     if energy is None:
-        u, s, vh, count = truncate(whole.u, whole.s, whole.vh, rank=kept)
+        u, s, vh, count = truncate(principal.u, principal.s, principal.vh, rank=width)
     else:
-        cap = None if n_components is None else kept
-        u, s, vh, count = truncate(whole.u, whole.s, whole.vh, energy=energy, max_rank=cap)
+        cap = None if n_components is None else width
+        u, s, vh, count = truncate(principal.u, principal.s, principal.vh, energy=energy, max_rank=cap)
     points, features = data.shape[-2:]
     with quiet():
-        share = relative_squares(xp, whole.s)
-        ratio = share[..., : s.shape[-1]] / nonzero(xp, xp.sum(share, axis=-1, keepdims=True))
-        # The factors are those of the data over a scale: no square under- or overflows before its time.
-        deviation = _per_sample(s, points) * whole.scale[..., 0]
+        share = relative_squares(xp, principal.s)
+        ratio = share[..., : s.shape[-1]] / safe_divisor(xp, xp.sum(share, axis=-1, keepdims=True))
+        # The factors are those of the scaled data, so that squares do not over- or underflow needlessly.
+        deviation = _per_sample(s, points) * principal.scale[..., 0]
         if whiten:
             varies = _deviation(xp, s, points, features) != 0
             scores = xp.where(varies[..., None, :], u * math.sqrt(points - 1), 0)
         else:
-            scores = u * s[..., None, :] * whole.scale
+            scores = u * s[..., None, :] * principal.scale
         real = real_dtype(xp, data)
         return PCAResult(
             components=astype(xp, vh, data.dtype),
-            singular_values=astype(xp, s * whole.scale[..., 0], real),
+            singular_values=astype(xp, s * principal.scale[..., 0], real),
             explained_variance=astype(xp, deviation**2, real),
             explained_variance_ratio=astype(xp, xp.where(s == 0, 0, ratio), real),
-            mean=astype(xp, whole.mean, data.dtype),
+            mean=astype(xp, principal.mean, data.dtype),
             scores=astype(xp, scores, data.dtype),
             n_components=count,
             whiten=bool(whiten),
         )
 
 
+@for_libraries
 def best_fit_subspace(x: ArrayLike, k: int) -> AffineSubspace:
     """
-    Fit a line, a plane or a flat space of k dimensions to every set of points.
+    Return the line, plane or k-dimensional flat that fits every set of points best.
 
-    Of all spaces of k dimensions the one that the sum of the squared distances to, measured at right angles,
-    is smallest to (total least squares): through the centroid, along the first k principal components.
+    The k-dimensional flat that minimises the sum of squared orthogonal distances (total least squares) passes
+    through the centroid, along the first k principal components.
 
     Parameters
     ----------
     x : (..., P, N) array_like
-        Sets of P points with N coordinates, a point a row, as `svd` takes them.
+        Sets of P points with N coordinates, one point per row, as `svd` takes them.
     k : int
         The dimension, from 0 to min(P, N): 1 for a line, 2 for a plane.
 
@@ -257,19 +255,19 @@ def best_fit_subspace(x: ArrayLike, k: int) -> AffineSubspace:
         point : (..., N) array
             The centroid.
         directions : (..., k, N) array
-            Orthonormal directions, as rows; the largest entry of each in absolute value is positive. What is
-            normal to them is ``null_space(directions).basis``, as columns.
+            Orthonormal directions as rows; the largest entry of each in absolute value is positive. The
+            normals are the columns of ``null_space(directions).basis``.
         residual : (...) array
-            The root mean square distance sqrt(Σ σᵢ² / P) over i > k, 0 to rounding if the points lie in the
-            space.
+            The root mean square distance sqrt(Σ σᵢ² / P), summed over i > k: 0 to rounding if the points lie
+            in the flat.
 
-        Where the points leave a choice of directions, these are one. A set with NaN or Inf gets NaN, for
-        itself alone.
+        If several flats fit equally well, one of them is returned. A set with NaN or Inf gets NaN and does
+        not affect the others.
 
     Raises
     ------
     ValueError
-        For points of less than two dimensions, sets without points, and `k` out of range.
+        For an array of fewer than two dimensions, sets without points, and `k` out of range.
     TypeError
         For a `k` that is not an int, and dtypes that `svd` does not take.
 
@@ -292,19 +290,19 @@ def best_fit_subspace(x: ArrayLike, k: int) -> AffineSubspace:
     xp = array_namespace(x)
     data = floating(xp, x)
     check_points("x", data)
-    k = _checked_count("k", k, min(data.shape[-2:]))
-    whole = _principal(xp, widened(xp, data))
+    k = checked_count("k", k, min(data.shape[-2:]))
+    principal = _principal(xp, widened(xp, data))
     with quiet():
-        residual = truncation_error(whole.s, k) / math.sqrt(data.shape[-2]) * whole.scale[..., 0, 0]
+        residual = truncation_error(principal.s, k) / math.sqrt(data.shape[-2]) * principal.scale[..., 0, 0]
         return AffineSubspace(
-            astype(xp, whole.mean, data.dtype),
-            astype(xp, whole.vh[..., :k, :], data.dtype),
+            astype(xp, principal.mean, data.dtype),
+            astype(xp, principal.vh[..., :k, :], data.dtype),
             astype(xp, residual, real_dtype(xp, data)),
         )
 
 
 class _Principal(NamedTuple):
-    """Mean (..., N) of the data, and the thin factors of the centred data over a scale (..., 1, 1)."""
+    """The mean (..., N) of the data, and the thin factors of the centred data over a scale (..., 1, 1)."""
 
     u: Array
     s: Array
@@ -316,32 +314,29 @@ class _Principal(NamedTuple):
 def _principal(xp: Namespace, x: Array) -> _Principal:
     with quiet():
         scale = power_of_two(xp, x)
-        centre, middle = centred(xp, x / scale)
-        u, s, vh = decompose(xp, centre)
+        differences, middle = centred(xp, x / scale)
+        u, s, vh = decompose(xp, differences)
         u, vh = sign_flip(u, vh, u_based_decision=False)
         return _Principal(u, s, vh, (middle * scale)[..., 0, :], scale)
 
 
 def _per_sample(s: Array, points: int) -> Array:
-    """Return σ / sqrt(P - 1), NaN for a single sample."""
+    """Return the standard deviations σ / sqrt(P - 1), NaN for a single sample."""
     return s / math.sqrt(points - 1) if points > 1 else s * math.nan
 
 
 def _deviation(xp: Namespace, s: Array, points: int, features: int) -> Array:
-    """Return the standard deviations, 0 where the data do not vary beyond rounding."""
+    """Return the standard deviations, 0 if the data vary only by rounding."""
     varies = significant(xp, s, max(points, features) * eps(xp, s)) | xp.isnan(s)
-    deviation: Array = xp.where(varies, _per_sample(s, points), 0)
-    return deviation
+    return xp.where(varies, _per_sample(s, points), 0)
 
 
-def _checked_count(name: str, count: object, most: int) -> int:
-    """Return a number of components; raise unless it is an int from 0 to `most`."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+def checked_count(name: str, count: object, most: int) -> int:
+    """Return a number of components; raise unless it is an int from 0 to `most` = min(P, N)."""
+    if not is_int(count):
         hint = "; a fraction of the variance is energy=" if name == "n_components" else ""
         raise TypeError(f"{name} must be an int, not {count!r}{hint}")
-    if not 0 <= count <= most:
-        raise ValueError(f"{name} must be from 0 to min(P, N) = {most}, not {count}")
-    return int(count)
+    return checked_int(count, f"{name} must be from 0 to min(P, N) = {most}, not {count}", most=most)
 
 
 def _check_columns(name: str, x: Array, columns: int, letter: str, meaning: str) -> None:

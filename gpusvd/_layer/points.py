@@ -1,17 +1,17 @@
-"""Sets of points, a matrix each with a point a row: checked, brought to the scale of one, centred."""
+"""Sets of points, each a matrix with one point per row: check, scale and centre them."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from gpusvd._base.arrays import Namespace, astype, count_up, floating, is_complex, on_host, quiet
+from gpusvd._base.arrays import Namespace, arange, astype, floating, is_complex, on_host, quiet
 from gpusvd._base.checks import check_batch
 from gpusvd._base.results import Array
 
 
 def check_points(name: str, x: Array) -> None:
-    """Raise ValueError unless these are sets (..., P, N) of at least one point."""
+    """Raise ValueError unless `x` holds sets (..., P, N) of at least one point."""
     if x.ndim < 2:
         raise ValueError(f"{name} has shape {x.shape}, expected (..., P, N): P points of N coordinates")
     if x.shape[-2] == 0:
@@ -19,7 +19,7 @@ def check_points(name: str, x: Array) -> None:
 
 
 def check_pairs(x: Array, y: Array) -> None:
-    """Raise ValueError unless the points of two sets pair."""
+    """Raise ValueError unless the points of `x` and `y` pair."""
     if min(x.ndim, y.ndim) < 2 or x.shape[-2:] != y.shape[-2:]:
         raise ValueError(
             f"x {x.shape} and y {y.shape} do not pair: expected (..., P, N) for both, with the same P and N"
@@ -28,7 +28,7 @@ def check_pairs(x: Array, y: Array) -> None:
 
 
 def relative_weights(xp: Namespace, weights: Any, x: Array, y: Array) -> Array | None:
-    """Return weights (..., P) in the dtype of `x` that sum to one, None for None; raise unless they can."""
+    """Return weights (..., P) scaled to a sum of one, in the dtype of `x`; None for None."""
     if weights is None:
         return None
     w = floating(xp, weights, x, "weights")
@@ -41,8 +41,7 @@ def relative_weights(xp: Namespace, weights: Any, x: Array, y: Array) -> Array |
         _check_weights(np.asarray(weights))
     with quiet():
         w = astype(xp, w / xp.max(w, axis=-1, keepdims=True), x.dtype)
-        relative: Array = w / xp.sum(w, axis=-1, keepdims=True)
-    return relative
+        return w / xp.sum(w, axis=-1, keepdims=True)
 
 
 def _check_weights(weights: Array) -> None:
@@ -55,55 +54,51 @@ def _check_weights(weights: Array) -> None:
         raise ValueError(f"weights{where} are all zero, expected a positive sum")
 
 
-def counting(xp: Namespace, x: Array, weights: Array | None) -> Array:
-    """Return the points with those of weight 0 at the origin, where they set no scale and spread no NaN."""
+def zero_where_weightless(xp: Namespace, x: Array, weights: Array | None) -> Array:
+    """Return the points, those of weight 0 moved to the origin: there they set no scale and spread no NaN."""
     if weights is None:
         return x
-    kept: Array = xp.where(weights[..., None] == 0, 0, x)
-    return kept
+    return xp.where(weights[..., None] == 0, 0, x)
 
 
 def power_of_two(xp: Namespace, x: Array) -> Array:
     """
-    Return a power of two, shaped (..., 1, 1), that every matrix can be divided by to be of the scale of one.
+    Return a power of two (..., 1, 1) by which to divide each matrix to bring its entries to the scale of one.
 
-    It is the largest one up to the largest part of an entry, so that nothing but what underflows is rounded,
-    and sums and products of entries stay in range. 1 for a matrix of zeros, NaN for one with NaN or Inf.
+    It is the largest one up to the largest magnitude of a real or imaginary part. The division is exact
+    except for underflow, and sums and products of entries then stay in range. 1 for a zero matrix, NaN for a
+    matrix with NaN or Inf.
     """
     if 0 in x.shape[-2:]:
-        one: Array = xp.sum(xp.abs(x), axis=(-2, -1), keepdims=True) + 1
-        return one
+        return xp.sum(xp.abs(x), axis=(-2, -1), keepdims=True) + 1
     parts = [xp.real(x), xp.imag(x)] if is_complex(xp, x) else [x]
     top = xp.max(xp.abs(parts[0]), axis=(-2, -1), keepdims=True)
     for part in parts[1:]:
         top = xp.maximum(top, xp.max(xp.abs(part), axis=(-2, -1), keepdims=True))
-    # The logarithm of the largest number is rounded up to that of infinity.
+    # The logarithm of the largest finite number rounds up to that of infinity.
     within = xp.minimum(top, float(xp.finfo(x.dtype).max) / 2)
     power = xp.floor(xp.log2(xp.where(top == 0, 1, within)))
-    scale: Array = xp.where(top < math.inf, 2.0**power, math.nan)
-    return scale
+    return xp.where(top < math.inf, 2.0**power, math.nan)
 
 
 def mean(xp: Namespace, x: Array, weights: Array | None) -> Array:
-    """Return the means (..., 1, N) of sets of points, with weights that sum to one if given."""
-    # A product sums ten times as fast as NumPy's mean along an axis that is not the last.
+    """Return the means (..., 1, N) of sets of points; weights, if given, must sum to one."""
+    # A product is ten times as fast as NumPy's mean along an axis other than the last.
+    if weights is not None:
+        return weights[..., None, :] @ x
     points = x.shape[-2]
-    if weights is None:
-        middle: Array = astype(xp, xp.ones_like(count_up(xp, points, x)), x.dtype)[None, :] @ x / points
-    else:
-        middle = weights[..., None, :] @ x
-    return middle
+    return astype(xp, xp.ones_like(arange(xp, points, x)), x.dtype)[None, :] @ x / points
 
 
 def centred(xp: Namespace, x: Array, weights: Array | None = None) -> tuple[Array, Array]:
     """
-    Return the points less their mean, and the mean (..., 1, N).
+    Return the points minus their mean, and the mean (..., 1, N).
 
-    The sum of many numbers is rounded by more than one of them; what it left in the mean shows in the mean of
-    the differences, and is taken off in a second pass.
+    Rounding in a long sum leaves an error in the mean, which shows as a nonzero mean of the differences. A
+    second pass subtracts it.
     """
     middle = mean(xp, x, weights)
-    rest = x - middle
-    left = mean(xp, rest, weights)
-    rest -= left
-    return rest, middle + left
+    differences = x - middle
+    correction = mean(xp, differences, weights)
+    differences -= correction
+    return differences, middle + correction

@@ -1,4 +1,4 @@
-"""The orthogonal matrix nearest to another: polar decomposition, Procrustes rotations, superposition."""
+"""Nearest orthogonal matrices: polar decomposition, Procrustes problems, superposition of points."""
 
 from typing import Literal, NamedTuple
 
@@ -10,7 +10,6 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     common_floating,
-    decompose,
     is_complex,
     matrices,
     quiet,
@@ -18,16 +17,17 @@ from gpusvd._base.arrays import (
     transpose,
     widened,
 )
-from gpusvd._base.dispatch import home_of
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import (
     centred,
     check_pairs,
     check_points,
-    counting,
     mean,
     power_of_two,
     relative_weights,
+    zero_where_weightless,
 )
 from gpusvd._layer.products import in_pieces, matmul
 
@@ -40,7 +40,7 @@ class PolarResult(NamedTuple):
     U : (..., M, N) array
         The matrices with orthonormal columns (rows if M < N) nearest to `a`.
     P : (..., N, N) or (..., M, M) array
-        Hermitian matrices without negative eigenvalues.
+        Hermitian positive semidefinite matrices.
     """
 
     U: Array
@@ -48,7 +48,7 @@ class PolarResult(NamedTuple):
 
 
 class ProcrustesResult(NamedTuple):
-    """The best orthogonal map from one matrix to another, with the names that SciPy gives it.
+    """The best orthogonal map from one matrix to another, under SciPy's names.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class KabschResult(NamedTuple):
     translation : (..., N) array
         Translations t: the point x goes to R x + t.
     rmsd : (...) array
-        The root mean square distance that is left.
+        The root mean square distance that remains.
     """
 
     rotation: Array
@@ -80,29 +80,30 @@ class KabschResult(NamedTuple):
     rmsd: Array
 
 
+@for_libraries
 def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult:
     """
-    Factor every matrix into one with orthonormal columns and a Hermitian positive semidefinite one.
+    Return the polar decomposition of every matrix: A = U P, or A = P U.
 
-    With the singular value decomposition A = W Σ Vᴴ it is A = U P, U = W Vᴴ and P = V Σ Vᴴ = Uᴴ A; or, from
-    the left, A = P U and P = W Σ Wᴴ = A Uᴴ. U is the nearest to A of all such matrices in any unitarily
-    invariant norm. Of the deformation gradient of a body U is the rotation, if its determinant is positive,
-    and P the stretch.
+    U has orthonormal columns and P is Hermitian positive semidefinite. With the singular value decomposition
+    A = W Σ Vᴴ they are U = W Vᴴ and P = V Σ Vᴴ = Uᴴ A; for A = P U, P = W Σ Wᴴ = A Uᴴ. In every unitarily
+    invariant norm, U is the matrix with orthonormal columns nearest to A. If A is the deformation gradient of
+    a body and its determinant is positive, U is the rotation and P the stretch.
 
     Parameters
     ----------
     a : (..., M, N) array_like
         Matrices of any shape, as `svd` takes them.
     side : {"right", "left"}, optional
-        On which side of U the factor P is.
+        The side of U on which P stands.
 
     Returns
     -------
     PolarResult
-        A named tuple of U (..., M, N), whose columns are orthonormal, or its rows if M < N, and P, which is
-        (..., N, N), from the left (..., M, M); in the dtype that `svd` gives U. float16 is computed in
-        float32. P is Hermitian to rounding and unique, and so is U where the rank is min(M, N). A matrix with
-        NaN or Inf has NaN factors, for itself alone.
+        A named tuple of U (..., M, N), with orthonormal columns, or rows if M < N, and P, (..., N, N) on the
+        right and (..., M, M) on the left, in the dtype that `svd` gives U. float16 is computed in float32. P
+        is Hermitian to rounding, and unique; U is unique if the rank is min(M, N). A matrix with NaN or Inf
+        has NaN factors; the others are not affected.
 
     Raises
     ------
@@ -128,8 +129,6 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult
     array([[2., 0.],
            [0., 3.]])
     """
-    if home := home_of(a):
-        return home.polar(a, side)  # type: ignore[no-any-return]
     if side not in ("right", "left"):
         raise ValueError(f"side must be 'right' or 'left', not {side!r}")
     xp = array_namespace(a)
@@ -148,18 +147,18 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult
     return PolarResult(astype(xp, u, a.dtype), astype(xp, p, a.dtype))
 
 
+@for_libraries
 def procrustes(x: ArrayLike, y: ArrayLike) -> ProcrustesResult:
     """
-    Find the orthogonal matrix that brings every x nearest to y.
+    Return the orthogonal matrix R that minimises ‖x R - y‖ in the Frobenius norm, for every pair of matrices.
 
-    R minimises ‖x R - y‖ in the Frobenius norm: with the singular value decomposition xᴴ y = U Σ Vᴴ it is
-    R = U Vᴴ. Reflections count as well as rotations, and nothing is centred; `kabsch` finds the best rotation
-    and translation.
+    With the singular value decomposition xᴴ y = U Σ Vᴴ the solution is R = U Vᴴ. It may be a rotation or a
+    reflection, and the points are not centred; `kabsch` finds the best rotation and translation.
 
     Parameters
     ----------
     x, y : (..., P, N) array_like
-        Pairs of matrices, a point a row, as `svd` takes them; leading dimensions broadcast.
+        Pairs of matrices with one point per row, as `svd` takes them; leading dimensions broadcast.
 
     Returns
     -------
@@ -167,19 +166,19 @@ def procrustes(x: ArrayLike, y: ArrayLike) -> ProcrustesResult:
         A named tuple of
 
         R : (..., N, N) array
-            Orthogonal matrices, unitary for complex ones, in the common dtype of `x` and `y`; float16 is
-            computed in float32. NaN for a pair with NaN or Inf, for itself alone. Where xᴴ y is singular, as
-            with fewer points than coordinates, it is one of many.
+            Orthogonal, for complex input unitary matrices, in the common dtype of `x` and `y`; float16 is
+            computed in float32. NaN for a pair with NaN or Inf. If xᴴ y is singular, as with fewer points
+            than coordinates, R is one of many solutions.
         scale : (...) array
-            Σ σᵢ, in the real dtype of the same precision. The smallest distance ‖x R - y‖² is ‖x‖² + ‖y‖² -
-            2 scale; and if `x` may be scaled too, the best factor is scale / ‖x‖².
+            Σ σᵢ, in the real dtype of the same precision. The minimum of ‖x R - y‖² is ‖x‖² + ‖y‖² -
+            2 scale; if `x` may be scaled too, the best factor is scale / ‖x‖².
 
     Raises
     ------
     ValueError
-        If `x` and `y` do not have the same P and N, or leading dimensions that do not broadcast.
+        If `x` and `y` differ in P or N, or if their leading dimensions do not broadcast.
     TypeError
-        For dtypes that `svd` does not take, and arrays of two libraries.
+        For dtypes that `svd` does not take, and arrays of different libraries.
 
     References
     ----------
@@ -207,23 +206,24 @@ def procrustes(x: ArrayLike, y: ArrayLike) -> ProcrustesResult:
         return ProcrustesResult(astype(xp, u @ vh, dtype), astype(xp, scale, real))
 
 
+@for_libraries
 def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> KabschResult:
     """
-    Find the rotation and translation that bring every set of points nearest to another.
+    Return the rotation and translation that superpose every set of points on another.
 
-    R and t minimise Σ wᵢ |R xᵢ + t - yᵢ|² over the rotations: with the centroids x̄ and ȳ and the singular
-    value decomposition Σ wᵢ (xᵢ - x̄)(yᵢ - ȳ)ᵀ = U Σ Vᵀ it is R = V diag(1, ..., 1, d) Uᵀ, with d = det(V Uᵀ)
-    = ±1, and t = ȳ - R x̄. Without d the best match of mirror images, or of points in a plane, may be a
-    reflection.
+    The rotation R and the translation t minimise Σ wᵢ |R xᵢ + t - yᵢ|². With the centroids x̄ and ȳ and the
+    singular value decomposition Σ wᵢ (xᵢ - x̄)(yᵢ - ȳ)ᵀ = U Σ Vᵀ they are R = V diag(1, ..., 1, d) Uᵀ, where
+    d = det(V Uᵀ) = ±1, and t = ȳ - R x̄. Without d, the best match of mirror images, or of points in a plane,
+    could be a reflection.
 
     Parameters
     ----------
     x, y : (..., P, N) array_like
-        Pairs of sets of P points with N coordinates, usually 2 or 3, a point a row: real, as `svd` takes
+        Pairs of sets of P points with N coordinates, usually 2 or 3: one point per row, real, as `svd` takes
         them; leading dimensions broadcast.
     weights : (..., P) array_like, optional
-        Weights of the points, not negative; only their ratios count. Default: all the same. A weight of 0
-        leaves a pair of points out, so that sets of different sizes can be padded with any numbers.
+        Non-negative weights of the points, of which only the ratios count. Default: equal weights. A weight
+        of 0 leaves out a pair of points, so that sets of different sizes can be padded with any numbers.
 
     Returns
     -------
@@ -232,24 +232,25 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
 
         rotation : (..., N, N) array
             Rotation matrices for column vectors, as `scipy.spatial.transform.Rotation.from_matrix` takes
-            them: orthogonal, of determinant 1. Where the points leave a choice (less than N - 1 directions,
-            as on a line in space, or an axis of symmetry) it is one of the best.
+            them: orthogonal, of determinant 1. If the points do not determine the rotation (fewer than N - 1
+            directions, as on a line in space, or an axis of symmetry), it is one of the best.
         translation : (..., N) array
             The fitted points are ``x @ R.mT + t[..., np.newaxis, :]``.
         rmsd : (...) array
-            sqrt(Σ wᵢ |R xᵢ + t - yᵢ|² / Σ wᵢ), from the differences themselves: 0 to rounding for a perfect
-            match.
+            sqrt(Σ wᵢ |R xᵢ + t - yᵢ|² / Σ wᵢ), computed from the differences themselves, so that it is 0 to
+            rounding for a perfect match.
 
-        All are NaN for a pair with NaN or Inf in points that count, for itself alone.
+        All three are NaN for a pair with NaN or Inf in points of nonzero weight; the other pairs are not
+        affected.
 
     Raises
     ------
     ValueError
         If `x` and `y` do not pair or have no points; for weights of another shape, and for weights that are
-        negative, NaN, Inf, or all zero for a set. Weights outside the host's memory are not searched for such
-        values: where they sum to zero everything is NaN.
+        negative, NaN, Inf, or all zero in a set. Weights in device memory are not checked for such values; if
+        they sum to zero, all results are NaN.
     TypeError
-        For complex points or weights, dtypes that `svd` does not take, and arrays of two libraries.
+        For complex points or weights, dtypes that `svd` does not take, and arrays of different libraries.
 
     References
     ----------
@@ -281,45 +282,40 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
     dtype = x.dtype
     x, y = widened(xp, x), widened(xp, y)
     w = relative_weights(xp, weights, x, y)
-    x, y = counting(xp, x, w), counting(xp, y, w)
+    x, y = zero_where_weightless(xp, x, w), zero_where_weightless(xp, y, w)
     with quiet():
         x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
         x, x_mean = centred(xp, x / x_scale, w)
         y, y_mean = centred(xp, y / y_scale, w)
         u, _, vh = decompose(xp, transpose(x if w is None else w[..., None] * x) @ y)
-        turned = _proper(xp, u, vh)  # acts on rows
-        translation = y_scale * y_mean - x_scale * (x_mean @ turned)
+        rotation = _proper_rotation(xp, u, vh)  # acts on rows
+        translation = y_scale * y_mean - x_scale * (x_mean @ rotation)
         scale = xp.maximum(x_scale, y_scale)
-        left = x @ (x_scale / scale * turned) - y_scale / scale * y
-        rmsd = scale[..., 0, 0] * xp.sqrt(xp.sum(mean(xp, left**2, w), axis=(-2, -1)))
+        residual = x @ (x_scale / scale * rotation) - y_scale / scale * y
+        rmsd = scale[..., 0, 0] * xp.sqrt(xp.sum(mean(xp, residual**2, w), axis=(-2, -1)))
         return KabschResult(
-            astype(xp, transpose(turned), dtype),
+            astype(xp, transpose(rotation), dtype),
             astype(xp, translation[..., 0, :], dtype),
             astype(xp, rmsd, dtype),
         )
 
 
-def _proper(xp: Namespace, u: Array, vh: Array) -> Array:
-    """Return U Vh with the last singular direction turned round where the determinant would be -1."""
+def _proper_rotation(xp: Namespace, u: Array, vh: Array) -> Array:
+    """Return U Vh, with the last singular direction reversed if the determinant would be -1."""
     product = u @ vh
     sign = xp.sign(_determinant(xp, product))
-    proper: Array = product + ((sign - 1)[..., None, None] * u[..., -1:]) @ vh[..., -1:, :]
-    return proper
+    return product + ((sign - 1)[..., None, None] * u[..., -1:]) @ vh[..., -1:, :]
 
 
 def _determinant(xp: Namespace, a: Array) -> Array:
-    """Return the determinants of matrices of the scale of one: in closed form where that is faster."""
+    """Return the determinants of orthogonal matrices, in closed form if that is faster."""
     n = a.shape[-1]
     if n == 2:
-        determinant: Array = a[..., 0, 0] * a[..., 1, 1] - a[..., 0, 1] * a[..., 1, 0]
-    elif n == 3:
-        # Rows of a rotation or reflection: the third along the cross product of the others, or against it.
+        return a[..., 0, 0] * a[..., 1, 1] - a[..., 0, 1] * a[..., 1, 0]
+    if n == 3:
+        # the third row times the cross product of the others
         (a00, a01, a02), (a10, a11, a12), (a20, a21, a22) = (
             [a[..., i, j] for j in range(3)] for i in range(3)
         )
-        determinant = (
-            a20 * (a01 * a12 - a02 * a11) + a21 * (a02 * a10 - a00 * a12) + a22 * (a00 * a11 - a01 * a10)
-        )
-    else:
-        determinant = xp.linalg.det(a)
-    return determinant
+        return a20 * (a01 * a12 - a02 * a11) + a21 * (a02 * a10 - a00 * a12) + a22 * (a00 * a11 - a01 * a10)
+    return xp.linalg.det(a)

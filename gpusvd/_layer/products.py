@@ -1,4 +1,4 @@
-"""Products of many small matrices: NumPy's a few at a time, on all cores."""
+"""Products of many small matrices: for NumPy a few at a time, on all cores."""
 
 import math
 from collections.abc import Callable
@@ -10,16 +10,18 @@ from gpusvd._base.blas import Sizes, shared
 from gpusvd._base.results import Array
 from gpusvd._base.threads import for_each, usable_cores
 
-# Of the largest operand or result. On batches of 50 MB, 64 KiB is up to a third slower and 4 MiB no faster.
+# Size of the largest operand or result of a piece. For batches of 50 MB, 64 KiB is up to a third slower, and
+# 4 MiB is no faster.
 _PIECE_BYTES = 1024 * 1024
 
 
 def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:
     """
-    Return ``operation(*arrays)``, of arrays (..., M, N) with one batch, which it takes matrix by matrix.
+    Return ``operation(*arrays)`` for an operation that treats each matrix of a batch by itself.
 
-    NumPy works on a piece of the batch at a time, so that what lies between two steps takes little memory and
-    stays in the cache. The operation then gets, after its arguments, the arrays to write its results to.
+    NumPy arrays of one batch are processed in pieces, on all cores, so that intermediate results take little
+    memory and stay in the cache. The operation is then called with further arguments: the arrays to write its
+    results to.
     """
     batch = arrays[0].shape[:-2]
     if not isinstance(arrays[0], np.ndarray) or any(array.shape[:-2] != batch for array in arrays):
@@ -33,7 +35,7 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
 
     def work(which: range) -> None:
         piece = slice(which.start, which.stop)
-        with quiet():  # in every thread anew
+        with quiet():  # each thread has its own state of errors
             operation(*(array[piece] for array in arrays), *(result[piece] for result in results))
 
     largest = max((*arrays, *results), key=lambda array: math.prod(array.shape[1:]) * array.itemsize)
@@ -47,12 +49,12 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
 
 
 def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
-    """Return x @ y, written to `out` if there is one."""
+    """Return x @ y, written to `out` if that is given."""
     return x @ y if out is None else np.matmul(x, y, out=out)
 
 
 def with_values(u: Array, s: Array, vh: Array) -> tuple[Array, Array]:
-    """Return the two factors of U diag(s) Vh, s in the smaller one."""
+    """Return the two factors of the product U diag(s) Vh, with s multiplied into the smaller one."""
     return (u * s[..., None, :], vh) if u.shape[-2] <= vh.shape[-1] else (u, s[..., None] * vh)
 
 

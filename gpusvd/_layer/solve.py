@@ -1,4 +1,4 @@
-"""Solving with the singular values: pseudo-inverse, least squares, ridge regression, inverse."""
+"""Linear systems by the SVD: pseudo-inverse, least squares, ridge regression, inverse."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     common_floating,
-    decompose,
     eps,
     limits,
     matrices,
@@ -22,20 +21,20 @@ from gpusvd._base.arrays import (
     widened,
 )
 from gpusvd._base.checks import Errors, check_batch, check_errors
-from gpusvd._base.dispatch import home_of
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array, failures
+from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.products import in_pieces, matmul, with_values
-from gpusvd._layer.spectrum import nonzero, not_zero
-from gpusvd._layer.truncate import count
+from gpusvd._layer.values import count, not_zero, safe_divisor
 
 
 class LstsqResult(NamedTuple):
-    """Solutions of least-squares problems, with the names that NumPy gives them.
+    """Solutions of least-squares problems, under NumPy's names.
 
     Attributes
     ----------
     x : (..., N) or (..., N, R) array
-        The solutions of least norm.
+        The minimum-norm solutions.
     residuals : (..., 1) or (..., R) array
         ‖b - A x‖² for each right-hand side.
     rank : (...) array of integers
@@ -50,38 +49,40 @@ class LstsqResult(NamedTuple):
     s: Array
 
 
+@for_libraries
 def pinv(
     a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike | None = None
 ) -> Array:
     """
     Return the Moore-Penrose pseudo-inverse of every matrix.
 
-    A⁺ = V diag(1/σᵢ) Uᴴ, where σᵢ up to rtol σ₁ count as zero and so do their inverses: the one matrix with
-    A A⁺ A = A, A⁺ A A⁺ = A⁺, and A A⁺ and A⁺ A Hermitian. The signature of `numpy.linalg.pinv`.
+    A⁺ = V diag(1/σᵢ) Uᴴ, with 0 for the inverse of a σᵢ of at most rtol σ₁. It is the only matrix with
+    A A⁺ A = A and A⁺ A A⁺ = A⁺ for which A A⁺ and A⁺ A are Hermitian. The signature is that of
+    `numpy.linalg.pinv`.
 
     Parameters
     ----------
     a : (..., M, N) array_like
         Matrices, as `svd` takes them.
     rcond : float or (...) array_like, optional
-        The same as `rtol`, under NumPy's older name.
+        NumPy's older name of `rtol`.
     hermitian : bool, optional
-        Take the matrices to be Hermitian, as in `svd`.
+        Whether to take the matrices to be Hermitian, as in `svd`.
     rtol : float or (...) array_like, optional
-        Singular values up to rtol σ₁ count as zero: one number, or one for each matrix. Default: max(M, N)
-        eps of the dtype of `a`, as the array API standard has it. (NumPy's default is 1e-15 for any dtype,
-        which in single precision lets rounding through.)
+        Singular values up to rtol σ₁ count as zero: a number for all matrices, or one for each. Default:
+        max(M, N) eps of the dtype of `a`, as in the array API standard. (NumPy's default is 1e-15 for every
+        dtype, which in single precision treats rounding errors as singular values.)
 
     Returns
     -------
     (..., N, M) array
-        The pseudo-inverses, in the dtype of U. Zero for a zero matrix, NaN for one with NaN or Inf, for
-        itself alone.
+        The pseudo-inverses, in the dtype of U: zero for a zero matrix, NaN for a matrix with NaN or Inf,
+        which does not affect the others.
 
     Raises
     ------
     ValueError
-        If `rcond` and `rtol` are both given; for one that does not broadcast, and NaN in the host's memory.
+        If both `rcond` and `rtol` are given, if one does not broadcast, or if one in host memory is NaN.
     LinAlgError, TypeError
         As `svd`.
 
@@ -99,8 +100,6 @@ def pinv(
            [[1.  , 0.  ],
             [0.  , 0.  ]]])
     """
-    if home := home_of(a, rcond, rtol):
-        return home.pinv(a, rcond, hermitian, rtol=rtol)  # type: ignore[no-any-return]
     if rcond is not None and rtol is not None:
         raise ValueError("pinv takes rcond or rtol, not both: they are the same")
     xp = array_namespace(a, rcond, rtol)
@@ -110,24 +109,25 @@ def pinv(
     return astype(xp, _inverse_product(xp, u, s, vh, not_zero(xp, a, s, limit, name)), a.dtype)
 
 
+@for_libraries
 def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqResult:
     """
-    Solve A x = b in the sense of least squares, for every matrix and right-hand side.
+    Return the minimum-norm least-squares solution of A x = b, for every matrix and right-hand side.
 
-    x = A⁺ b minimises ‖A x - b‖, and ‖x‖ among all that do. For one matrix this is `numpy.linalg.lstsq`,
-    but for the residuals.
+    x = A⁺ b minimises ‖A x - b‖, and has the smallest norm among all minimisers. For one matrix this is
+    `numpy.linalg.lstsq`, except for the residuals.
 
     Parameters
     ----------
     a : (..., M, N) array_like
         Matrices, as `svd` takes them.
     b : (M,) or (..., M, R) array_like
-        One vector for all matrices; or matrices of R right-hand sides, whose leading dimensions broadcast
-        against those of `a`. A vector for each matrix is R = 1: ``b[..., np.newaxis]``.
+        One vector for all matrices, or matrices of R right-hand sides whose leading dimensions broadcast
+        against those of `a`. For a vector per matrix pass R = 1: ``b[..., np.newaxis]``.
     rcond : float or (...) array_like, optional
-        Singular values up to rcond σ₁ count as zero: one number, or one for each matrix. Default: max(M, N)
-        eps of the common dtype (NumPy takes that of double precision also in single). A negative number is
-        eps, as in LAPACK.
+        Singular values up to rcond σ₁ count as zero: a number for all matrices, or one for each. Default:
+        max(M, N) eps of the common dtype (NumPy uses the eps of double precision in single precision too). A
+        negative number stands for eps, as in LAPACK.
 
     Returns
     -------
@@ -137,21 +137,21 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
         x : (..., N) or (..., N, R) array
             The solutions, in the common dtype of `a` and `b`; float16 is computed in float32.
         residuals : (..., 1) or (..., R) array
-            ‖b - A x‖², for every matrix. NumPy's are empty where the rank is below N or M is not above it: a
-            shape that depends on the numbers, which a batch cannot have.
+            ‖b - A x‖², for every matrix. NumPy's residuals are empty if the rank is below N or if M <= N; in
+            a batch the shape cannot depend on the values.
         rank : (...) array of integers
-            The ranks: 0 for a matrix with NaN or Inf, for which everything else is NaN.
+            The ranks; 0 for a matrix with NaN or Inf, for which all other results are NaN.
         s : (..., K) array
             The singular values.
 
     Raises
     ------
     LinAlgError
-        If `a` has less than two dimensions, or `b` not M rows.
+        If `a` has fewer than two dimensions, or if `b` does not have M rows.
     ValueError
-        If the leading dimensions of `b`, or `rcond`, do not broadcast, and for a `rcond` that is NaN.
+        If the leading dimensions of `b` or `rcond` do not broadcast, or if `rcond` is NaN.
     TypeError
-        For dtypes that `svd` does not take, and arrays of two libraries.
+        For dtypes that `svd` does not take, and arrays of different libraries.
 
     Examples
     --------
@@ -171,8 +171,8 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
     above = not_zero(xp, a, s, _lapack_rcond(xp, a, rcond), "rcond")
     with quiet():
         x = _apply(xp, u, _inverse(xp, s, above), vh, right)
-        rest = xp.abs(right - wide @ x)
-        residuals = xp.sum(rest * rest, axis=-2)
+        distances = xp.abs(right - wide @ x)
+        residuals = xp.sum(distances * distances, axis=-2)
     return LstsqResult(
         astype(xp, x[..., 0] if vector else x, a.dtype),
         astype(xp, residuals, real_dtype(xp, a)),
@@ -181,11 +181,12 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
     )
 
 
+@for_libraries
 def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     """
-    Solve least squares with a penalty on the norm of the solution (Tikhonov), for many penalties at once.
+    Return the solution of ridge regression (Tikhonov regularisation), for any number of penalties at once.
 
-    x = V diag(σᵢ / (σᵢ² + α)) Uᴴ b minimises ‖A x - b‖² + α ‖x‖². The matrices are decomposed once, and every
+    x = V diag(σᵢ / (σᵢ² + α)) Uᴴ b minimises ‖A x - b‖² + α ‖x‖². The matrices are decomposed once, and each
     penalty costs a product.
 
     Parameters
@@ -195,21 +196,22 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     b : (M,) or (..., M, R) array_like
         Right-hand sides, as in `lstsq`.
     alpha : float or (...) array_like
-        The penalties α >= 0, which broadcast against the leading dimensions of `a` and `b`: a number for all;
-        for one matrix as many as wanted; for a batch (B,) one for each matrix, or in shape (A, 1) A for all.
+        The penalties α >= 0, which broadcast against the leading dimensions of `a` and `b`: a number for all
+        matrices, any number of penalties for one matrix, or for a batch (B,) one for each matrix; in shape
+        (A, 1), A penalties for all.
 
     Returns
     -------
     (..., N) or (..., N, R) array
-        The solutions, in the common dtype of `a` and `b`; float16 is computed in float32. At α = 0 those of
-        `lstsq`. NaN for a matrix with NaN or Inf, for itself alone.
+        The solutions, in the common dtype of `a` and `b`; float16 is computed in float32. For α = 0 they are
+        those of `lstsq`. NaN for a matrix with NaN or Inf, which does not affect the others.
 
     Raises
     ------
     ValueError
-        If an α in the host's memory is negative or NaN, or they do not broadcast.
+        If `alpha` does not broadcast, or if it is negative or NaN, which is checked in host memory only.
     LinAlgError, TypeError
-        As `lstsq`; TypeError for complex α too.
+        As `lstsq`; TypeError also for a complex `alpha`.
 
     References
     ----------
@@ -233,8 +235,8 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     with quiet():
         inverse = _inverse(xp, s, not_zero(xp, a, s, None))
         penalty = astype(xp, penalty, s.dtype)[..., None]
-        # σ / (σ² + α) without a square that over- or underflows
-        damped = xp.where(s == 0, 0, 1 / (s + penalty / nonzero(xp, s)))
+        # σ / (σ² + α), without a square that could over- or underflow
+        damped = xp.where(s == 0, 0, 1 / (s + penalty / safe_divisor(xp, s)))
         x = _apply(xp, u, xp.where(penalty == 0, inverse, damped), vh, widened(xp, b))
     return astype(xp, x[..., 0] if vector else x, a.dtype)
 
@@ -242,21 +244,22 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
 _SINGULAR = "is singular, or has a NaN or Inf", "are singular, or have a NaN or Inf"
 
 
+@for_libraries
 def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
     """
     Return the inverse of every matrix.
 
-    A⁻¹ = V diag(1/σᵢ) Uᴴ. A matrix is singular if its smallest singular value is zero; one that is only
-    nearly so is inverted, and `cond` says what that is worth.
+    A⁻¹ = V diag(1/σᵢ) Uᴴ. A matrix is singular if its smallest singular value is exactly zero. Nearly
+    singular matrices are inverted; `cond` tells how accurate their inverses are.
 
     Parameters
     ----------
     a : (..., N, N) array_like
         Square matrices, as `svd` takes them.
     errors : {"nan", "raise"}, optional
-        A singular matrix, or one with NaN or Inf, gets NaN for an inverse (default), for itself alone; or
-        LinAlgError is raised, as `numpy.linalg.inv` does for singular ones, and names them. For that a flag
-        for each matrix is read back from the device.
+        "nan" (default) gives NaN for the inverse of a singular matrix or a matrix with NaN or Inf, and leaves
+        the others alone. "raise" raises LinAlgError, as `numpy.linalg.inv` does for singular matrices, and
+        names them; for that, a flag for each matrix is read back from the device.
 
     Returns
     -------
@@ -266,7 +269,7 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
     Raises
     ------
     LinAlgError
-        If the matrices are not square; with ``errors="raise"``, if one has no inverse.
+        If the matrices are not square, or, with ``errors="raise"``, if one has no inverse.
     ValueError
         For an unknown `errors`.
     TypeError
@@ -286,24 +289,23 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
     a = matrices(xp, a, square=True)
     u, s, vh = decompose(xp, widened(xp, a))
     regular = s > 0
-    whole = xp.all(regular, axis=-1, keepdims=True)
-    if errors == "raise" and not bool(xp.all(whole)):
-        raise LinAlgError(failures(to_host(xp, whole[..., 0]), *_SINGULAR))
-    solved = xp.where(whole, s, xp.nan)
-    return astype(xp, _inverse_product(xp, u, solved, vh, xp.ones_like(regular)), a.dtype)
+    invertible = xp.all(regular, axis=-1, keepdims=True)
+    if errors == "raise" and not bool(xp.all(invertible)):
+        raise LinAlgError(failures(to_host(xp, invertible[..., 0]), *_SINGULAR))
+    values = xp.where(invertible, s, xp.nan)
+    return astype(xp, _inverse_product(xp, u, values, vh, xp.ones_like(regular)), a.dtype)
 
 
 # Steps that the functions share
 
 
 def _inverse(xp: Namespace, s: Array, above: Array) -> Array:
-    """Return 1/σ, and 0 where it is not to count; the inverse of a subnormal number may overflow."""
-    inverse: Array = xp.where(above, 1 / xp.where(above, s, 1), 0)
-    return inverse
+    """Return 1/σ, and 0 outside the mask `above`; the inverse of a subnormal number may overflow."""
+    return xp.where(above, 1 / xp.where(above, s, 1), 0)
 
 
 def _inverse_product(xp: Namespace, u: Array, s: Array, vh: Array, above: Array) -> Array:
-    """Return V diag(1/σ) Uᴴ, with 0 where σ is not to count."""
+    """Return V diag(1/σ) Uᴴ, with 0 for 1/σ outside the mask `above`."""
 
     def multiply(u: Array, s: Array, vh: Array, above: Array, out: Array | None = None) -> tuple[Array]:
         inverse = _inverse(xp, s[..., 0], above[..., 0])
@@ -314,7 +316,7 @@ def _inverse_product(xp: Namespace, u: Array, s: Array, vh: Array, above: Array)
 
 
 def _lapack_rcond(xp: Namespace, a: Array, rcond: Any) -> Any:
-    """Return a tolerance with eps in place of negative numbers."""
+    """Return `rcond` with eps in place of negative numbers."""
     if rcond is None:
         return None
     limit = limits(xp, "rcond", rcond, a.shape[:-2], a, signed=True)
@@ -339,6 +341,5 @@ def _system(xp: Namespace, a: Any, b: Any) -> tuple[Array, Array, bool]:
 
 
 def _apply(xp: Namespace, u: Array, inverse: Array, vh: Array, b: Array) -> Array:
-    """Return V diag(inverse) Uᴴ b, the narrow products first."""
-    x: Array = adjoint(xp, vh) @ (inverse[..., None] * (adjoint(xp, u) @ b))
-    return x
+    """Return V diag(inverse) Uᴴ b, multiplied from the right, where the products are narrow."""
+    return adjoint(xp, vh) @ (inverse[..., None] * (adjoint(xp, u) @ b))

@@ -1,4 +1,4 @@
-"""What the singular values tell: energy, effective rank, rank, condition, norms, and how many are noise."""
+"""Quantities of the singular values: energy, ranks, condition numbers, norms, a threshold for noise."""
 
 import math
 from functools import lru_cache
@@ -12,38 +12,39 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     cumulative_sum,
-    eps,
     floating,
-    is_complex,
     limits,
     matrices,
     quiet,
     real_dtype,
-    singular_values,
     widened,
 )
 from gpusvd._base.checks import checked_size, is_one_of
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import singular_values
+from gpusvd._layer.values import checked_values, leading, not_zero, relative_squares, safe_divisor
 
 
+@for_libraries
 def energy(S: ArrayLike) -> Array:
     """
-    Return the fraction of the energy that the first singular values hold.
+    Return the cumulative fraction of the energy that the leading singular values hold.
 
-    E_k = (σ₁² + ... + σₖ²) / (σ₁² + ... + σ_K²): what the best approximation of rank k keeps of the squared
-    Frobenius norm.
+    E_k = (σ₁² + ... + σₖ²) / (σ₁² + ... + σ_K²), the fraction of the squared Frobenius norm that the best
+    rank-k approximation keeps.
 
     Parameters
     ----------
     S : (..., K) array_like
-        Singular values in descending order, as `svdvals` returns them; of NumPy, CuPy or another library of
-        the array API standard. Squares do not over- or underflow.
+        Singular values in descending order, as `svdvals` returns them: an array of NumPy, CuPy or another
+        library that follows the array API standard. Squares do not over- or underflow.
 
     Returns
     -------
     (..., K) array
-        E_1 to E_K = 1 in the dtype of S. All 1 for a zero matrix, of which nothing is lost at any rank; NaN
-        where S is NaN.
+        E_1 to E_K = 1, in the dtype of S. All are 1 for a zero matrix, which loses nothing at any rank, and
+        NaN where S is NaN.
 
     Examples
     --------
@@ -53,15 +54,16 @@ def energy(S: ArrayLike) -> Array:
     array([0.9, 1. ])
     """
     xp = array_namespace(S)
-    values = spectrum(xp, S)
+    values = checked_values(xp, S)
     sums = cumulative_sum(xp, relative_squares(xp, values))
-    total = first(xp.flip(sums, axis=-1))
-    return astype(xp, xp.where(total == 0, 1, sums / nonzero(xp, total)), values.dtype)
+    total = leading(xp.flip(sums, axis=-1))
+    return astype(xp, xp.where(total == 0, 1, sums / safe_divisor(xp, total)), values.dtype)
 
 
+@for_libraries
 def spectral_entropy(S: ArrayLike) -> Array:
     """
-    Return the Shannon entropy of how the energy is spread over the singular values.
+    Return the Shannon entropy of the distribution of energy over the singular values.
 
     H = -Σ pᵢ log pᵢ with pᵢ = σᵢ² / Σ σⱼ², in nats: 0 for a matrix of rank 1, log K for K equal values.
 
@@ -73,12 +75,13 @@ def spectral_entropy(S: ArrayLike) -> Array:
     Returns
     -------
     (...) array
-        The entropy in the dtype of S. 0 for a zero matrix, NaN where S is NaN.
+        The entropy, in the dtype of S; 0 for a zero matrix, NaN where S is NaN.
 
     References
     ----------
     O. Alter, P. O. Brown and D. Botstein, "Singular value decomposition for genome-wide expression data
-    processing and modeling", PNAS 97(18), 2000, pp. 10101-10106; without its division by log K.
+    processing and modeling", PNAS 97(18), 2000, pp. 10101-10106. They divide by log K; this function does
+    not.
 
     Examples
     --------
@@ -87,15 +90,16 @@ def spectral_entropy(S: ArrayLike) -> Array:
     0.693147...
     """
     xp = array_namespace(S)
-    values = spectrum(xp, S)
+    values = checked_values(xp, S)
     return astype(xp, _entropy(xp, relative_squares(xp, values)), values.dtype)
 
 
+@for_libraries
 def effective_rank(S: ArrayLike) -> Array:
     """
-    Return the exponential of the spectral entropy: how many equal singular values would spread as much.
+    Return the effective rank: the number of equal singular values that have the same spectral entropy.
 
-    Between 1 and the rank, and continuous in the matrix where the rank jumps.
+    It lies between 1 and the rank and, unlike the rank, depends continuously on the matrix.
 
     Parameters
     ----------
@@ -105,12 +109,12 @@ def effective_rank(S: ArrayLike) -> Array:
     Returns
     -------
     (...) array
-        exp(H) in the dtype of S, with H the `spectral_entropy`. 0 for a zero matrix, NaN where S is NaN.
+        exp(H), with H the `spectral_entropy`, in the dtype of S; 0 for a zero matrix, NaN where S is NaN.
 
     References
     ----------
     O. Roy and M. Vetterli, "The effective rank: a measure of effective dimensionality", EUSIPCO 2007, pp.
-    606-610; there of σᵢ / Σ σⱼ, here of the squares, as energy is counted everywhere in gpusvd.
+    606-610. They take pᵢ = σᵢ / Σ σⱼ; here it is the squares that count, as in every energy of gpusvd.
 
     Examples
     --------
@@ -119,17 +123,18 @@ def effective_rank(S: ArrayLike) -> Array:
     array([3., 1., 0.])
     """
     xp = array_namespace(S)
-    values = spectrum(xp, S)
+    values = checked_values(xp, S)
     squares = relative_squares(xp, values)
     rank = xp.where(xp.sum(squares, axis=-1) == 0, 0, xp.exp(_entropy(xp, squares)))
     return astype(xp, rank, values.dtype)
 
 
+@for_libraries
 def participation_ratio(S: ArrayLike) -> Array:
     """
-    Return how many singular values take part in the energy: (Σ σᵢ²)² / Σ σᵢ⁴.
+    Return the participation ratio (Σ σᵢ²)² / Σ σᵢ⁴, an effective number of singular values.
 
-    Between 1 and the rank. It gives small values less weight than `effective_rank` does.
+    It lies between 1 and the rank, and gives small values less weight than `effective_rank` does.
 
     Parameters
     ----------
@@ -139,12 +144,12 @@ def participation_ratio(S: ArrayLike) -> Array:
     Returns
     -------
     (...) array
-        The ratio in the dtype of S. 0 for a zero matrix, NaN where S is NaN.
+        The ratio, in the dtype of S; 0 for a zero matrix, NaN where S is NaN.
 
     References
     ----------
     R. J. Bell and P. Dean, "Atomic vibrations in vitreous silica", Discussions of the Faraday Society 50,
-    1970, pp. 55-61, for vibrations.
+    1970, pp. 55-61, who define it for vibrations.
 
     Examples
     --------
@@ -153,40 +158,42 @@ def participation_ratio(S: ArrayLike) -> Array:
     array([3., 1., 0.])
     """
     xp = array_namespace(S)
-    values = spectrum(xp, S)
+    values = checked_values(xp, S)
     squares = relative_squares(xp, values)
     total = xp.sum(squares, axis=-1)
-    return astype(xp, total**2 / nonzero(xp, xp.sum(squares**2, axis=-1)), values.dtype)
+    return astype(xp, total**2 / safe_divisor(xp, xp.sum(squares**2, axis=-1)), values.dtype)
 
 
+@for_libraries
 def matrix_rank(
     a: ArrayLike, tol: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike | None = None
 ) -> Array:
     """
-    Return the numerical rank of every matrix: how many singular values are above a tolerance.
+    Return the numerical rank of every matrix: the number of singular values above a tolerance.
 
-    The signature and the rules of `numpy.linalg.matrix_rank`.
+    Signature and rules are those of `numpy.linalg.matrix_rank`.
 
     Parameters
     ----------
     a : (..., M, N) array_like
-        Matrices, as `svd` takes them. Fewer than two dimensions are one vector, of rank 1 unless it is zero.
-    tol : (...) array_like, optional
-        Count σ > tol; for each matrix one, or one for all.
+        Matrices, as `svd` takes them. An array of fewer than two dimensions is a vector, whose rank is 1
+        unless it is zero.
+    tol : float or (...) array_like, optional
+        Count σ > tol: a number for all matrices, or one for each.
     hermitian : bool, optional
-        Take the matrices to be Hermitian, as in `svd`.
-    rtol : (...) array_like, optional
+        Whether to take the matrices to be Hermitian, as in `svd`.
+    rtol : float or (...) array_like, optional
         Count σ > rtol σ₁. Default, without `tol`: max(M, N) eps of the dtype of S.
 
     Returns
     -------
     (...) array of integers
-        The ranks. 0 for matrices without entries, and for those with NaN or Inf.
+        The ranks; 0 for empty matrices and for matrices with NaN or Inf.
 
     Raises
     ------
     ValueError
-        If `tol` and `rtol` are both given; for one that does not broadcast, and NaN in the host's memory.
+        If both `tol` and `rtol` are given, if one does not broadcast, or if one in host memory is NaN.
     LinAlgError, TypeError
         As `svd`.
 
@@ -209,15 +216,15 @@ def matrix_rank(
         above = not_zero(xp, a, S, rtol)
     else:
         above = limits(xp, "tol", tol, S.shape[:-1], S, signed=True)[..., None] < S
-    rank: Array = xp.count_nonzero(above, axis=-1)
-    return rank
+    return xp.count_nonzero(above, axis=-1)
 
 
+@for_libraries
 def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
     """
     Return the condition number of every matrix, from its singular values.
 
-    σ₁ / σ_K, by how much solving with the matrix can magnify a relative error; or ‖A‖ ‖A⁻¹‖ in another norm.
+    σ₁ / σ_K, the factor by which solving with A can magnify a relative error; or ‖A‖ ‖A⁻¹‖ in another norm.
 
     Parameters
     ----------
@@ -225,21 +232,21 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
         Matrices, as `svd` takes them.
     p : {None, 2, -2, "fro", "nuc"}, optional
         2 and None (default): σ₁ / σ_K; -2: its reciprocal; "fro" and "nuc": ‖A‖ ‖A⁻¹‖ in the Frobenius or
-        nuclear norm, for square matrices. The norms of `numpy.linalg.cond` that are not of singular values
-        are not here.
+        nuclear norm, for square matrices. The other norms of `numpy.linalg.cond` do not follow from singular
+        values and are not supported.
 
     Returns
     -------
     (...) array
-        The condition numbers in the real dtype of the matrix: inf if it is singular (0 for p=-2), NaN for a
-        matrix with NaN or Inf.
+        The condition numbers, in the real dtype of the matrices: inf for a singular matrix (0 for p=-2), NaN
+        for a matrix with NaN or Inf.
 
     Raises
     ------
     ValueError
         For another `p`.
     LinAlgError
-        For matrices without entries, and those that are not square with "fro" or "nuc".
+        For empty matrices; with "fro" or "nuc", for matrices that are not square.
     TypeError
         As `svd`.
 
@@ -267,23 +274,24 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
         return astype(xp, ratio, real_dtype(xp, a))
 
 
+@for_libraries
 def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  # noqa: A002
     """
-    Return a norm of every matrix that its singular values determine.
+    Return a unitarily invariant norm of every matrix: Frobenius, nuclear or spectral.
 
     Parameters
     ----------
     a : (..., M, N) array_like
         Matrices, as `svd` takes them.
     ord : {"fro", "nuc", 2}, optional
-        "fro" (default, also None): (Σ σᵢ²)^½, for which no singular value is computed; "nuc": Σ σᵢ; 2: σ₁,
-        the spectral norm. As in `numpy.linalg.matrix_norm`.
+        "fro" (default, also None): (Σ σᵢ²)^½, computed without singular values; "nuc": Σ σᵢ; 2: σ₁, the
+        spectral norm. As in `numpy.linalg.matrix_norm`.
 
     Returns
     -------
     (...) array
-        The norms in the real dtype of the matrix. Squares do not over- or underflow. 0 for a matrix without
-        entries. For one with NaN or Inf the Frobenius norm is NaN or inf, and the others are NaN.
+        The norms, in the real dtype of the matrices; 0 for empty matrices. Squares do not over- or
+        underflow. For a matrix with NaN or Inf the Frobenius norm is NaN or inf, and the others are NaN.
 
     Raises
     ------
@@ -308,23 +316,23 @@ def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  
             result = _frobenius(xp, xp.abs(widened(xp, a)))
         else:
             S = widened(xp, singular_values(xp, a))
-            result = xp.sum(S if ord == "nuc" else first(S), axis=-1)
+            result = xp.sum(S if ord == "nuc" else leading(S), axis=-1)
         return astype(xp, result, real_dtype(xp, a))
 
 
+@for_libraries
 def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = None) -> Array:
     """
-    Return the best threshold between singular values of signal and those of noise.
+    Return the optimal hard threshold for the singular values of low-rank matrices in white noise.
 
-    A matrix of low rank was observed in white noise. Of all hard thresholds this one has asymptotically the
-    least mean squared error, for matrices of any low rank: use it as `truncate(..., atol=threshold)`. With
-    β = min(m, n) / max(m, n) it is
+    Among all hard thresholds it has the least asymptotic mean squared error, whatever the low rank. Use it as
+    ``truncate(..., atol=threshold)``. With β = min(m, n) / max(m, n) it is
 
         λ(β) sqrt(max(m, n)) noise,    λ(β)² = 2 (β + 1) + 8 β / (β + 1 + sqrt(β² + 14 β + 1)),
 
-    and where the noise is not known, λ(β) / sqrt(μ(β)) times the median singular value, with μ(β) the median
-    of the Marchenko-Pastur distribution: for square matrices 4 / sqrt(3) sqrt(n) noise and 2.858 times the
-    median.
+    or, for an unknown level of noise, λ(β) / sqrt(μ(β)) times the median singular value, where μ(β) is the
+    median of the Marchenko-Pastur distribution. For square matrices these are 4 / sqrt(3) sqrt(n) noise and
+    2.858 times the median.
 
     Parameters
     ----------
@@ -333,28 +341,28 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     m, n : int
         Rows and columns of the matrices.
     noise : (...) array_like, optional
-        Standard deviation of the noise in an entry, for complex ones of its absolute value: one for all
-        matrices or one for each. By default it is taken from the median of each S, which supposes that less
-        than half of the values are signal.
+        Standard deviation of the noise in an entry, for complex entries of its absolute value: a number for
+        all matrices, or one for each. By default it is estimated from the median of each S, which assumes
+        that fewer than half of the values are signal.
 
     Returns
     -------
     (...) array
-        The threshold for each matrix, in the dtype of S. 0 for matrices without entries, NaN where S is NaN.
+        The threshold for each matrix, in the dtype of S; 0 for empty matrices, NaN where S is NaN.
 
     Raises
     ------
     ValueError
-        If S does not have min(m, n) values; for sizes that are no sizes, a noise that does not broadcast, and
-        a negative or NaN one in the host's memory.
+        If S does not have min(m, n) values, if `m` or `n` is not a non-negative int, if `noise` does not
+        broadcast, or if it is negative or NaN, which is checked in host memory only.
     TypeError
-        For a complex noise, dtypes that `svd` does not take, and arrays of two libraries.
+        For complex `noise`, dtypes that `svd` does not take, and arrays of different libraries.
 
     References
     ----------
     M. Gavish and D. L. Donoho, "The optimal hard threshold for singular values is 4/sqrt(3)", IEEE
-    Transactions on Information Theory 60(8), 2014, pp. 5040-5053. The median is solved for here; the cubic
-    approximation given there is not used.
+    Transactions on Information Theory 60(8), 2014, pp. 5040-5053. Here μ(β) is computed to full precision,
+    not by their cubic approximation.
 
     Examples
     --------
@@ -367,7 +375,7 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     array(1)
     """
     xp = array_namespace(S, noise)
-    values = spectrum(xp, S)
+    values = checked_values(xp, S)
     small, large = sorted((checked_size("m", m), checked_size("n", n)))
     k = values.shape[-1]
     if k != small:
@@ -379,7 +387,7 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     if noise is None:
         threshold = (wide[..., (k - 1) // 2] / 2 + wide[..., k // 2] / 2) * (factor / math.sqrt(median))
     else:
-        # Zeros of the shape of the batch, and NaN where S is.
+        # zeros in the shape of the batch, NaN where S is NaN
         batch = xp.where(xp.isnan(wide[..., 0]), wide[..., 0], 0)
         level = limits(xp, "noise", noise, batch.shape, wide)
         with quiet():  # a float64 level may overflow in the dtype of S
@@ -387,103 +395,42 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     return astype(xp, xp.asarray(threshold), values.dtype)
 
 
-# Steps that the functions share, here and in the other files of the layer
-
-
-def spectrum(xp: Namespace, S: Any) -> Array:
-    """Return S as floating-point numbers; raise unless it can be singular values."""
-    values = floating(xp, S, name="S")
-    if is_complex(xp, values):
-        raise TypeError(f"S has dtype {values.dtype}, expected real singular values")
-    if values.ndim < 1:
-        raise ValueError("S is a number, expected an array (..., K) of singular values")
-    return values
-
-
-def relative_squares(xp: Namespace, S: Array) -> Array:
-    """Return (σᵢ / σ₁)², in float32 for float16, so that neither tiny nor huge values lose their squares.
-
-    Zeros for a zero matrix. A value that overflowed counts as the largest number.
-    """
-    S = _representable(xp, widened(xp, S))
-    ratio: Array = S / nonzero(xp, first(S))
-    return ratio * ratio
-
-
-def significant(xp: Namespace, S: Array, rtol: Any) -> Array:
-    """Return where σ > rtol σ₁; a σ₁ that overflowed counts as the largest number."""
-    S = widened(xp, S)
-    with quiet():  # a float64 rtol may overflow in the dtype of S
-        share = astype(xp, floating(xp, rtol, S), S.dtype)[..., None]
-        above: Array = share * _representable(xp, first(S)) < S
-    return above
-
-
-def not_zero(xp: Namespace, a: Array, S: Array, rtol: Any, name: str = "rtol") -> Array:
-    """Return where a singular value of the matrices does not count as zero; by default as `default_rtol`."""
-    if rtol is None:
-        return significant(xp, S, default_rtol(xp, a))
-    return significant(xp, S, limits(xp, name, rtol, S.shape[:-1], S, signed=True))
-
-
-def default_rtol(xp: Namespace, a: Array) -> float:
-    """Return max(M, N) eps, up to which a singular value may be rounding of the matrix."""
-    return int(max(a.shape[-2:])) * eps(xp, a)
-
-
-def first(x: Array) -> Array:
-    """Return the first along the last axis, (..., 1), or (..., 0) of none."""
-    return x[..., : min(1, x.shape[-1])]
-
-
-def nonzero(xp: Namespace, x: Array) -> Array:
-    """Return x to divide by, 1 instead of 0."""
-    divisor: Array = xp.where(x == 0, 1, x)
-    return divisor
-
-
-def _representable(xp: Namespace, S: Array) -> Array:
-    values: Array = xp.minimum(S, float(xp.finfo(S.dtype).max))
-    return values
+# Steps that the functions share
 
 
 def _entropy(xp: Namespace, squares: Array) -> Array:
-    p = squares / nonzero(xp, xp.sum(squares, axis=-1, keepdims=True))
-    entropy: Array = 0.0 - xp.sum(p * xp.log(nonzero(xp, p)), axis=-1)
-    return entropy
+    p = squares / safe_divisor(xp, xp.sum(squares, axis=-1, keepdims=True))
+    return 0.0 - xp.sum(p * xp.log(safe_divisor(xp, p)), axis=-1)
 
 
 def _spread(xp: Namespace, S: Array, p: str | int | None) -> Any:
-    """Return by what factor ‖A‖ ‖A⁻¹‖ exceeds σ₁ / σ_K in the norm p."""
+    """Return the ratio of ‖A‖ ‖A⁻¹‖ in the norm p to σ₁ / σ_K."""
     if p not in ("fro", "nuc"):
         return 1.0
-    up, down = S / nonzero(xp, first(S)), S[..., -1:] / nonzero(xp, S)
+    up, down = S / safe_divisor(xp, leading(S)), S[..., -1:] / safe_divisor(xp, S)
     if p == "nuc":
         return xp.sum(up, axis=-1) * xp.sum(down, axis=-1)
     return xp.sqrt(xp.sum(up**2, axis=-1) * xp.sum(down**2, axis=-1))
 
 
 def _frobenius(xp: Namespace, magnitudes: Array) -> Array:
-    length: Array
     if 0 in magnitudes.shape[-2:]:
-        length = xp.sum(magnitudes, axis=(-2, -1))
-        return length
+        return xp.sum(magnitudes, axis=(-2, -1))
     top = xp.max(magnitudes, axis=(-2, -1), keepdims=True)
     scale = xp.where((top > 0) & (top < math.inf), top, 1)
-    length = xp.sqrt(xp.sum((magnitudes / scale) ** 2, axis=(-2, -1))) * scale[..., 0, 0]
-    return length
+    return xp.sqrt(xp.sum((magnitudes / scale) ** 2, axis=(-2, -1))) * scale[..., 0, 0]
 
 
 @lru_cache
 def _hard_threshold(beta: float) -> tuple[float, float]:
-    """Return λ(β) of Gavish and Donoho, and the median of the Marchenko-Pastur distribution."""
+    """Return λ(β) of Gavish and Donoho and the median of the Marchenko-Pastur distribution."""
     root = math.sqrt(beta * beta + 14 * beta + 1)
     return math.sqrt(2 * (beta + 1) + 8 * beta / (beta + 1 + root)), _marchenko_pastur_median(beta)
 
 
 def _marchenko_pastur_median(beta: float) -> float:
     """
-    Return the median eigenvalue of XXᴴ / n for m x n white noise X, as m / n = β and n grows.
+    Return the median eigenvalue of XXᴴ / n for m x n white noise X with m / n = β, in the limit of large n.
 
     With r = sqrt(β), the eigenvalue 1 + β + 2 r cos t has the density (2/π) sin² t / (1 + β + 2 r cos t) in t
     from 0 to π. Its integral follows from sin t / (1 + β + 2 r cos t) = Σ (-r)ᵏ⁻¹ sin k t over k = 1, 2, ...
@@ -491,7 +438,7 @@ def _marchenko_pastur_median(beta: float) -> float:
     r = math.sqrt(beta)
 
     def above(t: float) -> float:
-        """Return π/2 times the probability of an eigenvalue above that of t."""
+        """Return π/2 times the probability of an eigenvalue larger than the one at t."""
         angle = math.atan2(r * math.sin(t), 1 + r * math.cos(t))
         return (t - r * math.sin(t) - (1 - beta) / beta * (r * math.sin(t) - angle)) / 2
 

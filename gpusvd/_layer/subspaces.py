@@ -1,4 +1,4 @@
-"""The four subspaces of a matrix, projection, and signs that do not depend on who computed the vectors."""
+"""Fundamental subspaces of matrices, orthogonal projectors, and a convention for the signs of vectors."""
 
 from typing import Any, NamedTuple
 
@@ -7,10 +7,9 @@ from numpy.typing import ArrayLike
 from gpusvd._base.arrays import (
     Namespace,
     adjoint,
+    arange,
     array_namespace,
     astype,
-    count_up,
-    decompose,
     floating,
     is_complex,
     matrices,
@@ -19,10 +18,12 @@ from gpusvd._base.arrays import (
     widened,
 )
 from gpusvd._base.checks import check_batch
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import decompose
+from gpusvd._layer.factors import common_width
 from gpusvd._layer.products import product
-from gpusvd._layer.spectrum import nonzero, not_zero
-from gpusvd._layer.truncate import common_width, count, failed
+from gpusvd._layer.values import count, failed, not_zero, safe_divisor
 
 
 class Subspace(NamedTuple):
@@ -31,21 +32,22 @@ class Subspace(NamedTuple):
     Attributes
     ----------
     basis : (..., N, D) array
-        The vectors, as columns; zero beyond the dimension of each subspace.
+        The basis vectors as columns, zero beyond the dimension of each subspace.
     dim : (...) array of integers
-        The dimension: how many of the D columns are vectors.
+        The dimension of each subspace, at most D.
     """
 
     basis: Array
     dim: Array
 
 
+@for_libraries
 def orth(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
     """
     Return an orthonormal basis of the column space (the range) of every matrix.
 
-    The left singular vectors of the singular values that are not zero. For one matrix the same as
-    `scipy.linalg.orth`, and its dimension beside.
+    The basis consists of the left singular vectors of the nonzero singular values. For one matrix it is that
+    of `scipy.linalg.orth`; the dimension is returned as well.
 
     Parameters
     ----------
@@ -54,23 +56,22 @@ def orth(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = N
     rtol : float or (...) array_like, optional
         σ counts as zero up to rtol σ₁. Default: max(M, N) eps of the dtype of `a`.
     max_dim : int, optional
-        Return min(max_dim, K) columns, K = min(M, N), whatever the ranks, and read nothing back from the
-        device.
+        Return min(max_dim, K) columns, with K = min(M, N), whatever the ranks. Nothing is then read back
+        from the device.
 
     Returns
     -------
     Subspace
-        A named tuple of basis (..., M, D) and dim (...): the rank. D is the largest one in the batch, which
-        is read back from the device; a matrix of lower rank has columns of zeros for the rest. One with NaN
-        or Inf has rank 0 and NaN in all of its columns, and D is at least 1.
+        A named tuple of basis (..., M, D) and dim (...), the rank. D is the largest rank in the batch, which
+        is read back from the device; a matrix of lower rank has zeros in the other columns. A matrix with NaN
+        or Inf has rank 0 and NaN in all of its columns; D is then at least 1.
 
     Raises
     ------
     LinAlgError, TypeError
         As `svd`.
     ValueError
-        For a `max_dim` that is not a number of columns, a `rtol` that does not broadcast, and NaN for one in
-        the host's memory.
+        If `max_dim` is not a non-negative int, or if `rtol` does not broadcast or, in host memory, is NaN.
 
     Examples
     --------
@@ -86,11 +87,12 @@ def orth(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = N
     return _range(xp, matrices(xp, a), rtol, max_dim)
 
 
+@for_libraries
 def row_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
     """
-    Return an orthonormal basis of the row space of every matrix: of the range of its adjoint.
+    Return an orthonormal basis of the row space of every matrix, the range of its adjoint.
 
-    The right singular vectors of the singular values that are not zero.
+    The basis consists of the right singular vectors of the nonzero singular values.
 
     Parameters
     ----------
@@ -100,7 +102,7 @@ def row_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | Non
     Returns
     -------
     Subspace
-        basis (..., N, D) and dim (...), as in `orth`: the vectors as columns.
+        basis (..., N, D), with the vectors as columns, and dim (...), as in `orth`.
 
     Raises
     ------
@@ -119,12 +121,13 @@ def row_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | Non
     return _range(xp, adjoint(xp, matrices(xp, a)), rtol, max_dim)
 
 
+@for_libraries
 def null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
     """
-    Return an orthonormal basis of the null space of every matrix: of the x with A x = 0.
+    Return an orthonormal basis of the null space of every matrix, all x with A x = 0.
 
-    The right singular vectors of the singular values that are zero, the last one first. For one matrix the
-    space of `scipy.linalg.null_space`, and its dimension beside.
+    The basis consists of the right singular vectors of the zero singular values, in reverse order. For one
+    matrix the space is that of `scipy.linalg.null_space`; the dimension is returned as well.
 
     Parameters
     ----------
@@ -133,14 +136,14 @@ def null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | No
     rtol : float or (...) array_like, optional
         σ counts as zero up to rtol σ₁. Default: max(M, N) eps of the dtype of `a`.
     max_dim : int, optional
-        Return min(max_dim, N) columns, whatever the dimensions, and read nothing back from the device.
+        Return min(max_dim, N) columns, whatever the dimensions. Nothing is then read back from the device.
 
     Returns
     -------
     Subspace
-        A named tuple of basis (..., N, D) and dim (...): N less the rank. D is the largest one in the batch,
-        which is read back from the device; a matrix with a smaller null space has columns of zeros for the
-        rest. One with NaN or Inf has dimension 0 and NaN in all of its columns, and D is at least 1.
+        A named tuple of basis (..., N, D) and dim (...), N minus the rank. D is the largest dimension in the
+        batch, which is read back from the device; a matrix with a smaller null space has zeros in the other
+        columns. A matrix with NaN or Inf has dimension 0 and NaN in all of its columns; D is then at least 1.
 
     Raises
     ------
@@ -160,21 +163,22 @@ def null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | No
     return _kernel(xp, matrices(xp, a), rtol, max_dim)
 
 
+@for_libraries
 def left_null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
     """
-    Return an orthonormal basis of the left null space of every matrix: of the y with yᴴ A = 0.
+    Return an orthonormal basis of the left null space of every matrix, all y with yᴴ A = 0.
 
-    The complement of the column space: the null space of the adjoint.
+    It is the null space of the adjoint, the orthogonal complement of the column space.
 
     Parameters
     ----------
     a, rtol, max_dim
-        As in `null_space`, with M for N.
+        As in `null_space`, with M in place of N.
 
     Returns
     -------
     Subspace
-        basis (..., M, D) and dim (...), M less the rank, as in `null_space`.
+        basis (..., M, D) and dim (...), M minus the rank, as in `null_space`.
 
     Raises
     ------
@@ -193,12 +197,13 @@ def left_null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int
     return _kernel(xp, adjoint(xp, matrices(xp, a)), rtol, max_dim)
 
 
+@for_libraries
 def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
     """
     Return the orthogonal projector onto the column space of every matrix.
 
-    P = Q Qᴴ = A A⁺, with Q an orthonormal basis: P = P² = Pᴴ, P A = A, and P b is the point of the space
-    nearest to b. Of a `Subspace`, ``projector(subspace.basis)``.
+    P = Q Qᴴ = A A⁺, with Q an orthonormal basis of the column space. P = P² = Pᴴ and P A = A, and P b is the
+    point of the space nearest to b. The projector onto a `Subspace` is ``projector(subspace.basis)``.
 
     Parameters
     ----------
@@ -210,7 +215,8 @@ def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
     Returns
     -------
     (..., M, M) array
-        The projectors, in the dtype of U; NaN for a matrix with NaN or Inf. Nothing is read back.
+        The projectors, in the dtype of U; NaN for a matrix with NaN or Inf. Nothing is read back from the
+        device.
 
     Raises
     ------
@@ -232,33 +238,34 @@ def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
         return astype(xp, product(u, astype(xp, above, s.dtype), adjoint(xp, u)), a.dtype)
 
 
+@for_libraries
 def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tuple[Array, Array]:
     """
     Return the singular vectors with signs that are determined by the vectors themselves.
 
-    A pair uᵢ, vᵢ may be multiplied by -1 (by any phase, if complex) and nobody can tell; here the entry of uᵢ
-    that is largest in absolute value becomes positive. The convention of scikit-learn's `svd_flip`.
+    A pair uᵢ, vᵢ may be multiplied by -1, or by any phase if complex, without changing the product U S Vh.
+    Here the entry of uᵢ that is largest in absolute value becomes positive, as in scikit-learn's `svd_flip`.
 
     Parameters
     ----------
     U, Vh : (..., M, K) and (..., K, N) array_like
-        Singular vectors as ``svd(a, full_matrices=False)`` returns them.
+        Singular vectors, as ``svd(a, full_matrices=False)`` returns them.
     u_based_decision : bool, optional
         If False, the largest entry of each row of Vh becomes positive instead.
 
     Returns
     -------
     U, Vh : (..., M, K) and (..., K, N) array
-        The vectors in their dtypes; U diag(S) Vh is what it was. Of entries that tie, the first decides, and
-        rounding may choose it. Vectors of zeros stay.
+        The vectors, in their dtypes; U diag(S) Vh is unchanged. If entries tie, the first one decides, and
+        rounding may break the tie. Zero vectors are unchanged.
 
     Raises
     ------
     ValueError
-        If U does not have as many columns as Vh has rows, their leading dimensions do not broadcast, or there
-        are no matrices.
+        If U does not have as many columns as Vh has rows, if their leading dimensions do not broadcast, or if
+        one has fewer than two dimensions.
     TypeError
-        For dtypes that `svd` does not take, and arrays of two libraries.
+        For dtypes that `svd` does not take, and arrays of different libraries.
 
     Examples
     --------
@@ -306,11 +313,11 @@ def _kernel(xp: Namespace, a: Array, rtol: Any, max_dim: int | None) -> Subspace
 
 
 def _padded(xp: Namespace, vectors: Array, dim: Array, s: Array, max_dim: int | None) -> Subspace:
-    """Return the first `dim` columns of each matrix, and zeros up to the width of the widest."""
+    """Return the first `dim` columns of each matrix, padded with zeros to the width of the widest."""
     bad = failed(xp, s)
     dim = xp.where(bad, 0, dim)
     width = common_width(xp, dim, bad, vectors.shape[-1], max_dim, "max_dim")
-    inside = count_up(xp, width, dim) < dim[..., None]
+    inside = arange(xp, width, dim) < dim[..., None]
     basis = xp.where((inside | bad[..., None])[..., None, :], vectors[..., :width], 0)
     return Subspace(basis, xp.asarray(xp.minimum(dim, width)))
 
@@ -318,9 +325,7 @@ def _padded(xp: Namespace, vectors: Array, dim: Array, s: Array, max_dim: int | 
 def _leading_phase(xp: Namespace, rows: Array) -> Array:
     """Return the sign, or complex phase, of the largest entry of each row; 1 for a row of zeros."""
     if rows.shape[-1] == 0:
-        ones: Array = xp.sum(rows, axis=-1) + 1
-        return ones
+        return xp.sum(rows, axis=-1) + 1
     largest = xp.argmax(xp.abs(rows), axis=-1)
     lead = xp.take_along_axis(rows, largest[..., None], axis=-1)[..., 0]
-    phase: Array = xp.where(lead == 0, 1, lead / nonzero(xp, xp.abs(lead)))
-    return phase
+    return xp.where(lead == 0, 1, lead / safe_divisor(xp, xp.abs(lead)))

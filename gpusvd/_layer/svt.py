@@ -1,48 +1,49 @@
-"""Soft thresholding of singular values, the proximal step of the nuclear norm."""
+"""Soft thresholding of singular values, the proximal operator of the nuclear norm."""
 
 from numpy.typing import ArrayLike
 
 from gpusvd._base.arrays import (
     array_namespace,
     astype,
-    decompose,
     limits,
     matrices,
     quiet,
     widened,
 )
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.products import product
 
 
+@for_libraries
 def svt(a: ArrayLike, tau: ArrayLike) -> Array:
     """
-    Shrink the singular values of every matrix by τ, to no less than zero.
+    Return every matrix with its singular values soft-thresholded: σᵢ becomes max(σᵢ - τ, 0).
 
-    U diag(max(σᵢ - τ, 0)) Vᴴ is the X that minimises ‖X - A‖² / 2 + τ ‖X‖_*: the proximal operator of the
-    nuclear norm ‖X‖_* = Σ σᵢ, from which matrix completion and robust PCA are built.
+    X = U diag(max(σᵢ - τ, 0)) Vᴴ minimises ‖X - A‖² / 2 + τ ‖X‖_*. It is the proximal operator of the nuclear
+    norm ‖X‖_* = Σ σᵢ, a building block of matrix completion and robust PCA.
 
     Parameters
     ----------
     a : (..., M, N) array_like
         Matrices, as `svd` takes them.
     tau : float or (...) array_like
-        The threshold τ >= 0: one number, or an array that broadcasts against the batch, with one for each
-        matrix.
+        The threshold τ >= 0: a number for all matrices, or an array that broadcasts against the batch.
 
     Returns
     -------
     (..., M, N) array
-        The matrices X, in the dtype that `svd` gives U; float16 is computed in float32. Those whose singular
-        values are all at most τ become zero. A matrix with NaN or Inf becomes NaN, for itself alone. Nothing
-        is read back.
+        The matrices X, in the dtype that `svd` gives U; float16 is computed in float32. A matrix whose
+        singular values are all at most τ becomes zero. A matrix with NaN or Inf becomes NaN and does not
+        affect the others. Nothing is read back from the device.
 
     Raises
     ------
     ValueError
-        For a `tau` that does not broadcast; for a negative or NaN one in the host's memory.
+        If `tau` does not broadcast, or if it is negative or NaN, which is checked in host memory only.
     LinAlgError, TypeError
-        As `svd`; TypeError for a complex `tau` too.
+        As `svd`; TypeError also for a complex `tau`.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Truncation: which singular values to keep, the matrix they make, and what is lost with the rest."""
+"""Truncation: choose the singular values to keep, rebuild the matrices, and measure the error."""
 
 import math
 from collections.abc import Callable
@@ -9,13 +9,11 @@ from numpy.typing import ArrayLike
 
 from gpusvd._base.arrays import (
     Namespace,
+    arange,
     array_namespace,
     astype,
-    count_up,
     cumulative_sum,
-    decompose,
     eps,
-    floating,
     is_integer,
     limits,
     matrices,
@@ -26,14 +24,16 @@ from gpusvd._base.arrays import (
     widened,
 )
 from gpusvd._base.checks import checked_size
-from gpusvd._base.dispatch import home_of
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
+from gpusvd._layer.decompositions import decompose
+from gpusvd._layer.factors import batch_of, checked_factors, checked_width, common_width
 from gpusvd._layer.products import product
-from gpusvd._layer.spectrum import first, relative_squares, significant, spectrum
+from gpusvd._layer.values import checked_values, count, failed, leading, relative_squares, significant
 
 
 class TruncatedSVD(NamedTuple):
-    """The leading factors of each matrix, zero beyond its rank.
+    """The leading singular values and vectors of each matrix, zero beyond its rank.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class TruncatedSVD(NamedTuple):
     Vh : (..., R, N) array
         Conjugate transposes of the right singular vectors.
     rank : (...) array of integers
-        How many of the R each matrix keeps.
+        Number of singular values kept for each matrix, at most R.
     """
 
     U: Array
@@ -53,6 +53,7 @@ class TruncatedSVD(NamedTuple):
     rank: Array
 
 
+@for_libraries
 def truncate(
     U: ArrayLike,
     S: ArrayLike,
@@ -66,54 +67,53 @@ def truncate(
     max_rank: int | None = None,
 ) -> TruncatedSVD:
     """
-    Keep the leading singular values of every matrix, as many as one rule says.
+    Keep the leading singular values of every matrix, as many as a rule selects.
 
-    Nothing of its rank is nearer to the matrix, in any unitarily invariant norm. Give exactly one of `rank`,
-    `rtol`, `atol`, `energy` and `error`: one number, or an array that broadcasts against the batch, with one
-    for each matrix.
+    The result is the best approximation of its rank in every unitarily invariant norm. Give exactly one of
+    `rank`, `rtol`, `atol`, `energy` and `error`: a number for all matrices, or an array that broadcasts
+    against the batch.
 
     Parameters
     ----------
     U, S, Vh : (..., M, K), (..., K) and (..., K, N) array_like
-        The factors as `svd` returns them, S in descending order; full U and Vh will do.
+        The factors as `svd` returns them, S in descending order; full or thin U and Vh.
     rank : int or (...) array_like of integers
-        So many values; all where there are fewer.
+        Keep this many values, or all if there are fewer.
     rtol : float or (...) array_like
-        Values σ > rtol σ₁.
+        Keep the values σ > rtol σ₁.
     atol : float or (...) array_like
-        Values σ > atol.
+        Keep the values σ > atol.
     energy : float or (...) array_like, from 0 to 1
-        The fewest values that hold this fraction of Σ σ². At 1, all that are not zero.
+        Keep the fewest values that hold this fraction of Σ σ². 1 keeps all nonzero values.
     error : float or (...) array_like
-        The fewest values whose distance from the matrix is at most `error` times its norm, in the Frobenius
-        norm. At 0, all that are not zero.
+        Keep the fewest values that leave a relative error of at most `error` in the Frobenius norm. 0 keeps
+        all nonzero values.
     max_rank : int, optional
-        Keep no more than this. Unless `rank` is an int, the result then has min(max_rank, K) columns,
+        Upper limit of the rank. Unless `rank` is an int, the result then has min(max_rank, K) columns,
         whatever the ranks.
 
     Returns
     -------
     TruncatedSVD
-        A named tuple of U (..., M, R), S (..., R), Vh (..., R, N) and rank (...), in the dtypes given. R is
-        the largest rank in the batch; beyond its own rank a matrix has zeros. With an int rank the three are
-        views of the arrays given.
+        A named tuple of U (..., M, R), S (..., R), Vh (..., R, N) and rank (...), in the dtypes of the
+        arguments. R is the largest rank in the batch; the factors of a matrix are zero beyond its own rank.
+        If `rank` is an int, U, S and Vh are views of the arguments.
 
     Raises
     ------
     ValueError
-        If not exactly one rule is given, or with a value that is out of its range or does not broadcast; and
-        for U, S and Vh that do not belong together. Arrays outside the host's memory are not searched for
-        values out of range.
+        If not exactly one rule is given, if its value is out of range or does not broadcast, or if the shapes
+        of U, S and Vh do not match. Values in device memory are not checked for their range.
     TypeError
         For ranks that are not integers, limits that are not real, dtypes that `svd` does not take, and arrays
-        of two libraries.
+        of different libraries.
 
     Notes
     -----
-    R is read back from the device, one number, unless `rank` is an int or `max_rank` is given. `energy` and
-    `error` allow for rounding: what is discarded may exceed its share by 8 eps of the dtype of S, so that
-    σ² = 45 and 5 hold 0.9 in the first. A matrix whose singular values are NaN has rank 0 and stays NaN in
-    all of its columns, and R is at least 1, unless an int `rank` or `max_rank` is 0.
+    Unless `rank` is an int or `max_rank` is given, one number, R, is read back from the device. `energy` and
+    `error` allow for rounding: the discarded share may exceed its limit by 8 eps of the dtype of S, relative,
+    so that with σ² = 45 and 5 the first value holds an energy of 0.9. A matrix whose singular values are NaN
+    has rank 0 and NaN in all of its columns; R is then at least 1, unless `max_rank` or an int `rank` is 0.
 
     References
     ----------
@@ -132,31 +132,29 @@ def truncate(
     array([[10.,  0.,  0.],
            [10.,  4.,  4.]])
     """
-    rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
-    if home := home_of(U, S, Vh, value):
-        rules = {rule: value, "max_rank": max_rank}
-        return home.truncate(U, S, Vh, **rules)  # type: ignore[no-any-return]
+    rule, value = one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
     xp = array_namespace(U, S, Vh, value)
-    u, s, vh = factors(xp, U, S, Vh)
-    limit = _checked(xp, rule, value, _batch(u, s, vh), s)
+    u, s, vh = checked_factors(xp, U, S, Vh)
+    limit = checked_rule(xp, rule, value, batch_of(u, s, vh), s)
     k = s.shape[-1]
     bad = failed(xp, s)
     if rule == "rank" and isinstance(value, int | np.integer):
-        width = min(int(value), k if max_rank is None else _check_count("max_rank", max_rank, k))
-        kept = xp.asarray(astype(xp, ~bad, xp.int64) * width)
-        return TruncatedSVD(u[..., :width], s[..., :width], vh[..., :width, :], kept)
+        width = min(int(value), k if max_rank is None else checked_width("max_rank", max_rank, k))
+        ranks = xp.asarray(astype(xp, ~bad, xp.int64) * width)
+        return TruncatedSVD(u[..., :width], s[..., :width], vh[..., :width, :], ranks)
     keep = _RULES[rule](xp, s, limit[..., None])
-    kept = xp.where(bad, 0, count(xp, keep))
-    width = common_width(xp, kept, bad, k, max_rank)
-    shown = keep[..., :width] | bad[..., None]
+    ranks = xp.where(bad, 0, count(xp, keep))
+    width = common_width(xp, ranks, bad, k, max_rank)
+    mask = keep[..., :width] | bad[..., None]
     return TruncatedSVD(
-        xp.where(shown[..., None, :], u[..., :width], 0),
-        xp.where(shown, s[..., :width], 0),
-        xp.where(shown[..., None], vh[..., :width, :], 0),
-        xp.asarray(xp.minimum(kept, width)),
+        xp.where(mask[..., None, :], u[..., :width], 0),
+        xp.where(mask, s[..., :width], 0),
+        xp.where(mask[..., None], vh[..., :width, :], 0),
+        xp.asarray(xp.minimum(ranks, width)),
     )
 
 
+@for_libraries
 def low_rank(
     a: ArrayLike,
     *,
@@ -168,9 +166,9 @@ def low_rank(
     max_rank: int | None = None,
 ) -> TruncatedSVD:
     """
-    Return the best approximation of low rank of every matrix, as its truncated SVD.
+    Return the best low-rank approximation of every matrix, as its truncated SVD.
 
-    The same as ``truncate(*svd(a, full_matrices=False), ...)``. `reconstruct` makes the matrices of it.
+    Equivalent to ``truncate(*svd(a, full_matrices=False), ...)``. `reconstruct` returns the matrices.
 
     Parameters
     ----------
@@ -187,7 +185,7 @@ def low_rank(
     Raises
     ------
     LinAlgError
-        If `a` has less than two dimensions.
+        If `a` has fewer than two dimensions.
     ValueError, TypeError
         As `truncate`.
 
@@ -201,47 +199,43 @@ def low_rank(
     >>> t.U.shape, t.rank
     ((2, 1), array(1))
     """
-    rule, value = _one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
-    if home := home_of(a, value):
-        u, s, vh = home.svd(a, full_matrices=False)
-        rules = {rule: value, "max_rank": max_rank}
-        return home.truncate(u, s, vh, **rules)  # type: ignore[no-any-return]
+    rule, value = one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
     xp = array_namespace(a, value)
     a = matrices(xp, a)
-    _checked(xp, rule, value, a.shape[:-2], a)  # before the work is done
+    checked_rule(xp, rule, value, a.shape[:-2], a)  # before the work is done
     u, s, vh = decompose(xp, a)
     return truncate(u, s, vh, rank=rank, rtol=rtol, atol=atol, energy=energy, error=error, max_rank=max_rank)
 
 
+@for_libraries
 def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | None = None) -> Array:
     """
     Return U diag(S) Vh of every matrix, or of its leading `rank` singular values.
 
-    Σ σᵢ uᵢ vᵢᴴ as one product: S is multiplied into the smaller of U and Vh, so that beyond the result a
-    matrix takes min(M, N) R numbers, R being the rank; with NumPy only a MiB of matrices at a time.
+    Σ σᵢ uᵢ vᵢᴴ is computed as one product, after the smaller of U and Vh has been scaled by S. That takes
+    min(M, N) R numbers of workspace for each matrix of rank R; with NumPy, for 1 MiB of matrices at a time.
 
     Parameters
     ----------
     U, S, Vh : (..., M, K), (..., K) and (..., K, N) array_like
-        The factors as `svd`, `truncate` or `low_rank` return them; full U and Vh will do.
+        The factors as `svd`, `truncate` or `low_rank` return them; full or thin U and Vh.
     rank : int or (...) array_like of integers, optional
-        How many singular values to use: one number, or an array that broadcasts against the batch. Default,
-        and most: all. An int saves the work of the rest; an array does not.
+        Number of singular values to use: a number for all matrices, or an array that broadcasts against the
+        batch. Default: all. An int reduces the work; an array does not.
 
     Returns
     -------
     (..., M, N) array
-        The matrices, in the dtype of the factors; float16 is computed in float32. A matrix with NaN factors
-        stays NaN, for itself alone; only at an int rank of 0, at which the factors are not looked at, all
-        matrices are zero.
+        The matrices, in the dtype of the factors; float16 is computed in float32. NaN factors give a NaN
+        matrix and leave the others alone. With an int rank of 0 all matrices are zero, even those.
 
     Raises
     ------
     ValueError
-        For a rank that does not broadcast, a negative one in the host's memory, and for U, S and Vh that do
-        not belong together.
+        For a rank that does not broadcast, a negative rank in host memory, and U, S and Vh whose shapes do
+        not match.
     TypeError
-        For ranks that are not integers, dtypes that `svd` does not take, and arrays of two libraries.
+        For ranks that are not integers, dtypes that `svd` does not take, and arrays of different libraries.
 
     Examples
     --------
@@ -253,31 +247,30 @@ def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | Non
            [ 0.,  3.,  0.],
            [ 0.,  0.,  0.]])
     """
-    if home := home_of(U, S, Vh, rank):
-        return home.reconstruct(U, S, Vh, rank)  # type: ignore[no-any-return]
     xp = array_namespace(U, S, Vh, rank)
-    u, s, vh = factors(xp, U, S, Vh)
+    u, s, vh = checked_factors(xp, U, S, Vh)
     dtype = xp.result_type(u.dtype, s.dtype, vh.dtype)
-    u, s, vh = _leading(xp, u, s, vh, rank)
+    u, s, vh = _cut(xp, u, s, vh, rank)
     with quiet():
         return astype(xp, product(widened(xp, u), widened(xp, s), widened(xp, vh)), dtype)
 
 
+@for_libraries
 def rank_one_terms(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | None = None) -> Array:
     """
-    Return the terms σᵢ uᵢ vᵢᴴ whose sum every matrix is.
+    Return the rank-one terms σᵢ uᵢ vᵢᴴ that sum to each matrix.
 
     Parameters
     ----------
     U, S, Vh : (..., M, K), (..., K) and (..., K, N) array_like
-        The factors as in `reconstruct`.
+        The factors, as in `reconstruct`.
     rank : int or (...) array_like of integers, optional
-        How many terms, as in `reconstruct`; with an array, a matrix of lower rank has zeros for the rest.
+        Number of terms, as in `reconstruct`. With an array, the terms of a matrix beyond its rank are zero.
 
     Returns
     -------
     (..., R, M, N) array
-        The terms, the largest first: R times the size of the matrices. Their sum over the axis -3 is
+        The terms, largest first: R times as many numbers as the matrices. Their sum over axis -3 is
         ``reconstruct(U, S, Vh, rank)``.
 
     Raises
@@ -295,41 +288,42 @@ def rank_one_terms(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | 
            [0., 3.]])
     """
     xp = array_namespace(U, S, Vh, rank)
-    u, s, vh = factors(xp, U, S, Vh)
+    u, s, vh = checked_factors(xp, U, S, Vh)
     dtype = xp.result_type(u.dtype, s.dtype, vh.dtype)
-    u, s, vh = _leading(xp, u, s, vh, rank)
+    u, s, vh = _cut(xp, u, s, vh, rank)
     with quiet():
         columns = transpose(widened(xp, u) * widened(xp, s)[..., None, :])
         return astype(xp, columns[..., None] * widened(xp, vh)[..., None, :], dtype)
 
 
+@for_libraries
 def truncation_error(
     S: ArrayLike, rank: ArrayLike, norm: Literal["fro", "spectral", "nuclear"] = "fro"
 ) -> Array:
     """
-    Return how far the best approximation of a rank is from every matrix, from its singular values alone.
+    Return the error of the best rank-k approximation of every matrix, from its singular values.
 
-    ‖A - A_k‖ by Eckart, Young and Mirsky: (σ²ₖ₊₁ + ... + σ²_K)^½ in the Frobenius norm, σₖ₊₁ in the spectral
-    norm, σₖ₊₁ + ... + σ_K in the nuclear norm.
+    By Eckart, Young and Mirsky ‖A - A_k‖ is (σ²ₖ₊₁ + ... + σ²_K)^½ in the Frobenius norm, σₖ₊₁ in the
+    spectral norm, and σₖ₊₁ + ... + σ_K in the nuclear norm.
 
     Parameters
     ----------
     S : (..., K) array_like
         All singular values in descending order, as `svdvals` returns them.
     rank : int or (...) array_like of integers
-        The rank k: one for all, or an array that broadcasts against the batch.
+        The rank k: a number for all matrices, or an array that broadcasts against the batch.
     norm : {"fro", "spectral", "nuclear"}, optional
-        The norm of the difference.
+        The norm in which the error is measured.
 
     Returns
     -------
     (...) array
-        The errors in the dtype of S, 0 where k >= K, NaN where S is NaN. Squares do not over- or underflow.
+        The errors, in the dtype of S; 0 if k >= K, NaN where S is NaN. Squares do not over- or underflow.
 
     Raises
     ------
     ValueError
-        For another `norm`, a rank that does not broadcast, and a negative one in the host's memory.
+        For another `norm`, a rank that does not broadcast, and a negative rank in host memory.
     TypeError
         For ranks that are not integers.
 
@@ -350,10 +344,10 @@ def truncation_error(
     if norm not in ("fro", "spectral", "nuclear"):
         raise ValueError(f"norm must be 'fro', 'spectral' or 'nuclear', not {norm!r}")
     xp = array_namespace(S, rank)
-    values = spectrum(xp, S)
-    k = _checked(xp, "rank", rank, values.shape[:-1], values)
+    values = checked_values(xp, S)
+    k = checked_rule(xp, "rank", rank, values.shape[:-1], values)
     rest = widened(xp, values)
-    rest = xp.where(_first(xp, rest, k[..., None]) & ~xp.isnan(rest), 0, rest)
+    rest = xp.where(_within_rank(xp, rest, k[..., None]) & ~xp.isnan(rest), 0, rest)
     with quiet():  # the sum may overflow
         if norm == "fro":
             top = _largest(xp, rest)
@@ -364,11 +358,12 @@ def truncation_error(
         return astype(xp, error, values.dtype)
 
 
+@for_libraries
 def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
     """
-    Return how many numbers the factors of a rank take, over those of the m x n matrix.
+    Return the storage of rank-k factors relative to that of the m x n matrix.
 
-    k (m + n + 1) / (m n): below 1 as long as k < m n / (m + n + 1).
+    The ratio k (m + n + 1) / (m n) is below 1 if k < m n / (m + n + 1).
 
     Parameters
     ----------
@@ -380,12 +375,12 @@ def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
     Returns
     -------
     (...) array of float64
-        The ratios. 0 for matrices without entries.
+        The ratios; 0 for empty matrices.
 
     Raises
     ------
     ValueError
-        For negative sizes, and a negative rank in the host's memory.
+        For negative sizes, and a negative rank in host memory.
     TypeError
         For ranks that are not integers.
 
@@ -397,35 +392,34 @@ def storage_ratio(m: int, n: int, rank: ArrayLike) -> Array:
     """
     m, n = checked_size("m", m), checked_size("n", n)
     xp = array_namespace(rank)
-    k = astype(xp, _checked(xp, "rank", rank, (), None), xp.float64)
+    k = astype(xp, checked_rule(xp, "rank", rank, (), None), xp.float64)
     return k * ((m + n + 1) / (m * n) if m * n else 0.0)
 
 
-# The rules: each returns where σ is kept, (..., K), its limit shaped (..., 1)
+# The rules: each takes a limit (..., 1) and returns a mask (..., K) of the singular values to keep.
 
 
-def _first(xp: Namespace, S: Array, rank: Array) -> Array:
-    return count_up(xp, S.shape[-1], S) < rank
+def _within_rank(xp: Namespace, S: Array, rank: Array) -> Array:
+    return arange(xp, S.shape[-1], S) < rank
 
 
 def _above_share(xp: Namespace, S: Array, share: Array) -> Array:
-    """Keep σₖ while the energy of it and all smaller ones is above a share of the whole."""
+    """Keep σₖ if it and all smaller values together hold more than a share of the energy."""
     squares = relative_squares(xp, S)
     from_here = xp.flip(cumulative_sum(xp, xp.flip(squares, axis=-1)), axis=-1)
     share = share * (1 + 8 * eps(xp, S))
-    # Squares far below the largest underflow, and a share of nothing must keep them.
-    kept: Array = xp.where(share > 0, from_here > share * first(from_here), S > 0)
-    return kept
+    # Squares far below the largest underflow; with a share of 0 they must be kept all the same.
+    return xp.where(share > 0, from_here > share * leading(from_here), S > 0)
 
 
 def _energy(xp: Namespace, S: Array, energy: Array) -> Array:
-    # 1 - energy is exact, and wrong by as much as energy itself was rounded: half an ulp.
+    # 1 - energy is exact but inherits the rounding error of energy, half an ulp.
     share = xp.where(energy < 1, 1 - energy + float(xp.finfo(energy.dtype).eps) / 2, 0)
     return _above_share(xp, S, share)
 
 
 _RULES: dict[str, Callable[[Namespace, Array, Array], Array]] = {
-    "rank": _first,
+    "rank": _within_rank,
     "rtol": lambda xp, S, rtol: significant(xp, S, rtol[..., 0]),
     "atol": lambda xp, S, atol: atol < S,
     "energy": _energy,
@@ -433,7 +427,8 @@ _RULES: dict[str, Callable[[Namespace, Array, Array], Array]] = {
 }
 
 
-def _one_rule(**rules: Any) -> tuple[str, Any]:
+def one_rule(**rules: Any) -> tuple[str, Any]:
+    """Return the name and value of the only rule that is not None; raise ValueError unless there is one."""
     given = {rule: value for rule, value in rules.items() if value is not None}
     if len(given) != 1:
         raise ValueError(
@@ -442,86 +437,28 @@ def _one_rule(**rules: Any) -> tuple[str, Any]:
     return next(iter(given.items()))
 
 
-def _checked(xp: Namespace, rule: str, value: Any, batch: tuple[int, ...], beside: Array | None) -> Array:
-    """Return the value of a rule as an array of integers or floating-point numbers, or raise."""
-    given = numbers(xp, value, beside)
-    if rule == "rank" and not is_integer(xp, given):
-        raise TypeError(f"rank must be integers, not {given.dtype}")
+def checked_rule(xp: Namespace, rule: str, value: Any, batch: tuple[int, ...], beside: Array | None) -> Array:
+    """Return the value of a rule as an array, of integers for `rank`; raise if it is out of range."""
+    array = numbers(xp, value, beside)
+    if rule == "rank" and not is_integer(xp, array):
+        raise TypeError(f"rank must be integers, not {array.dtype}")
     limit = limits(xp, rule, value, batch, beside)
     if rule == "energy" and on_host(value) and not (np.asarray(value) <= 1).all():
         raise ValueError(f"energy must be from 0 to 1, not {value!r}")
-    return given if rule == "rank" else limit
+    return array if rule == "rank" else limit
 
 
-def _check_count(name: str, value: object, most: int) -> int:
-    """Return the value, or `most` if that is less; raise unless it can be a number of columns."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise ValueError(f"{name} must be None or a non-negative int, not {value!r}")
-    return min(int(value), most)
-
-
-# Steps that the functions share, here and in the other files of the layer
-
-
-def factors(xp: Namespace, U: Any, S: Any, Vh: Any) -> tuple[Array, Array, Array]:
-    """Return U (..., M, K), S (..., K) and Vh (..., K, N) in floating point; raise unless they fit."""
-    u, s, vh = floating(xp, U, name="U"), spectrum(xp, S), floating(xp, Vh, name="Vh")
-    k = s.shape[-1]
-    try:
-        fit = u.shape[-1] >= k and vh.shape[-2] >= k
-        _batch(u, s, vh)
-    except (IndexError, ValueError):
-        fit = False
-    if not fit or u.ndim < 2:
-        raise ValueError(
-            f"U {u.shape}, S {s.shape} and Vh {vh.shape} do not belong together: expected (..., M, K), "
-            "(..., K) and (..., K, N)"
-        )
-    return u[..., :k], s, vh[..., :k, :]
-
-
-def _batch(u: Array, s: Array, vh: Array) -> tuple[int, ...]:
-    return np.broadcast_shapes(u.shape[:-2], s.shape[:-1], vh.shape[:-2])
-
-
-def failed(xp: Namespace, s: Array) -> Array:
-    """Return which matrices (...) have no factors: all of their singular values are NaN."""
-    bad: Array = xp.any(xp.isnan(first(s)), axis=-1)
-    return bad
-
-
-def count(xp: Namespace, mask: Array) -> Array:
-    """Return how many along the last axis are True, as an array also for a single matrix."""
-    number: Array = xp.asarray(xp.count_nonzero(mask, axis=-1))
-    return number
-
-
-def common_width(
-    xp: Namespace, counts: Array, bad: Array, most: int, limit: int | None, name: str = "max_rank"
-) -> int:
-    """
-    Return how many columns hold those that each matrix keeps: at most `most` and, if given, `limit`.
-
-    Without a limit one number is read back from the device. Matrices that failed keep one, to be NaN in.
-    """
-    if limit is not None:
-        return _check_count(name, limit, most)
-    kept = xp.where(bad, min(1, most), counts)
-    return int(xp.max(kept)) if math.prod(kept.shape) else 0
-
-
-def _leading(xp: Namespace, u: Array, s: Array, vh: Array, rank: Any) -> tuple[Array, Array, Array]:
-    """Return the factors cut to an int rank, or with S zero beyond the rank of each matrix."""
+def _cut(xp: Namespace, u: Array, s: Array, vh: Array, rank: Any) -> tuple[Array, Array, Array]:
+    """Return the factors cut to an int rank, or with S set to zero beyond the rank of each matrix."""
     if rank is None:
         return u, s, vh
-    k = _checked(xp, "rank", rank, _batch(u, s, vh), s)
+    k = checked_rule(xp, "rank", rank, batch_of(u, s, vh), s)
     if isinstance(rank, int | np.integer):
         width = min(int(rank), s.shape[-1])
         return u[..., :width], s[..., :width], vh[..., :width, :]
-    return u, xp.where(_first(xp, s, k[..., None]) | xp.isnan(s), s, 0), vh
+    return u, xp.where(_within_rank(xp, s, k[..., None]) | xp.isnan(s), s, 0), vh
 
 
 def _largest(xp: Namespace, x: Array) -> Array:
-    """Return the largest along the last axis, 0 where there is none."""
-    largest: Array = xp.max(x, axis=-1) if x.shape[-1] else xp.sum(x, axis=-1)
-    return largest
+    """Return the maximum along the last axis, 0 if that is empty."""
+    return xp.max(x, axis=-1) if x.shape[-1] else xp.sum(x, axis=-1)

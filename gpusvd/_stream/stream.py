@@ -16,10 +16,11 @@ from gpusvd._base.checks import (
     Driver,
     Errors,
     Expected,
-    check_separate,
+    check_outputs,
+    checked_int,
     expected_results,
     factor_dtype,
-    given_for,
+    outputs_of,
 )
 from gpusvd._base.results import Array
 from gpusvd._base.version import __version__
@@ -134,7 +135,8 @@ def stream(
     Examples
     --------
     >>> import numpy as np
-    >>>     >>> a = np.random.default_rng(0).standard_normal((1000, 8, 5))
+    >>> import gpusvd
+    >>> a = np.random.default_rng(0).standard_normal((1000, 8, 5))
     >>> for where, (U, S, Vh) in gpusvd.stream(a, full_matrices=False, chunk=400):
     ...     print(where, S.shape)
     slice(0, 400, None) (400, 5)
@@ -183,9 +185,9 @@ def _check(consume: Any, chunk: Any, out: Any, device: Any) -> None:
         )
     if consume is not None and out is not None:
         raise ValueError("consume and out are two ways to take the results: give one of them")
-    is_auto = isinstance(chunk, str) and chunk == "auto"
-    if not is_auto and (isinstance(chunk, bool) or not isinstance(chunk, int | np.integer) or chunk < 1):
-        raise ValueError(f"chunk must be 'auto' or a positive int, how many matrices, not {chunk!r}")
+    if not (isinstance(chunk, str) and chunk == "auto"):
+        message = f"chunk must be 'auto' or a positive int, how many matrices, not {chunk!r}"
+        checked_int(chunk, message, least=1)
     if device is not None and not (isinstance(device, str) and device in ("cuda", "cuda:all")):
         raise ValueError(f"device must be None (the CPU), 'cuda' or 'cuda:all', not {device!r}")
     if device is not None:
@@ -194,7 +196,7 @@ def _check(consume: Any, chunk: Any, out: Any, device: Any) -> None:
 
 def _check_targets(out: Any, expected: Sequence[Expected], opened: Slices | Chunks) -> tuple[Any, ...]:
     """Return the arrays of `out`; raise unless they fit. The batch of an iterator is as long as they are."""
-    given = given_for(out, expected)
+    given = outputs_of(out, expected)
     for array, (name, _, _) in zip(given, expected, strict=True):
         if not (hasattr(array, "shape") and hasattr(array, "dtype") and hasattr(array, "__setitem__")):
             raise TypeError(f"{name} in out is a {type(array).__name__}, expected an array")
@@ -203,7 +205,7 @@ def _check_targets(out: Any, expected: Sequence[Expected], opened: Slices | Chun
         expected = [(name, (count, *shape[1:]), dtype) for name, shape, dtype in expected]
         opened.total = count * math.prod(opened.batch[1:])
     pairs = zip(given, expected, strict=True)
-    check_separate([(array, result) for array, result in pairs if isinstance(array, np.ndarray)])
+    check_outputs([(array, result) for array, result in pairs if isinstance(array, np.ndarray)])
     if len({id(array) for array in given}) < len(given):
         raise ValueError("out has the same array or dataset twice, expected one for each of U, S and Vh")
     for array, (name, shape, dtype) in zip(given, expected, strict=True):

@@ -5,7 +5,7 @@ from typing import Any, Literal, overload
 from numpy.typing import ArrayLike
 
 from gpusvd._base.checks import Device, Driver, Errors
-from gpusvd._base.dispatch import home_of
+from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array, SVDExResult, SVDResult
 from gpusvd._svd.decompose import decompose
 from gpusvd._svd.options import checked_options
@@ -71,6 +71,7 @@ def svd(
 ) -> SVDResult | Array: ...
 
 
+@for_libraries
 def svd(
     a: ArrayLike,
     full_matrices: bool = True,
@@ -189,23 +190,12 @@ def svd(
     >>> np.allclose(U * S[:, np.newaxis, :] @ Vh, a)
     True
     """
-    if home := home_of(a):
-        return home.svd(  # type: ignore[no-any-return]
-            a,
-            full_matrices,
-            compute_uv,
-            hermitian,
-            driver=driver,
-            out=out,
-            errors=errors,
-            threads=threads,
-            device=device,
-        )
     options = checked_options(full_matrices, compute_uv, hermitian, driver, errors, threads, device)
     u, s, vh, _ = decompose(a, options, out)
     return s if u is None or vh is None else SVDResult(u, s, vh)
 
 
+@for_libraries
 def svdvals(
     a: ArrayLike,
     *,
@@ -249,14 +239,11 @@ def svdvals(
     array([[4., 3.],
            [2., 0.]])
     """
-    if home := home_of(a):
-        return home.svdvals(  # type: ignore[no-any-return]
-            a, hermitian=hermitian, driver=driver, out=out, errors=errors, threads=threads, device=device
-        )
     options = checked_options(False, False, hermitian, driver, errors, threads, device)
     return decompose(a, options, out)[1]
 
 
+@for_libraries
 def svd_ex(
     a: ArrayLike,
     full_matrices: bool = True,
@@ -305,17 +292,6 @@ def svd_ex(
     >>> info.converged
     array([ True, False])
     """
-    if home := home_of(a):
-        return home.svd_ex(  # type: ignore[no-any-return]
-            a,
-            full_matrices,
-            hermitian=hermitian,
-            driver=driver,
-            out=out,
-            errors=errors,
-            threads=threads,
-            device=device,
-        )
     options = checked_options(full_matrices, True, hermitian, driver, errors, threads, device)
     u, s, vh, info = decompose(a, options, out, with_info=True)
     assert u is not None

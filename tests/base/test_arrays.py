@@ -105,20 +105,6 @@ def test_adjoint(backend):
     assert np.shares_memory(_arrays.adjoint(np, a.real), a)
 
 
-@pytest.mark.parametrize("full_matrices", [True, False])
-@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 5), (2, 0, 3), (0, 3, 3)])
-def test_decompose(backend, shape, full_matrices):
-    a = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    U, S, Vh = backend.numpy(_arrays.decompose(backend.xp, backend.array(a), full_matrices))
-    for x, y in zip((U, S, Vh), gpusvd.svd(a, full_matrices), strict=True):
-        assert x.shape == y.shape
-        assert x.dtype == y.dtype
-    if a.size:
-        measures.assert_svd(a, U, S, Vh)
-        values = backend.numpy(_arrays.singular_values(backend.xp, backend.array(a)))
-        np.testing.assert_allclose(values, S, rtol=1e-5)
-
-
 LAYOUTS = {
     "Fortran order": np.asfortranarray,
     "batch last": lambda a: np.moveaxis(np.moveaxis(a, 0, -1).copy(), -1, 0),
