@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.lib.stride_tricks import sliding_window_view
 
 from gpusvd._base.results import Array
-from gpusvd._commands.demo import Truncation
+from gpusvd._commands.truncation import Truncation
 
 COLUMN = 3.4  # inches
 SPECTRUM = 3.0
