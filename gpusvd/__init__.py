@@ -104,14 +104,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in (
-        "dask",
-        "device",
-        "jax",
-        "linalg",
-        "plot",
-        "torch",
-    ):  # they bring along what is optional, or long to import
+    # Imported on access: these need optional packages, or are slow to import.
+    if name in ("dask", "device", "jax", "linalg", "plot", "torch"):
         import importlib
 
         return importlib.import_module(f"gpusvd.{name}")

@@ -12,9 +12,9 @@ from gpusvd._commands import compress, demo, expand, info, svd
 from gpusvd._commands.errors import CommandError
 
 EPILOG = """\
-exit status: 0; 1 where the result is not what it should be (a check failed, matrices without factors); 2
-where the command could not run, with one line that says why; 130 after Ctrl-C. Whatever the status, an output
-file is whole or untouched."""
+exit status: 0 on success; 1 if the result is not what it should be (a check failed, matrices without
+factors); 2 if the command could not run, with a reason in one line; 130 after Ctrl-C. Whatever the status, an
+output file is whole or untouched."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,8 +55,8 @@ def _add_svd(commands: Any) -> None:
         "decompose the matrices in a .npy file",
         "Decompose an array (..., M, N) of matrices saved by numpy.save: float16, float32, float64, "
         "complex64, complex128, integers or bool. The factors are written as an .npz file with the arrays U, "
-        "S and Vh of gpusvd.svd, which numpy.load opens. Matrices with NaN or Inf get NaN factors, for "
-        "themselves alone; the exit status is then 1.",
+        "S and Vh of gpusvd.svd, which numpy.load opens. A matrix with NaN or Inf gets NaN factors and does "
+        "not affect the others; the exit status is then 1.",
         "gpusvd svd batch.npy -o factors.npz",
     )
     command.add_argument("source", type=Path, metavar="MATRICES", help=".npy file of at least two dimensions")
@@ -89,15 +89,15 @@ def _add_compress(commands: Any) -> None:
         "compress",
         compress.run,
         "keep only the leading singular values of a picture's patches",
-        "Cut a picture into square patches, decompose all of them in one call, keep of each the leading "
-        "singular values by one rule, and write what they make as a picture. Prints how many of the "
-        "picture's numbers are left, the peak signal-to-noise ratio (before a lossy format such as JPEG "
-        "takes its share), and the time. Grey and coloured pictures of 8 bits, with or without opacity; the "
-        "matrix of a patch holds its colours side by side.",
+        "Cut a picture into square patches, decompose them all in one call, truncate each by one rule, and "
+        "write the resulting picture. Prints the fraction of the picture's numbers that remain, the peak "
+        "signal-to-noise ratio (before the loss of a format such as JPEG), and the time. Takes grey and "
+        "colour pictures of 8 bits, with or without opacity; the matrix of a patch holds its colours side by "
+        "side.",
         "gpusvd compress photo.jpg -o out.png --patch 16 --energy 0.99",
     )
     command.add_argument("image", type=Path, metavar="IMAGE", help="picture in any format that Pillow reads")
-    _add_output(command, "IMAGE", "picture to write, in the format that its ending stands for")
+    _add_output(command, "IMAGE", "picture to write, in the format of its file name extension")
     rules = command.add_mutually_exclusive_group(required=True)
     rules.add_argument(
         "--energy",
@@ -139,13 +139,13 @@ def _add_expand(commands: Any) -> None:
         commands,
         "expand",
         expand.run,
-        "make the picture of factors that compress saved",
-        "Make the picture of the factors that `gpusvd compress --save` kept: the same pixels as compress "
+        "rebuild a picture from the factors that compress saved",
+        "Rebuild a picture from the factors that `gpusvd compress --save` wrote: the same pixels as compress "
         "wrote, bit for bit, on any machine.",
         "gpusvd expand factors.npz -o out.png",
     )
     command.add_argument("source", type=Path, metavar="NPZ", help="file written by gpusvd compress --save")
-    _add_output(command, "IMAGE", "picture to write, in the format that its ending stands for")
+    _add_output(command, "IMAGE", "picture to write, in the format of its file name extension")
 
 
 def _add_info(commands: Any) -> None:
@@ -154,8 +154,8 @@ def _add_info(commands: Any) -> None:
         "info",
         info.run,
         "versions, processor, GPUs, cache folder, and which kernel takes which size",
-        "Print what a report of a fault or a measurement should say: versions, processor, cores, GPUs that "
-        "CuPy finds, the folder that keeps compiled kernels, and which kernel takes matrices of which size.",
+        "Print what a bug report or a measurement should state: versions, processor, cores, the GPUs that "
+        "CuPy finds, the folder of compiled kernels, and the kernel for each size of matrix.",
         "gpusvd info",
     )
 
@@ -176,7 +176,7 @@ def _add_demo(commands: Any) -> None:
     _add_threads(command)
 
 
-# Arguments that commands share
+# Arguments common to several commands
 
 
 def _command(
@@ -207,7 +207,7 @@ def _add_patch(command: argparse.ArgumentParser, default: int) -> None:
         type=_positive,
         metavar="N",
         default=default,
-        help="pixels a side; N need not divide the picture (default: %(default)s)",
+        help="pixels per side; N need not divide the picture (default: %(default)s)",
     )
 
 
@@ -218,7 +218,7 @@ def _add_threads(command: argparse.ArgumentParser) -> None:
 
 
 class _Rule(argparse.Action):
-    """Store a limit, and the name of its option as the rule."""
+    """Store the limit, and the option's name as the rule."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any
@@ -230,7 +230,7 @@ class _Rule(argparse.Action):
 def _number(
     convert: Callable[[str], float], within: Callable[[float], bool], expected: str
 ) -> Callable[[str], float]:
-    """Return what reads the number of an option, and says what was expected where it is not that."""
+    """Return a parser of an option's number that names `expected` in its error message."""
 
     def read(text: str) -> float:
         try:

@@ -1,11 +1,11 @@
 """
-Batches beyond one machine: the functions of this package for Dask arrays, lazily.
+Lazy versions of the functions for Dask arrays, for batches beyond one machine.
 
-A Dask array in gives Dask arrays out, with the chunks of the batch kept: a task decomposes a chunk.
-Every matrix must lie in one chunk. The functions of the same name in `gpusvd`, and `low_rank`, come here when
-they are given a Dask array: ``gpusvd.svd(x)`` and ``gpusvd.dask.svd(x)`` are the same.
+Results are Dask arrays with the chunks of the batch: each task decomposes one chunk, and every matrix must
+lie in one chunk. The functions of the same name in `gpusvd`, and `low_rank`, pass Dask arrays on to this
+module: ``gpusvd.svd(x)`` and ``gpusvd.dask.svd(x)`` are the same.
 
-A task uses one core, unless `threads` says otherwise: Dask runs as many tasks at once as it has threads.
+A task uses one core unless `threads` says otherwise, since Dask runs as many tasks at once as it has threads.
 """
 
 import functools
@@ -78,31 +78,31 @@ def svd(
     Parameters
     ----------
     a : (..., M, N) dask array
-        Matrices, as `gpusvd.svd` takes them, each in one chunk; of NumPy or CuPy arrays.
+        Matrices, as `gpusvd.svd` takes them, each in one chunk; the chunks are NumPy or CuPy arrays.
     full_matrices, compute_uv, hermitian, driver
         As in `gpusvd.svd`.
     out : None
-        A Dask array is computed into no other: use `dask.array.store`.
+        Not supported for Dask arrays: use `dask.array.store`.
     errors : {"nan", "raise"}, optional
-        As in `gpusvd.svd`. "raise" does so when the result is computed, and names matrices by their indices
-        in their chunk.
+        As in `gpusvd.svd`. With "raise" the error comes when the result is computed, and names matrices by
+        their indices in the chunk.
     threads : int, optional
-        How many threads a task uses. Default: 1.
+        Number of threads of a task. Default: 1.
     device : {None, "cuda"}, optional
-        "cuda" takes every chunk through the current CUDA device of the worker, and back.
+        "cuda" computes every chunk on the current CUDA device of the worker, and copies the results back.
 
     Returns
     -------
     SVDResult
-        U, S and Vh, or with ``compute_uv=False`` S alone, as `gpusvd.svd` describes them, as Dask arrays with
-        the chunks of the batch. Computed together, as by `dask.compute`, they cost one decomposition.
+        U, S and Vh, or S alone with ``compute_uv=False``, as `gpusvd.svd` describes them, as Dask arrays with
+        the chunks of the batch. Computed together, by `dask.compute`, they cost one decomposition.
 
     Raises
     ------
     ValueError
-        If a matrix is cut into chunks: the message has the call that puts it together.
+        If a matrix is split into chunks: the message contains the call of `rechunk` that joins them.
     LinAlgError, TypeError, ValueError
-        As `gpusvd.svd`, at once.
+        As `gpusvd.svd`, at the call, not at the computation.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def svd_ex(
     device: Device | None = None,
 ) -> SVDExResult:
     """
-    Decompose every matrix of a Dask array, and say what happened to each; lazily.
+    Decompose every matrix of a Dask array and report the outcome for each, lazily.
 
     Parameters
     ----------
@@ -208,12 +208,12 @@ def svd_ex(
     options = _checked_options(driver, out, errors, threads, device)
     a = _matrices(a, "a", hermitian)
     signature, sizes, metas = _factors(a, full_matrices)
-    info = [_meta(a, 0, dtype=dtype) for dtype in (np.bool_, np.int32)] + [_meta(a, 0, real=True)]
+    info_metas = [_meta(a, 0, dtype=dtype) for dtype in (np.bool_, np.int32)] + [_meta(a, 0, real=True)]
     call = functools.partial(
         _decompose_block, "svd_ex", full_matrices=full_matrices, hermitian=hermitian, **options
     )
-    u, s, vh, *told = _blocks(call, signature + ",(),(),()", [a], sizes, (*metas, *info))
-    return SVDExResult(u, s, vh, Info(*told))
+    u, s, vh, *info = _blocks(call, signature + ",(),(),()", [a], sizes, (*metas, *info_metas))
+    return SVDExResult(u, s, vh, Info(*info))
 
 
 def truncate(
@@ -229,7 +229,7 @@ def truncate(
     max_rank: int | None = None,
 ) -> TruncatedSVD:
     """
-    Keep the leading singular values of every matrix, as many as one rule says; lazily.
+    Truncate the SVD of every matrix by one rule, lazily.
 
     Parameters
     ----------
@@ -241,14 +241,14 @@ def truncate(
     Returns
     -------
     TruncatedSVD
-        As `gpusvd.truncate` describes it, of Dask arrays, but for their width R, which must be known
-        before anything is computed: the rank, if that is an int, else `max_rank`, else K. Beyond its own rank
-        a matrix has zeros.
+        As `gpusvd.truncate` describes it, of Dask arrays, except for their width R, which must be known
+        before anything is computed: it is the rank if that is an int, otherwise `max_rank`, and K by default.
+        Beyond its own rank a matrix has zeros.
 
     Raises
     ------
     ValueError, TypeError
-        As `gpusvd.truncate`. A Dask array of limits is not searched for values out of range.
+        As `gpusvd.truncate`. The values of a Dask array of limits are not checked.
 
     Examples
     --------
@@ -328,7 +328,7 @@ def low_rank(
 
 def reconstruct(U: DaskArray, S: DaskArray, Vh: DaskArray, rank: Any = None) -> DaskArray:
     """
-    Return U diag(S) Vh of every matrix, or of its leading `rank` singular values; lazily.
+    Return U diag(S) Vh of every matrix, or the sum of its leading `rank` terms, lazily.
 
     Parameters
     ----------
@@ -387,7 +387,7 @@ def pinv(a: DaskArray, rcond: Any = None, hermitian: bool = False, *, rtol: Any 
     Raises
     ------
     LinAlgError, TypeError, ValueError
-        As `gpusvd.pinv`, and ValueError for a matrix that is cut into chunks.
+        As `gpusvd.pinv`, and ValueError for a matrix that is split into chunks.
 
     Examples
     --------
@@ -430,7 +430,7 @@ def polar(a: DaskArray, side: Literal["right", "left"] = "right") -> PolarResult
     Raises
     ------
     LinAlgError, TypeError, ValueError
-        As `gpusvd.polar`, and ValueError for a matrix that is cut into chunks.
+        As `gpusvd.polar`, and ValueError for a matrix that is split into chunks.
 
     Examples
     --------
@@ -456,18 +456,18 @@ class PCAResult(_pca.PCAResult):
         return self._map("transform", x, "x", self.components.shape[-1], "(q,n)", "(q,c)")
 
     def inverse_transform(self, scores: DaskArray) -> DaskArray:
-        """Return the samples (..., Q, N) that have these scores (..., Q, C), lazily."""
+        """Return the samples (..., Q, N) with given scores (..., Q, C), lazily."""
         c = self.components.shape[-2]
         return self._map("inverse_transform", scores, "scores", c, "(q,c)", "(q,n)")
 
-    def _map(self, method: str, x: DaskArray, name: str, columns: int, given: str, result: str) -> DaskArray:
+    def _map(self, method: str, x: DaskArray, name: str, columns: int, core: str, result: str) -> DaskArray:
         x = _matrices(x, name)
         if x.shape[-1] != columns:
             raise ValueError(f"{name} has shape {x.shape}, expected (..., {columns})")
         dtype = np.result_type(factor_dtype(x.dtype), self.components.dtype)
         call = functools.partial(_pca_map_block, method, points=self.scores.shape[-2], whiten=self.whiten)
         arrays = [x, self.components, self.singular_values, self.mean]
-        signature = f"{given},(c,n),(c),(n)->{result}"
+        signature = f"{core},(c,n),(c),(n)->{result}"
         return _blocks(call, signature, arrays, {}, _meta(x, 2, dtype=dtype))
 
 
@@ -485,14 +485,14 @@ def pca(x: DaskArray, n_components: int | None = None, energy: Any = None, white
     Returns
     -------
     PCAResult
-        As `gpusvd.pca` describes it, of Dask arrays, with lazy `transform` and `inverse_transform`; but C,
-        the width of the arrays, must be known before anything is computed: n_components if given, else min(P,
-        N), also with `energy`. Beyond its own number of components a set has zeros.
+        As `gpusvd.pca` describes it, of Dask arrays, with lazy `transform` and `inverse_transform`. Their
+        width C must be known before anything is computed: it is n_components if given, otherwise min(P, N),
+        even with `energy`. Beyond its own number of components a set has zeros.
 
     Raises
     ------
     TypeError, ValueError
-        As `gpusvd.pca`, and ValueError for a set that is cut into chunks.
+        As `gpusvd.pca`, and ValueError for a set that is split into chunks.
 
     Examples
     --------
@@ -519,7 +519,7 @@ def pca(x: DaskArray, n_components: int | None = None, energy: Any = None, white
     return PCAResult._make((*results, bool(whiten)))
 
 
-# What a task does with its chunk
+# Tasks: one per chunk
 
 
 def _on_one_core(function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
@@ -552,7 +552,7 @@ def _pca_block(x: Any, *limit: Any, n_components: int, **options: Any) -> tuple[
 def _pca_map_block(
     method: str, x: Any, components: Any, values: Any, mean: Any, points: int, whiten: bool
 ) -> Any:
-    samples = np.empty((points, 0))  # of which their number alone counts
+    samples = np.empty((points, 0))  # only their number matters
     fitted = _pca.PCAResult(components, values, values, values, mean, samples, values, whiten)
     return _on_one_core(getattr(fitted, method), x)
 
@@ -563,7 +563,7 @@ def _pca_map_block(
 def _checked_options(
     driver: Driver, out: None, errors: Errors, threads: int | None, device: Device | None
 ) -> dict[str, Any]:
-    """Return the options that a task passes on; raise for those that no task could take."""
+    """Return the options that a task passes on; raise for invalid ones."""
     check_driver(driver)
     check_errors(errors)
     check_threads(threads)
@@ -574,7 +574,7 @@ def _checked_options(
 
 
 def _matrices(a: Any, name: str, square: bool = False) -> DaskArray:
-    """Return a Dask array of matrices, each in one chunk, or raise."""
+    """Return a Dask array of matrices; raise unless each lies in one chunk."""
     a = da.asarray(a)
     factor_dtype(a.dtype)
     check_dimensions(a.shape, square)
@@ -583,18 +583,18 @@ def _matrices(a: Any, name: str, square: bool = False) -> DaskArray:
 
 
 def _check_chunks(a: DaskArray, name: str, dimensions: int) -> None:
-    """Raise ValueError unless the last dimensions are in one chunk."""
+    """Raise ValueError unless the last `dimensions` each lie in one chunk."""
     axes = range(-dimensions, 0)
     if any(math.isnan(a.shape[axis]) for axis in axes):
         raise ValueError(f"{name} has matrices of unknown shape: call {name}.compute_chunk_sizes() first")
     if any(len(a.chunks[axis]) > 1 for axis in axes):
         what = "the matrices" if dimensions == 2 else "the singular values"
         call = f"{name}.rechunk({{{', '.join(f'{axis}: -1' for axis in axes)}}})"
-        raise ValueError(f"{what} of {name} are cut into chunks {a.chunks[-dimensions:]}: pass {call}")
+        raise ValueError(f"{what} of {name} are split into chunks {a.chunks[-dimensions:]}: pass {call}")
 
 
 def _together(U: Any, S: Any, Vh: Any) -> tuple[DaskArray, DaskArray, DaskArray]:
-    """Return the factors as Dask arrays, or raise unless they belong together."""
+    """Return the factors as Dask arrays with one batch shape; raise unless they fit together."""
     u, s, vh = da.asarray(U), da.asarray(S), da.asarray(Vh)
     checked_factors(np, *(np.broadcast_to(np.empty((), x.dtype), _known(x.shape)) for x in (u, s, vh)))
     for array, name, dimensions in ((u, "U", 2), (s, "S", 1), (vh, "Vh", 2)):
@@ -608,7 +608,7 @@ def _together(U: Any, S: Any, Vh: Any) -> tuple[DaskArray, DaskArray, DaskArray]
 
 
 def _limit(name: str, value: Any, values: DaskArray) -> tuple[list[DaskArray], dict[str, Any]]:
-    """Return a limit as an array that is cut as the batch is, or as an option that is the same for all."""
+    """Return a limit as an array with the chunks of the batch, or as an option if it is one number."""
     batch = _known(values.shape[:-1])
     if isinstance(value, da.Array):
         check_batch(name, _known(value.shape), batch)
@@ -618,25 +618,25 @@ def _limit(name: str, value: Any, values: DaskArray) -> tuple[list[DaskArray], d
 
 
 def _known(shape: tuple[float, ...]) -> tuple[int, ...]:
-    """Return a shape with 1, which fits any, for what Dask does not know yet."""
+    """Return a shape with 1, which broadcasts to any length, for lengths that Dask does not know yet."""
     return tuple(1 if math.isnan(length) else int(length) for length in shape)
 
 
 # Blocks
 
 
-def _with_limit(given: str, limit: list[DaskArray], results: str) -> str:
-    return f"{given},()->{results}" if limit else f"{given}->{results}"
+def _with_limit(arguments: str, limit: list[DaskArray], results: str) -> str:
+    return f"{arguments},()->{results}" if limit else f"{arguments}->{results}"
 
 
 def _factors(a: DaskArray, full_matrices: bool) -> tuple[str, dict[str, int], tuple[Any, ...]]:
-    """Return the signature of an SVD, the sizes it introduces, and empty arrays of its results' kinds."""
+    """Return the signature of an SVD, the sizes it introduces, and empty arrays like its results."""
     signature = "(m,n)->(m,m),(k),(n,n)" if full_matrices else "(m,n)->(m,k),(k),(k,n)"
     return signature, {"k": min(a.shape[-2:])}, (_meta(a, 2), _meta(a, 1, real=True), _meta(a, 2))
 
 
 def _meta(a: DaskArray, dimensions: int, *, dtype: Any = None, real: bool = False) -> Any:
-    """Return an empty array of the library of `a`, with as many dimensions beyond the batch's."""
+    """Return an empty array of the library of `a`, with a result's dimensions beyond the batch."""
     kind = factor_dtype(a.dtype)
     if real:
         kind = np.dtype(kind.char.lower())
@@ -651,16 +651,16 @@ def _blocks(
     sizes: dict[str, int],
     metas: Any,
 ) -> Any:
-    """Return what a function makes of every chunk, the chunks of the arrays brought into line."""
-    given, _, results = signature.partition("->")
-    core = [len(re.findall(r"\w+", names)) for names in re.findall(r"\(.*?\)", given)]
+    """Apply a function to every chunk, after aligning the chunks of the arrays."""
+    arguments, _, results = signature.partition("->")
+    core = [len(re.findall(r"\w+", names)) for names in re.findall(r"\(.*?\)", arguments)]
     if len(arrays) > 1 and any(math.isnan(length) for array in arrays for length in array.shape):
         raise ValueError("the batch is of unknown shape: call compute_chunk_sizes() of the arrays first")
     pairs: list[Any] = []
-    for array, own in zip(arrays, core, strict=True):
-        loop = array.ndim - own
-        labels = tuple(range(-loop, 0)) + tuple(f"{id(array)}-{i}" for i in range(own))
+    for array, dimensions in zip(arrays, core, strict=True):
+        loop = array.ndim - dimensions
+        labels = tuple(range(-loop, 0)) + tuple(f"{id(array)}-{i}" for i in range(dimensions))
         pairs += [array, labels]
     _, aligned = da.core.unify_chunks(*pairs)
-    new = {name: size for name, size in sizes.items() if name in results and name not in given}
+    new = {name: size for name, size in sizes.items() if name in results and name not in arguments}
     return da.apply_gufunc(function, signature, *aligned, output_sizes=new, meta=metas)

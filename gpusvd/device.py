@@ -1,5 +1,4 @@
-"""The SVD of one small matrix as a function for your own compiled code: a `numba.cuda` kernel, or a
-`numba.njit` loop on the CPU."""
+"""The SVD of one small matrix as a function for your own `numba.cuda` kernels and `numba.njit` code."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -19,12 +18,11 @@ __all__ = ["svd_function"]
 
 def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"]) -> Function:
     """
-    Return a function that decomposes one m x n matrix, to be called inside your own compiled code.
+    Return a function that decomposes one m x n matrix, for use in your own compiled code.
 
-    It is ``svd(a, u, s, vh)``: it reads the matrix `a` and writes its thin SVD, ``a = u @ diag(s) @ vh``, as
-    `gpusvd.svd` does with ``full_matrices=False``, by the same one-sided Jacobi and with the same accuracy.
-    All loops are unrolled for the size, so on a GPU arrays made by `numba.cuda.local.array` stay in
-    registers.
+    The function is ``svd(a, u, s, vh)``: it reads the matrix `a` and writes its thin SVD,
+    ``a = u @ diag(s) @ vh``, by the one-sided Jacobi method of `gpusvd.svd` and with the same accuracy. All
+    loops are unrolled for the size, so on a GPU arrays made by `numba.cuda.local.array` stay in registers.
 
     Parameters
     ----------
@@ -50,13 +48,13 @@ def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"
         vh : (K, N) array of `dtype`
             Receives the conjugate transposes of the right singular vectors, in rows.
 
-        It returns whether the iteration converged; with a NaN or Inf in `a` it does not, and all that is
-        written is NaN.
+        It returns whether the iteration converged. With a NaN or Inf in `a` it does not, and the factors are
+        all NaN.
 
     Raises
     ------
     TypeError
-        If `dtype` is not one of those four.
+        If `dtype` is not one of these four.
     ValueError
         If m or n is not 1 to 6, or `target` unknown.
     ImportError
@@ -64,9 +62,9 @@ def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"
 
     Notes
     -----
-    The first call compiles, for 3 x 3 ten seconds or more, in every process. On a GPU 3 x 3 in float32 takes
-    about 70 registers a thread (compiled for sm_90); what has been run so far is an emulation of it, not a
-    GPU.
+    The first call in every process compiles, which takes ten seconds or more for 3 x 3. On a GPU 3 x 3 in
+    float32 takes about 70 registers per thread (compiled for sm_90); so far it has run in an emulation only,
+    not on a GPU.
 
     Examples
     --------
@@ -90,7 +88,7 @@ def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"
     >>> np.allclose(out @ out.swapaxes(1, 2), np.eye(3))
     True
 
-    and in a kernel of one's own, a thread a matrix::
+    and in a kernel of your own, with one thread per matrix::
 
         svd = gpusvd.device.svd_function(3, 3, "float32", target="cuda")
 
@@ -158,8 +156,8 @@ def _on_cpu(m: int, n: int, kind: str) -> Function:
         factor, stack = np.empty(rows * columns, number), np.empty(2 * columns * columns, number)
         left, right = np.empty(rows * columns, number), np.empty(columns * columns, number)
         r = np.empty((13, columns), real)
-        kept = (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9:].ravel())
-        return solve(a, u, s, vh, factor, stack, left, right, kept, rows, columns, wide)
+        column_state = (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9:].ravel())
+        return solve(a, u, s, vh, factor, stack, left, right, column_state, rows, columns, wide)
 
     function: Function = jit(svd)
     return function

@@ -1,9 +1,8 @@
 """
-The SVD for JAX: inside `jax.jit`, `jax.vmap`, `jax.jvp` and `jax.grad`, computed on the CPU by a callback.
+The SVD for use inside `jax.jit`, `jax.vmap`, `jax.jvp` and `jax.grad`, computed on the CPU by a callback.
 
-A call leaves the compiled program, decomposes on the host and returns: with arrays on a GPU that is a copy
-there and back. Outside of a compiled program `gpusvd.svd` takes JAX's arrays too, and in GPU memory without
-a copy.
+A call leaves the compiled program, decomposes on the host and returns; arrays on a GPU are copied to the host
+and back. Outside of compiled programs `gpusvd.svd` takes JAX arrays too, those in GPU memory without a copy.
 """
 
 import functools
@@ -23,26 +22,26 @@ except ImportError as error:
 
 __all__ = ["svd", "svdvals"]
 
-JaxArray = Any  # jax.Array, whose types would make JAX a dependency of who checks types
+JaxArray = Any  # jax.Array, whose types would require JAX to type-check this package
 
 
 def svd(a: JaxArray, full_matrices: bool = True, compute_uv: bool = True, *, driver: Driver = "auto") -> Any:
     """
-    Decompose every matrix of a JAX array; under jit and vmap too, and with a derivative.
+    Decompose every matrix of a JAX array, differentiably, also under jit and vmap.
 
     Parameters
     ----------
     a : (..., M, N) array
-        Matrices; integers and bool become JAX's default floating-point numbers, float32 unless JAX is told
-        otherwise. Under `jax.vmap` the mapped axis joins the batch, and there is one call.
+        Matrices; integers and bool become JAX's default floating-point dtype, which is float32 unless
+        configured otherwise. Under `jax.vmap` the mapped axis joins the batch, which takes one call.
     full_matrices, compute_uv, driver
         As in `gpusvd.svd`. The vectors that full matrices add have no derivative.
 
     Returns
     -------
     SVDResult
-        U, S and Vh, or S alone, as `gpusvd.svd` describes them. A matrix with NaN or Inf has NaN factors,
-        for itself alone.
+        U, S and Vh, or S alone, as `gpusvd.svd` describes them. A matrix with NaN or Inf has NaN factors and
+        does not affect the others.
 
     Raises
     ------
@@ -52,8 +51,8 @@ def svd(a: JaxArray, full_matrices: bool = True, compute_uv: bool = True, *, dri
     Notes
     -----
     The derivative of the vectors is dU = U (sym(P) ∘ F + skew(P) ∘ G) + (1 - U Uᴴ) dA V Σ⁻¹, P = Uᴴ dA V,
-    with the factors F and G as in `gpusvd.torch.svd`, and as there F is 0 where singular values coincide: the
-    derivative lacks what the vectors contribute there. `jax.grad` transposes it.
+    with the factors F and G of `gpusvd.torch.svd`. As there, F is 0 where singular values coincide, and the
+    derivative lacks the contribution of the vectors there. `jax.grad` transposes it.
 
     Examples
     --------
@@ -101,8 +100,8 @@ def _svd(a: JaxArray, full_matrices: bool, driver: Driver) -> tuple[JaxArray, Ja
     k = min(m, n)
     rows, columns = (m, n) if full_matrices else (k, k)
     shapes = (*batch, m, rows), (*batch, k), (*batch, columns, n)
-    kinds = a.dtype, _real(a), a.dtype
-    results = tuple(jax.ShapeDtypeStruct(*result) for result in zip(shapes, kinds, strict=True))
+    dtypes = a.dtype, _real(a), a.dtype
+    results = tuple(jax.ShapeDtypeStruct(*result) for result in zip(shapes, dtypes, strict=True))
 
     def decompose(host: Any) -> tuple[Any, ...]:
         return tuple(gpusvd.svd(np.asarray(host), full_matrices, driver=driver))
@@ -166,5 +165,5 @@ def _adjoint(x: JaxArray) -> JaxArray:
 
 def _inverse(x: JaxArray, least: JaxArray) -> JaxArray:
     """Return 1 / x, and 0 where x is within `least` of zero."""
-    fine = ~(jnp.abs(x) <= least)  # NaN goes through
-    return jnp.where(fine, 1 / jnp.where(fine, x, 1), 0)
+    nonzero = ~(jnp.abs(x) <= least)  # true for NaN
+    return jnp.where(nonzero, 1 / jnp.where(nonzero, x, 1), 0)

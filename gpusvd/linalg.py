@@ -1,9 +1,9 @@
 """
-The functions of the array API standard's extension `linalg` that singular values give, by their names there.
+The SVD-based functions of the array API standard's extension `linalg`.
 
-For code written to the standard: the same names, arguments and results as
-``x.__array_namespace__().linalg``, for arrays of NumPy, CuPy or any library of the standard. The extension's
-other functions (cholesky, qr, eigh, ...) are the library's own.
+Names, arguments and results are those of ``x.__array_namespace__().linalg``, for arrays of NumPy, CuPy or any
+library that follows the standard. The extension's other functions (cholesky, qr, eigh, ...) are left to the
+library.
 """
 
 import math
@@ -50,14 +50,14 @@ def matrix_norm(
     """
     Return a norm of every matrix (..., M, N).
 
-    By `ord`: "fro", also None, (Σ |aᵢⱼ|²)^½; "nuc" Σ σᵢ; 2 and -2 the largest and smallest σᵢ; 1 and -1 the
-    largest and smallest sum of the absolute values in a column; inf and -inf in a row. With `keepdims` the
-    result is (..., 1, 1).
+    `ord` selects the norm: "fro" or None, (Σ |aᵢⱼ|²)^½; "nuc", Σ σᵢ; 2 and -2, the largest and smallest σᵢ; 1
+    and -1, the largest and smallest sum of absolute values in a column; inf and -inf, in a row. With
+    `keepdims` the result is (..., 1, 1).
 
     Raises
     ------
     ValueError
-        For another `ord`, and for -2, -1 and -inf of matrices without entries, which have no smallest number.
+        For another `ord`, and for -2, -1 and -inf of matrices without entries, which have no minimum.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def matrix_norm(
 
 
 def _extreme(xp: Any, a: Array, ord: float) -> Array:  # noqa: A002
-    """Return the largest or, for a negative `ord`, smallest sum of a row or column, or singular value."""
+    """Return the norm for `ord` 1, inf, -1, -inf or -2: the largest or, if negative, smallest entry."""
     with quiet():  # a sum may overflow
         if ord == -2:
             sums = widened(xp, singular_values(xp, a))
@@ -135,7 +135,7 @@ def pinv(x: Array, /, *, rtol: Any = None) -> Array:
 
 def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
     """
-    Return U, S and Vh of every matrix (..., M, N), as `gpusvd.svd`, in arrays of the library of `x`.
+    Return U, S and Vh of every matrix (..., M, N), as `gpusvd.svd`, as arrays of the library of `x`.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
 
 def svdvals(x: Array, /) -> Array:
     """
-    Return the singular values (..., K) of every matrix, as `gpusvd.svdvals`, in an array of the library of
+    Return the singular values (..., K) of every matrix, as `gpusvd.svdvals`, as an array of the library of
     `x`.
 
     Examples

@@ -1,9 +1,9 @@
 """
-Pictures of singular values and of what they do, drawn with matplotlib.
+Plots of singular values and of their effects, drawn with matplotlib.
 
-Each function draws into the Axes it is given, and into a new figure of pyplot's if it is given none; nothing
-else of pyplot's state is touched. What is in a device's memory is copied to the host. Needs the extra
-``plot``: ``pip install 'gpusvd[plot]'``.
+Each function draws into the Axes that it is given, or into a new pyplot figure, and changes nothing else of
+pyplot's state. Arrays in GPU memory are copied to the host. Needs the extra ``plot``:
+``pip install 'gpusvd[plot]'``.
 """
 
 from collections.abc import Sequence
@@ -33,21 +33,21 @@ except ImportError as error:
 __all__ = ["ellipse", "energy", "rank_strip", "spectrum"]
 
 _BAND = (10, 90)  # percentiles of a batch
-_PANEL = 2.6  # inches
+_PANEL = 2.6  # width of a panel in inches
 
 
 def spectrum(S: ArrayLike, *, ax: Axes | None = None, **line: Any) -> Axes:
     """
     Draw singular values on a logarithmic scale.
 
-    Of one matrix its singular values; of a batch their medians, and a band from the 10th to the 90th
-    percentile.
+    For one matrix the singular values themselves; for a batch their medians, with a band from the 10th to the
+    90th percentile.
 
     Parameters
     ----------
     S : (..., K) array_like
-        Singular values in descending order, as `svdvals` returns them. Those that are zero are drawn as open
-        triangles at the lower edge, as are medians that are; matrices with NaN are left out.
+        Singular values in descending order, as `svdvals` returns them. Zeros, and medians that are zero, are
+        drawn as open triangles at the lower edge; matrices with NaN are left out.
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: a new figure.
     **line : optional
@@ -56,12 +56,12 @@ def spectrum(S: ArrayLike, *, ax: Axes | None = None, **line: Any) -> Axes:
     Returns
     -------
     matplotlib.axes.Axes
-        Where it is drawn.
+        The Axes drawn into.
 
     Raises
     ------
     ValueError, TypeError
-        If S is a number, or of a dtype that is not of singular values.
+        If S is a number, or its dtype is not one of singular values.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def spectrum(S: ArrayLike, *, ax: Axes | None = None, **line: Any) -> Axes:
     ax.set_yscale("log")
     if len(values) > 1:
         smallest = positive[middle > 0].min(initial=np.inf)
-        # A band down to zero has no end on this scale: it is drawn to below all medians.
+        # A band down to zero has no lower end on this scale: it ends below all medians.
         bottom = np.where(low > 0, low, min(smallest, high[high > 0].min(initial=np.inf)) / 10)
         ax.fill_between(index, bottom, high, where=high > 0, color=drawn.get_color(), alpha=0.2, linewidth=0)
     zeros = index[middle == 0]
@@ -104,17 +104,17 @@ def energy(
     S: ArrayLike, *, levels: Sequence[float] = (0.9, 0.99), ax: Axes | None = None, **line: Any
 ) -> Axes:
     """
-    Draw the fraction of the energy that the first singular values hold, and where it reaches given levels.
+    Draw the fraction of the energy in the leading singular values, and mark where it reaches given levels.
 
-    Of one matrix E_k = (σ₁² + ... + σₖ²) / Σ σᵢ²; of a batch the medians of E_k, and a band from the 10th to
-    the 90th percentile.
+    For one matrix E_k = (σ₁² + ... + σₖ²) / Σ σᵢ²; for a batch the medians of E_k, with a band from the 10th
+    to the 90th percentile.
 
     Parameters
     ----------
     S : (..., K) array_like
         All singular values in descending order, as `svdvals` returns them. Matrices with NaN are left out.
     levels : sequence of float, from 0 to 1, optional
-        Fractions to mark, each with the fewest singular values that hold it.
+        Fractions to mark, each at the smallest k that reaches it.
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: a new figure.
     **line : optional
@@ -123,7 +123,7 @@ def energy(
     Returns
     -------
     matplotlib.axes.Axes
-        Where it is drawn.
+        The Axes drawn into.
 
     Raises
     ------
@@ -163,34 +163,34 @@ def rank_strip(
     cmap: str = "gray",
 ) -> NDArray[np.object_]:
     """
-    Show a matrix or an image beside its best approximations of low rank.
+    Show a matrix or an image beside its best low-rank approximations.
 
-    Each is titled by its rank, by its storage as a fraction of that of the image, and by its relative error
-    ‖A - A_k‖ / ‖A‖ in the Frobenius norm.
+    Titles give the rank, the storage as a fraction of the original's, and the relative error ‖A - A_k‖ / ‖A‖
+    in the Frobenius norm.
 
     Parameters
     ----------
     a : (M, N), (M, N, 3) or (M, N, 4) array_like
-        A real matrix, or an image whose colours are decomposed one by one, of integers from 0 to
-        255 or other numbers from 0 to 1. A fourth one, opacity, is left out.
+        A real matrix, or an image whose colours are decomposed separately, with integers from 0 to 255 or
+        other numbers from 0 to 1. Opacity, as a fourth colour, is ignored.
     ranks : sequence of int, optional
-        The ranks to show. Default: four from 1 on, evenly spaced on a logarithmic scale up to a half of
-        min(M, N).
+        The ranks to show. Default: four ranks from 1 to half of min(M, N), evenly spaced on a logarithmic
+        scale.
     axes : sequence of matplotlib.axes.Axes, optional
         Where to draw, one for the original and one for each rank. Default: a new figure.
     cmap : str, optional
-        The colours for a matrix, by name. They span its own range in all pictures.
+        Name of the colour map for a matrix. It spans the range of the original in all panels.
 
     Returns
     -------
     ndarray of matplotlib.axes.Axes
-        Where they are drawn: the original first.
+        The Axes, with the original first.
 
     Raises
     ------
     ValueError
-        For arrays of another shape, without entries or not finite, ranks that are not from 0 to min(M, N),
-        and `axes` of another number.
+        For arrays of another shape, without entries or not finite, ranks outside 0 to min(M, N), and a wrong
+        number of `axes`.
     TypeError
         For complex numbers, and dtypes that `svd` does not take.
 
@@ -226,31 +226,30 @@ def rank_strip(
 
 def ellipse(a: ArrayLike, *, axes: Sequence[Axes] | None = None) -> NDArray[np.object_]:
     """
-    Show how a 2 x 2 matrix makes an ellipse of the unit circle: it rotates, stretches and rotates again.
+    Show how a 2 x 2 matrix maps the unit circle to an ellipse: it rotates, stretches and rotates again.
 
-    Four pictures: the circle with the right singular vectors v₁ and v₂; after Vᴴ, which turns these onto the
-    axes; after Σ, which stretches along the axes, by σ₁ and σ₂; and after U, which turns the axes onto the
-    left singular vectors u₁ and u₂ (or mirrors them there, if the determinant is negative), so that σ₁ u₁ and
-    σ₂ u₂ are the semi-axes of the ellipse. A filled and an open dot go along with the points (1, 0) and (0,
-    1), and end in the columns of `a`.
+    There are four panels: the circle with the right singular vectors v₁ and v₂; its image under Vᴴ, which
+    rotates these onto the axes; then under Σ, which stretches the axes by σ₁ and σ₂; and then under U, which
+    rotates the axes onto the left singular vectors u₁ and u₂ (or reflects them, if the determinant is
+    negative), so that σ₁ u₁ and σ₂ u₂ are the semi-axes of the ellipse. A filled and an open dot follow the
+    points (1, 0) and (0, 1), and end at the columns of `a`.
 
     Parameters
     ----------
     a : (2, 2) array_like
-        A real matrix, finite.
+        A finite real matrix.
     axes : sequence of 4 matplotlib.axes.Axes, optional
         Where to draw. Default: a new figure.
 
     Returns
     -------
     ndarray of 4 matplotlib.axes.Axes
-        Where they are drawn. They have one scale, unless σ₁ is below 0.2 or above 5: then the last two have
-        another.
+        The Axes. All have one scale, unless σ₁ is below 0.2 or above 5: then the last two have another.
 
     Raises
     ------
     ValueError
-        For matrices of another shape or not finite, and `axes` of another number.
+        For matrices of another shape or not finite, and a wrong number of `axes`.
     TypeError
         For complex numbers, and dtypes that `svd` does not take.
 
@@ -265,7 +264,7 @@ def ellipse(a: ArrayLike, *, axes: Sequence[Axes] | None = None) -> NDArray[np.o
     if matrix.shape != (2, 2):
         raise ValueError(f"a has shape {matrix.shape}, expected a 2 x 2 matrix")
     panels = _panels(axes, 4, 1.0)
-    u, s, vh = _turning(matrix)
+    u, s, vh = _rotations(matrix)
     captions = [
         ("x", "the unit circle", ("v₁", "v₂")),
         ("Vᴴ x", _turn(vh), ("", "")),
@@ -275,8 +274,8 @@ def ellipse(a: ArrayLike, *, axes: Sequence[Axes] | None = None) -> NDArray[np.o
     steps = [np.eye(2), vh, s[:, None] * vh, (u * s) @ vh]
     length = float(s[0]) or 1.0
     common = max(1.0, length) if 0.2 <= length <= 5 else None
-    for panel, step, caption, own in zip(panels, steps, captions, (1.0, 1.0, length, length), strict=True):
-        _draw_ellipse(panel, step, step @ vh.T, caption, 1.55 * (common or own))
+    for panel, step, caption, scale in zip(panels, steps, captions, (1.0, 1.0, length, length), strict=True):
+        _draw_ellipse(panel, step, step @ vh.T, caption, 1.55 * (common or scale))
     return panels
 
 
@@ -298,14 +297,14 @@ def _real(a: Any) -> Array:
 
 
 def _spectra(S: Any) -> Array:
-    """Return the spectra (B, K) of a batch, those with NaN or Inf left out."""
+    """Return the spectra (B, K) of a batch, without those that have a NaN or Inf."""
     values = widened(np, singular_values(np, _on_host(S)))
     flat = values.reshape(-1, values.shape[-1]) if values.size else values.reshape(0, values.shape[-1])
     return flat[np.isfinite(flat).all(axis=-1)]
 
 
 def _percentiles(values: Array) -> tuple[Array, Array, Array]:
-    """Return the median and the ends of the band over a batch, NaN if there are no matrices."""
+    """Return the median and both ends of the band over a batch; NaN for an empty batch."""
     if not len(values):
         return (np.full(values.shape[-1], np.nan),) * 3
     low, middle, high = np.percentile(values, [_BAND[0], 50, _BAND[1]], axis=0)
@@ -313,7 +312,7 @@ def _percentiles(values: Array) -> tuple[Array, Array, Array]:
 
 
 def _channels(image: Array) -> Array:
-    """Return an image as matrices (C, M, N), one a colour."""
+    """Return an image as matrices (C, M, N), one per colour."""
     if not (image.ndim == 2 or (image.ndim == 3 and image.shape[-1] in (3, 4))) or image.size == 0:
         raise ValueError(f"a has shape {image.shape}, expected a matrix (M, N) or an image (M, N, 3)")
     if image.ndim == 2:
@@ -331,8 +330,8 @@ def _checked_rank(rank: object, most: int) -> int:
     return checked_int(rank, message, most=most)
 
 
-def _turning(a: Array) -> tuple[Array, Array, Array]:
-    """Return the factors of a 2 x 2 matrix with a rotation for Vh, by less than a half-turn, if not for U."""
+def _rotations(a: Array) -> tuple[Array, Array, Array]:
+    """Return the SVD of a 2 x 2 matrix in which Vh, though not always U, rotates by less than a half-turn."""
     u, s, vh = svd(a)
     u, vh = sign_flip(u, vh, u_based_decision=False)
     sign = np.array([1, np.sign(np.linalg.det(vh))])
@@ -358,7 +357,7 @@ def _axes(ax: Axes | None) -> Axes:
 
 
 def _panels(axes: Sequence[Axes] | None, count: int, aspect: float) -> NDArray[np.object_]:
-    """Return `count` Axes side by side for pictures so many times as wide as high."""
+    """Return `count` Axes side by side for pictures of this aspect, width over height."""
     if axes is None:
         from matplotlib import pyplot
 
@@ -405,7 +404,7 @@ def _show(ax: Axes, channels: Array, shown: dict[str, Any], title: str) -> None:
 def _draw_ellipse(
     ax: Axes, step: Array, vectors: Array, caption: tuple[str, str, tuple[str, str]], reach: float
 ) -> None:
-    """Draw what a step makes of the circle, of the singular vectors and of (1, 0) and (0, 1)."""
+    """Draw the images of the circle, the singular vectors, (1, 0) and (0, 1) under the matrix `step`."""
     angle = np.linspace(0, 2 * np.pi, 201)
     x, y = step @ np.stack([np.cos(angle), np.sin(angle)])
     title, subtitle, names = caption
@@ -436,7 +435,7 @@ def _side(part: float) -> int:
 
 
 def _turn(q: Array) -> str:
-    """Say what an orthogonal 2 x 2 matrix does."""
+    """Describe the effect of an orthogonal 2 x 2 matrix."""
     degrees = round(float(np.degrees(np.arctan2(q[1, 0], q[0, 0]))))
     return f"rotated by {degrees}°" if np.linalg.det(q) > 0 else "mirrored"
 

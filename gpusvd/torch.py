@@ -1,11 +1,11 @@
 """
-Tensors in, tensors out, on the CPU and on a GPU, without a copy; and the gradient of the SVD.
+The functions for torch tensors, on the CPU and on a GPU, without copies, and the gradient of the SVD.
 
-`svd` and `svdvals` take part in autograd and in `torch.func` (vmap, grad, jacrev). Every other function of
-`gpusvd` that takes plain arrays is here too, under its own name, and takes tensors for them:
-``gpusvd.torch.lstsq(A, b)``; those know no gradient, and say so where one is wanted. `gpusvd.svd`, `svdvals`,
-`svd_ex`, `truncate`, `low_rank`, `reconstruct`, `pinv`, `polar` and `pca` come here by themselves when they
-are given a tensor. The code for CUDA tensors has not run on a GPU yet.
+`svd` and `svdvals` support autograd and `torch.func` (vmap, grad, jacrev). Every other function of `gpusvd`
+that takes plain arrays is available here under the same name and takes tensors instead, such as
+``gpusvd.torch.lstsq(A, b)``; it has no gradient, and raises if one is required. `gpusvd.svd`, `svdvals`,
+`svd_ex`, `truncate`, `low_rank`, `reconstruct`, `pinv`, `polar` and `pca` pass tensors on to this module. The
+code for CUDA tensors has not run on a GPU yet.
 """
 
 import functools
@@ -27,8 +27,8 @@ except ImportError as error:
 
 __all__ = ["PCAResult", "degenerate", "svd", "svdvals"]
 
-_OF_ARRAYS = {"explain", "stream", "svd_ragged", "warmup"}  # which have no tensors to take or give
-Tensor = Any  # torch.Tensor, whose types would make torch a dependency of who checks types
+_WITHOUT_TENSORS = {"explain", "stream", "svd_ragged", "warmup"}
+Tensor = Any  # torch.Tensor, whose types would require torch to type-check this package
 
 
 def svd(
@@ -44,20 +44,20 @@ def svd(
     device: Device | None = None,
 ) -> Any:
     """
-    Decompose every matrix of a tensor, with a gradient.
+    Decompose every matrix of a tensor, differentiably.
 
     Parameters
     ----------
     a : (..., M, N) tensor
-        Matrices of the dtypes that `gpusvd.svd` takes, on the CPU or a CUDA device; of any strides.
+        Matrices of a dtype that `gpusvd.svd` takes, with any strides, on the CPU or a CUDA device.
     full_matrices : bool, optional
-        As in `gpusvd.svd`. The vectors that it adds have no gradient: pass False where one is wanted and the
+        As in `gpusvd.svd`. The vectors that it adds have no gradient: pass False if you need one and the
         matrices are not square.
     compute_uv, hermitian, driver, errors, threads, device
-        As in `gpusvd.svd`. Of a Hermitian matrix the gradient is that of any: a tensor that the lower
-        triangle alone determines must be made so by the caller.
+        As in `gpusvd.svd`. The gradient ignores `hermitian`; to respect the symmetry, construct the matrix
+        from its lower triangle before the call.
     out : None
-        There is none: a tensor with a gradient is not written to.
+        Not supported for tensors.
 
     Returns
     -------
@@ -83,12 +83,12 @@ def svd(
     F_ij = 1 / (σ_j - σ_i) off the diagonal and G_ij = 1 / (σ_j + σ_i). The usual factor 1 / (σ_j² - σ_i²),
     the product of the two, over- and underflows where they do not, and cancels where they do not.
 
-    F is singular where two values coincide. Differences up to max(M, N) eps σ₁ count as equal and their F as
-    0, and inverses of values up to that as 0 likewise. So the gradient is always finite, but at such a matrix
-    it lacks the part that goes through F: it is right for the polar factor U Vᴴ of equal values and for
-    `svdvals`, and wrong for other losses, for U diag(S) Vᴴ itself and for any that depends on the choice of
-    the vectors. `degenerate` says which matrices these are. Of complex vectors a loss must not depend on the
-    phase either.
+    F is singular where two values coincide. Values that differ by at most max(M, N) eps σ₁ count as equal and
+    their F as 0; the inverses of values up to that bound likewise count as 0. So the gradient is always
+    finite, but at such a matrix it lacks the part that goes through F. It is right for the polar factor U Vᴴ
+    of equal values and for `svdvals`, and wrong for other losses: for U diag(S) Vᴴ itself, and for any that
+    depends on the choice of the vectors. `degenerate` tells which matrices these are. For complex matrices a
+    loss must not depend on the phase of the vectors either.
 
     References
     ----------
@@ -126,10 +126,10 @@ def svdvals(
     device: Device | None = None,
 ) -> Tensor:
     """
-    Compute the singular values of every matrix of a tensor, with a gradient.
+    Compute the singular values of every matrix of a tensor, differentiably.
 
-    ∂A = U diag(∂S) Vᴴ, defined also where values coincide. The vectors are computed too where a gradient is
-    wanted.
+    The gradient is ∂A = U diag(∂S) Vᴴ, defined also where values coincide; if it is required, the vectors are
+    computed too.
 
     Parameters
     ----------
@@ -157,8 +157,8 @@ def degenerate(S: Tensor, m: int, n: int) -> Tensor:
     """
     Return which matrices have singular vectors without a gradient.
 
-    Those of which two singular values differ by no more than max(m, n) eps σ₁, or the smallest is no larger
-    than that: vectors in their space are a choice that the matrix does not determine. NaN counts too.
+    In these matrices two singular values differ by at most max(m, n) eps σ₁, or the smallest is at most that:
+    the matrix does not determine the vectors within their space. Matrices with NaN are included.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def degenerate(S: Tensor, m: int, n: int) -> Tensor:
     Returns
     -------
     (...) tensor of bool
-        True for matrices whose gradient lacks what the vectors contribute within that space; see `svd`.
+        True for matrices whose gradient lacks the contribution of the vectors within that space; see `svd`.
     """
     if S.shape[-1] == 0:
         return torch.zeros(S.shape[:-1], dtype=torch.bool, device=S.device)
@@ -198,7 +198,7 @@ class _SVD(torch.autograd.Function):  # type: ignore[misc]
 
 
 class _Values(torch.autograd.Function):  # type: ignore[misc]
-    """The singular values where no gradient is wanted: those of which one is come from `_SVD`."""
+    """The singular values without a gradient; `_SVD` computes those with one."""
 
     @staticmethod
     def forward(a: Tensor, hermitian: bool, options: Any) -> Any:
@@ -214,7 +214,7 @@ class _Values(torch.autograd.Function):  # type: ignore[misc]
 
 
 def _gradient(u: Tensor, s: Tensor, vh: Tensor, du: Tensor, ds: Tensor, dvh: Tensor) -> Tensor:
-    """Return the gradient by the formula of `svd`; the gradients of a loss may each be None."""
+    """Return the gradient by the formula of `svd`; each of `du`, `ds` and `dvh` may be None."""
     m, n = u.shape[-2], vh.shape[-1]
     least = _least(s, m, n) if s.shape[-1] else s
     core = torch.zeros_like(u[..., : s.shape[-1], :]) if ds is None else torch.diag_embed(ds).to(u.dtype)
@@ -243,16 +243,16 @@ def _skew(x: Tensor) -> Tensor:
 
 def _inverse(x: Tensor, least: Tensor) -> Tensor:
     """Return 1 / x, and 0 where x is within `least` of zero."""
-    fine = ~(x.abs() <= least)  # NaN goes through
-    return torch.where(fine, 1 / torch.where(fine, x, torch.ones_like(x)), torch.zeros_like(x))
+    nonzero = ~(x.abs() <= least)  # true for NaN
+    return torch.where(nonzero, 1 / torch.where(nonzero, x, torch.ones_like(x)), torch.zeros_like(x))
 
 
 def _least(s: Tensor, m: int, n: int) -> Tensor:
-    """Return what counts as zero beside the values: max(m, n) eps σ₁ in the shape (..., 1)."""
+    """Return the bound (..., 1) up to which a value counts as zero: max(m, n) eps σ₁."""
     return (max(m, n) * torch.finfo(s.dtype).eps * s[..., :1]).detach()
 
 
-# Tensors for arrays
+# Conversion between tensors and arrays
 
 
 class PCAResult(_pca.PCAResult):
@@ -263,7 +263,7 @@ class PCAResult(_pca.PCAResult):
         return self._map("transform", x)
 
     def inverse_transform(self, scores: Tensor) -> Tensor:
-        """Return the samples (..., Q, N) that have these scores (..., Q, C)."""
+        """Return the samples (..., Q, N) with given scores (..., Q, C)."""
         return self._map("inverse_transform", scores)
 
     def _map(self, method: str, x: Tensor) -> Tensor:
@@ -272,14 +272,14 @@ class PCAResult(_pca.PCAResult):
 
 
 def __getattr__(name: str) -> Any:
-    function = getattr(gpusvd, name) if name in gpusvd.__all__ and name not in _OF_ARRAYS else None
+    function = getattr(gpusvd, name) if name in gpusvd.__all__ and name not in _WITHOUT_TENSORS else None
     if not callable(function) or isinstance(function, type):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return _through(function)
 
 
 def _through(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of arrays as one of tensors."""
+    """Wrap a function of arrays so that it takes and returns tensors."""
 
     @functools.wraps(function)
     def with_tensors(*args: Any, **options: Any) -> Any:
@@ -288,25 +288,25 @@ def _through(function: Callable[..., Any]) -> Callable[..., Any]:
             raise ValueError(
                 f"{function.__name__} has no gradient: pass a.detach(), or compose it of gpusvd.torch.svd"
             )
-        place = next((x.device for x in tensors), torch.device("cpu"))
-        with _stream(place):
-            given = [_array(x) for x in args]
-            return _tensors(function(*given, **{name: _array(x) for name, x in options.items()}), place)
+        device = next((x.device for x in tensors), torch.device("cpu"))
+        with _current_stream(device):
+            arrays = [_array(x) for x in args]
+            return _tensors(function(*arrays, **{name: _array(x) for name, x in options.items()}), device)
 
     return with_tensors
 
 
-def _stream(place: Any) -> Any:
-    """Let CuPy work on torch's current stream."""
-    if place.type != "cuda":
+def _current_stream(device: Any) -> Any:
+    """Return a context in which CuPy uses torch's current stream."""
+    if device.type != "cuda":
         return nullcontext()
     import cupy
 
-    return cupy.cuda.ExternalStream(torch.cuda.current_stream(place).cuda_stream, place.index or 0)
+    return cupy.cuda.ExternalStream(torch.cuda.current_stream(device).cuda_stream, device.index or 0)
 
 
 def _array(x: Any) -> Any:
-    """Return a tensor's memory as NumPy's or CuPy's array, and anything else as it is."""
+    """Return a tensor as a NumPy or CuPy array of the same memory, and anything else unchanged."""
     if not isinstance(x, torch.Tensor):
         return x
     if x.dtype == torch.bfloat16:
@@ -321,15 +321,15 @@ def _array(x: Any) -> Any:
     return cupy_with_device().from_dlpack(x)
 
 
-def _tensors(x: Any, place: Any) -> Any:
+def _tensors(x: Any, device: Any) -> Any:
     """Return an array, or a tuple of arrays, as tensors of the same memory."""
     if isinstance(x, tuple):
-        parts = [_tensors(part, place) for part in x]
+        parts = [_tensors(part, device) for part in x]
         if isinstance(x, _pca.PCAResult):
             return PCAResult(*parts)
         return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
     if isinstance(x, np.ndarray | np.generic):
-        return torch.from_numpy(np.asarray(x)).to(place)
+        return torch.from_numpy(np.asarray(x)).to(device)
     return torch.from_dlpack(x) if hasattr(x, "__dlpack__") else x
 
 

@@ -1,4 +1,4 @@
-"""BLAS, of which LAPACK is made, and its threads: the cores go to the matrices of a batch, not into each."""
+"""BLAS threads: the cores are shared among the matrices of a batch, with one BLAS thread on each."""
 
 import ctypes
 import os
@@ -11,15 +11,15 @@ from weakref import WeakSet
 
 import numpy as np
 
-# Up to both OpenBLAS leaves a matrix to one thread by itself. Above either, threads of ours that call it at
-# once get in each other's way: on 2 cores 32 x 32 gains 1.9x from a second one, 64 x 64 loses half.
+# Up to both of these OpenBLAS uses one thread by itself. Above either, calls from several threads get in each
+# other's way: on 2 cores a second thread speeds up 32 x 32 by 1.9x and slows down 64 x 64 by half.
 _ONE_THREAD_COLUMNS = 40
 _ONE_THREAD_BYTES = 32 * 1024
 
-# Of a matrix with its results; each thread holds as much, and as much again for LAPACK.
+# A matrix with its results; each thread holds that much, and as much again for LAPACK.
 _LARGEST_BYTES = 16 * 1024 * 1024
 
-# In OpenBLAS as NumPy's wheels have it, as systems have it, and in MKL.
+# OpenBLAS as in NumPy's wheels, OpenBLAS as installed by systems, and MKL.
 _FUNCTIONS = (
     ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
     ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
@@ -30,7 +30,7 @@ _FUNCTIONS = (
 
 
 class Sizes(NamedTuple):
-    """Of a batch in BLAS's hands: how many matrices, of what size, and the bytes of one with its results."""
+    """The sizes of a batch for BLAS: number and shape of the matrices, and bytes of one with its results."""
 
     number: int
     m: int
@@ -40,34 +40,34 @@ class Sizes(NamedTuple):
 
 
 def pool_size(batch: Sizes, threads: int) -> int:
-    """Return how many threads share a batch: one where BLAS itself puts several on a matrix."""
-    return threads if _is_left_alone(batch) or _is_limited(batch) else 1
+    """Return how many threads share a batch: one if BLAS itself uses several for each matrix."""
+    return threads if _is_single_threaded(batch) or _is_limited(batch) else 1
 
 
 @contextmanager
 def shared(batch: Sizes, threads: int) -> Iterator[int]:
     """
-    Yield how many threads share a batch, and keep BLAS to one on each matrix meanwhile.
+    Yield how many threads share a batch, and keep BLAS single-threaded meanwhile.
 
-    A matrix alone keeps the threads of BLAS, and so do matrices with results of more than 16 MiB: each thread
-    of ours would hold as much.
+    BLAS keeps its threads for a single matrix, and for matrices of more than 16 MiB with their results, since
+    each thread of ours would hold that much.
     """
     with one_thread() if _is_limited(batch) else nullcontext():
         yield pool_size(batch, threads)
 
 
-def _is_left_alone(batch: Sizes) -> bool:
+def _is_single_threaded(batch: Sizes) -> bool:
     columns, size = min(batch.m, batch.n), batch.m * batch.n * batch.itemsize
     return columns <= _ONE_THREAD_COLUMNS and size <= _ONE_THREAD_BYTES
 
 
 def _is_limited(batch: Sizes) -> bool:
-    large = not _is_left_alone(batch) and batch.held <= _LARGEST_BYTES
+    large = not _is_single_threaded(batch) and batch.held <= _LARGEST_BYTES
     return large and batch.number > 1 and _threads() is not None
 
 
 class _Threads(NamedTuple):
-    """The functions of a BLAS that say and set how many threads it uses."""
+    """The functions of a BLAS that get and set its number of threads."""
 
     get: Callable[[], int]
     set: Callable[[int], None]
@@ -75,9 +75,9 @@ class _Threads(NamedTuple):
 
 @cache
 def _threads() -> _Threads | None:
-    """Return those of NumPy's BLAS, None if it has none that are known: Accelerate, or any on Windows."""
+    """Return the functions of NumPy's BLAS; None if it has none of them (Accelerate, any BLAS on Windows)."""
     try:
-        blas = ctypes.CDLL(np.linalg._umath_linalg.__file__)  # finds what it is linked with, too
+        blas = ctypes.CDLL(np.linalg._umath_linalg.__file__)  # finds the BLAS it is linked with, too
         names = next(names for names in _FUNCTIONS if hasattr(blas, names[0]))
         get, set_to = (getattr(blas, name) for name in names)
     except (AttributeError, OSError, StopIteration):
@@ -87,15 +87,15 @@ def _threads() -> _Threads | None:
 
 
 class _Call:
-    """One that keeps BLAS to one thread while it lives, at the latest until Python has forgotten it.
+    """Keeps BLAS single-threaded from begin() to end(), or until it is garbage-collected.
 
-    The setting is the process's: the last call to end restores it. Ctrl-C may strike between any two steps of
-    `begin` and `end`; what it leaves undone is done by `__del__`.
+    The setting belongs to the process, so the last call to end restores it. Ctrl-C may interrupt `begin` and
+    `end` between any two steps; `__del__` then completes them.
     """
 
-    lock = RLock()  # that of the same thread may be held when `__del__` runs
+    lock = RLock()  # `__del__` may run in a thread that already holds it
     alive: ClassVar[WeakSet["_Call"]] = WeakSet()
-    before = 0  # what BLAS had
+    before = 0  # BLAS's number of threads before the first call
     ended = True
 
     def __init__(self, blas: _Threads) -> None:
@@ -121,8 +121,8 @@ class _Call:
             self.end()
 
 
-def _begin_anew() -> None:
-    """In the child of a fork, where no call of another thread goes on."""
+def _restore_in_child() -> None:
+    """Restore BLAS's threads in the child of a fork, in which no call is running."""
     _Call.lock = RLock()
     blas = _threads() if _Call.alive else None
     _Call.alive.clear()
@@ -131,12 +131,12 @@ def _begin_anew() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_restore_in_child)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep BLAS to one thread, if it can be told."""
+    """Keep BLAS single-threaded, if its number of threads can be set."""
     blas = _threads()
     if blas is None:
         yield

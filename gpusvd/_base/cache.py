@@ -1,9 +1,9 @@
-"""The folder that keeps machine code on disk.
+"""The folder on disk for compiled machine code.
 
-numba's own cache looks at the file of the function that it caches and misses changes in the files of its
-callees. Here the folder's name holds a hash of all sources that the machine code comes from: code from other
-sources is never found. The folder lies in the user's cache directory, or in ``NUMBA_CACHE_DIR`` if that is
-set, and never beside the sources, which may be read-only.
+numba's cache checks only the file of the cached function and misses changes in the files of its callees.
+Here the folder's name contains a hash of all sources of the machine code, so stale code is never found. The
+folder lies in the user's cache directory, or in ``NUMBA_CACHE_DIR`` if set, and never beside the sources,
+which may be read-only.
 """
 
 import hashlib
@@ -29,9 +29,9 @@ def hash_of_sources(*compilers: Path) -> str:
 
 
 def cache_folder(sources: str | None) -> Path | None:
-    """Return the folder for machine code of these sources, made if need be.
+    """Return the folder for machine code of these sources, creating it if necessary.
 
-    None if the sources have no hash or no directory is writable: nothing is kept then.
+    Returns None if `sources` is None or no directory is writable; machine code is then not kept.
     """
     if sources is None:
         return None
@@ -47,7 +47,7 @@ def cache_folder(sources: str | None) -> Path | None:
 
 
 def _bases() -> Iterator[Path]:
-    """Yield the directories that may hold the cache, the preferred one first."""
+    """Yield the directories that may hold the cache, in order of preference."""
     if config.CACHE_DIR:
         yield Path(config.CACHE_DIR)
     try:

@@ -1,4 +1,4 @@
-"""What a measurement ran on, and timing by turns: shared by the demo and benchmarks/."""
+"""Describe the machine, and time calls by turns; shared by the commands and benchmarks/."""
 
 import importlib.metadata
 import platform
@@ -11,11 +11,11 @@ import numpy as np
 
 from gpusvd._base.threads import usable_cores
 
-_LOOK = 0.009  # seconds: systems count the time of running threads in ticks of up to 4 ms
+_LOOK = 0.009  # seconds; systems count CPU time in ticks of up to 4 ms
 
 
 def machine() -> dict[str, str]:
-    """Processor, cores this process may use, system and versions, in words."""
+    """Return processor, usable cores, system and versions as strings."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
         "cpu": cpu_model(),
@@ -29,7 +29,7 @@ def machine() -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """The processor's name as its maker gives it; the bare architecture where the system does not tell."""
+    """Return the processor's model name, or the architecture if the system does not report one."""
     named = ""
     if platform.system() == "Linux":
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -43,11 +43,11 @@ def cpu_model() -> str:
 def by_turns(
     calls: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float = 0.0
 ) -> dict[str, list[float]]:
-    """Seconds each call took, in at least `rounds` rounds and until `seconds` have passed.
+    """Return the seconds of each call, in at least `rounds` rounds and until `seconds` have passed.
 
-    A round runs every call once, so that a machine that grows slower or busier does so for all of them alike.
-    Each starts when nothing of this process runs any more: the threads of a BLAS may look out for work long
-    after a call, in OpenBLAS a tenth of a second, and take their core from whoever is timed next.
+    A round runs every call once, so a machine that becomes slower or busier affects all calls alike. Each
+    call starts once the process is idle: the threads of a BLAS may wait actively for work after a call, those
+    of OpenBLAS for a tenth of a second, and would take a core from the next one.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     begin = time.perf_counter()
@@ -63,7 +63,7 @@ def by_turns(
 
 
 def wait_until_idle(longest: float = 1.0) -> None:
-    """Sleep until no thread of this process runs, at most so many seconds."""
+    """Sleep until no thread of this process runs, for at most `longest` seconds."""
     end = time.perf_counter() + longest
     busy = True
     while busy and time.perf_counter() < end:

@@ -1,4 +1,4 @@
-"""What the functions return."""
+"""Result types, and the message for matrices that failed."""
 
 from typing import Any, NamedTuple
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_NAMED_INDICES = 5  # how many bad matrices an error names
+_NAMED_INDICES = 5  # bad matrices that an error names at most
 
 
 class SVDResult(NamedTuple):
@@ -19,17 +19,17 @@ class SVDResult(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What happened to each matrix; every array has the shape of the batch.
+    """The outcome for each matrix; every array has the shape of the batch.
 
     Attributes
     ----------
     converged : ndarray of bool
-        False where the matrix has a NaN or Inf or the iteration did not end.
+        False if the matrix has a NaN or Inf or the iteration did not converge.
     sweeps : ndarray of int32
-        Jacobi sweeps done; 0 with ``driver="vendor"``, which has none.
+        Number of Jacobi sweeps; 0 with ``driver="vendor"``.
     off : ndarray, dtype of S
-        Largest cosine of an angle between two columns that was left in the last sweep. NaN where it is not
-        known: for a matrix with NaN or Inf, and with ``driver="vendor"``.
+        Largest cosine of an angle between two columns that remained in the last sweep. NaN if unknown: for a
+        matrix with NaN or Inf, and with ``driver="vendor"``.
     """
 
     converged: NDArray[np.bool_]
@@ -38,7 +38,7 @@ class Info(NamedTuple):
 
 
 class SVDExResult(NamedTuple):
-    """The factors of ``a = U @ diag(S) @ Vh``, and what happened to each matrix."""
+    """The factors of ``a = U @ diag(S) @ Vh``, and the outcome for each matrix."""
 
     U: Array
     S: Array
@@ -47,18 +47,21 @@ class SVDExResult(NamedTuple):
 
 
 def failures(
-    fine: NDArray[np.bool_],
+    good: NDArray[np.bool_],
     one: str = "has a NaN or Inf, or its SVD did not converge",
     many: str = "have a NaN or Inf, or their SVD did not converge",
 ) -> str:
-    """Say which matrices of a batch are not fine, and what is wrong with one or many of them."""
-    if fine.ndim == 0:
+    """Return a message that names the matrices of a batch that are not `good`.
+
+    `one` and `many` state the fault of a single matrix and of several.
+    """
+    if good.ndim == 0:
         return f"The matrix {one}"
-    bad = np.argwhere(~fine)
+    bad = np.argwhere(~good)
     first = ", ".join(
         str(tuple(index.tolist()) if len(index) > 1 else index.item()) for index in bad[:_NAMED_INDICES]
     )
     return (
-        f"{len(bad)} of {fine.size} matrices {many}; "
+        f"{len(bad)} of {good.size} matrices {many}; "
         f"batch indices: {first}{', ...' if len(bad) > _NAMED_INDICES else ''}"
     )

@@ -1,4 +1,4 @@
-"""Run pieces of a batch on the cores of this process."""
+"""Run the pieces of a batch on several threads."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ _most: ContextVar[int | None] = ContextVar("most", default=None)
 
 @contextmanager
 def at_most(threads: int) -> Iterator[None]:
-    """Let what runs in this context, where it is not told, use so many threads and no more."""
+    """Cap the default number of threads within this context."""
     token = _most.set(threads)
     try:
         yield
@@ -27,7 +27,7 @@ def at_most(threads: int) -> Iterator[None]:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use, and what runs here in it."""
+    """Return how many cores the current context of this process may use."""
     return min(_cores(), _most.get() or sys.maxsize)
 
 
@@ -40,7 +40,7 @@ def _cores() -> int:
 
 
 def piece_index(piece: range, batch: tuple[int, ...]) -> Any:
-    """Return what picks a piece of the batch, numbered in C order, out of an array."""
+    """Return the index that selects a piece of the batch, numbered in C order, from an array."""
     if len(batch) == 1:
         return slice(piece.start, piece.stop)
     return np.unravel_index(piece, batch) if batch else ()
@@ -51,9 +51,10 @@ def for_each(
 ) -> None:
     """Call ``task(piece)`` for every piece, on up to `threads` threads, the caller's among them.
 
-    The pool lives as long as the call: nothing to share between callers, nothing to survive a fork. The
-    caller works too, so Ctrl-C reaches it between two pieces on every platform; the rest is then dropped, as
-    at any error. Given a flag to `stop` pieces that take long, the caller only waits, and raises it then.
+    The pool lives only as long as the call, so callers share no state and a fork loses none. The caller's
+    thread works too, so Ctrl-C reaches it between two pieces on every platform; the remaining pieces are then
+    dropped, as after any error. If long pieces can be stopped by a flag, `stop`, the caller's thread only
+    waits, and sets the flag after Ctrl-C or an error.
     """
     pending = deque(pieces)
 

@@ -1,1 +1,1 @@
-"""The commands, one a file: each has a function `run`, which `gpusvd.__main__` calls with its arguments."""
+"""The commands, one per file; `gpusvd.__main__` calls the function `run` of each with its arguments."""

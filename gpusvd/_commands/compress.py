@@ -1,4 +1,4 @@
-"""`gpusvd compress`: a picture as the leading singular values and vectors of its patches."""
+"""`gpusvd compress`: keep the leading singular values and vectors of a picture's patches."""
 
 import math
 import time
@@ -23,12 +23,12 @@ def run(
     save: Path | None,
     threads: int | None,
 ) -> None:
-    """Truncate a picture's patches by one rule of `gpusvd.truncate`; write it, and its factors if wanted."""
+    """Truncate a picture's patches by one rule of `gpusvd.truncate` and write the result and its factors."""
     begin = time.perf_counter()
     need("compress", "pillow", "PIL")
     check_apart({"the image": image, "--output": output, "--save": save})
     form = pictures.format_of(output)
-    with replacing(output) as file, replacing(save) if save else nullcontext() as kept:
+    with replacing(output) as file, replacing(save) if save else nullcontext() as factors_file:
         pixels = pictures.read(image)
         a = pictures.cut(pictures.to_float(pixels), patch)
         start = time.perf_counter()
@@ -38,8 +38,8 @@ def run(
         packed = factors.PictureFactors.of(pixels.shape, terms)
         compressed = packed.pixels()
         pictures.write(file, compressed, form, output)
-        if kept is not None:
-            factors.write(kept, factors.PICTURE, packed._asdict())
+        if factors_file is not None:
+            factors.write(factors_file, factors.PICTURE, packed._asdict())
 
     print_machine()
     height, width, colours = pixels.shape

@@ -1,4 +1,4 @@
-"""The picture that `gpusvd demo` writes."""
+"""Draw the figure of `gpusvd demo`."""
 
 from typing import IO
 
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.lib.stride_tricks import sliding_window_view
 
 from gpusvd._base.results import Array
-from gpusvd._commands.demo import Truncation
+from gpusvd._commands.truncation import Truncation
 
 COLUMN = 3.4  # inches
 SPECTRUM = 3.0
@@ -21,9 +21,9 @@ SPECTRUM = 3.0
 def draw(
     file: IO[bytes], picture: Array, pictures: list[Array], truncations: list[Truncation], s: Array
 ) -> None:
-    """The picture and its truncations, whole and in detail, and the mean spectrum, as one PNG.
+    """Draw the picture and its truncations, whole and in detail, and the mean spectrum, as one PNG.
 
-    Needs no display: a Figure of its own, drawn by Agg, and nobody's style.
+    It needs no display and ignores the user's style: the Figure is its own, and Agg draws it.
     """
     height, width, _ = picture.shape
     patch = s.shape[-1]
@@ -57,7 +57,7 @@ def draw(
 
 
 def draw_image(whole: Axes, part: Axes, image: Array, detail: tuple[slice, slice]) -> None:
-    """An image with a frame around its detail, and the detail."""
+    """Draw an image with a frame around its detail, and the detail."""
     rows, columns = detail
     corner = (columns.start - 0.5, rows.start - 0.5)
     frame = Rectangle(corner, columns.stop - columns.start, rows.stop - rows.start, fill=False, color="white")
@@ -69,7 +69,7 @@ def draw_image(whole: Axes, part: Axes, image: Array, detail: tuple[slice, slice
 
 
 def worst(lost: Array, patch: int, height: int, width: int) -> tuple[slice, slice]:
-    """The square of a third of the picture's shorter side that lost the most."""
+    """Return the square that lost the most; its side is a third of the picture's shorter side."""
     side = max(min(lost.shape) // 3, 1)
     in_square = sliding_window_view(lost**2, (side, side)).sum(axis=(-2, -1))
     row, column = np.unravel_index(in_square.argmax(), in_square.shape)
@@ -78,7 +78,7 @@ def worst(lost: Array, patch: int, height: int, width: int) -> tuple[slice, slic
 
 
 def draw_spectrum(axes: Axes, s: Array, truncations: list[Truncation]) -> None:
-    """Mean singular values with the middle 80% of the patches, and the mean rank at each energy."""
+    """Draw the mean spectrum, a band that holds the middle 80% of the patches, and the mean ranks."""
     flat = s.reshape(-1, s.shape[-1]).astype(np.float64)
     floor = np.finfo(s.dtype).eps * max(flat.max(), 1.0)
     low, high = np.maximum(np.percentile(flat, (10, 90), axis=0), floor)

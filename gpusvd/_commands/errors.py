@@ -1,10 +1,10 @@
-"""What a command says when it cannot go on."""
+"""Errors of the commands, and their messages."""
 
 import importlib.util
 
 
 class CommandError(Exception):
-    """Why a command did not come to its end, for the person at the terminal, and the exit status."""
+    """A failure of a command: the message for the terminal, and the exit status."""
 
     def __init__(self, message: str, status: int = 2) -> None:
         super().__init__(message)
@@ -12,9 +12,9 @@ class CommandError(Exception):
 
 
 def reason(error: Exception) -> str:
-    """Return what an error says, without the path that the caller names anyway."""
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(said.split()) or type(error).__name__
+    """Return the message of an error, without the path, which the caller names."""
+    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(message.split()) or type(error).__name__
 
 
 def need(command: str, package: str, module: str) -> None:

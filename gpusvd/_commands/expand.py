@@ -1,4 +1,4 @@
-"""`gpusvd expand`: the picture that `gpusvd compress --save` kept the factors of."""
+"""`gpusvd expand`: rebuild a picture from the factors that `gpusvd compress --save` wrote."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from gpusvd._commands.files import check_apart, replacing, size
 
 
 def run(source: Path, output: Path) -> None:
-    """Add up the terms of every patch, and write the picture."""
+    """Add up the terms of every patch and write the picture."""
     need("expand", "pillow", "PIL")
     check_apart({"the factors": source, "--output": output})
     form = pictures.format_of(output)

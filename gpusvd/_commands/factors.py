@@ -1,7 +1,7 @@
-"""The files of factors: `.npz` files that `numpy.load` opens.
+"""Files of factors: `.npz` files that `numpy.load` opens.
 
-Each says what it is in two entries, `format`, a string, and `version`, an integer that grows when the layout
-changes. A file of a later version is refused, not guessed at.
+Two entries identify each file: `format`, a string, and `version`, an integer that grows when the layout
+changes. A file of a later version is refused.
 
 `gpusvd.svd`, version 1, written by `gpusvd svd`:
     U, S, Vh    as `gpusvd.svd` returns them; S alone if only values were asked for
@@ -9,14 +9,14 @@ changes. A file of a later version is refused, not guessed at.
 `gpusvd.picture`, version 1, written by `gpusvd compress --save`:
     size        int64 (3,): height, width and colours of the picture (1: grey, 2: grey and opacity, 3: red,
                 green and blue, 4: these and opacity)
-    rank        int32 (rows, columns): how many terms each patch has
-    U           float32 (T, patch): left singular vectors of all T = rank.sum() terms, patch by patch in rows
-                of patches from the top left, in each patch the largest first
+    rank        int32 (rows, columns): number of terms of each patch
+    U           float32 (T, patch): left singular vectors of all T = rank.sum() terms; patches follow each
+                other row by row from the top left, and a patch's largest terms come first
     S           float32 (T,): their singular values
     Vh          float32 (T, colours * patch): their right singular vectors, one colour after the other
 
-The terms sigma u v of a patch add up to its pixels, from 0 to 1. Patches begin at the top left; what stands
-over at the right and at the bottom is cut off.
+The terms sigma u v of a patch add up to its pixels, from 0 to 1. Patches begin at the top left; pixels beyond
+the right and bottom edges of the picture are cut off.
 """
 
 import math
@@ -41,7 +41,7 @@ VERSION = 1
 
 
 def write(file: IO[bytes], form: str, arrays: Mapping[str, Array]) -> None:
-    """Write arrays as a file of this format."""
+    """Write arrays to a file of the given format."""
     entries: dict[str, Any] = {"format": np.array(form), "version": np.array(VERSION), **arrays}
     np.savez(file, **entries)
 
@@ -49,7 +49,7 @@ def write(file: IO[bytes], form: str, arrays: Mapping[str, Array]) -> None:
 def write_parts(
     file: IO[bytes], form: str, parts: Mapping[str, tuple[tuple[int, ...], np.dtype[Any], IO[bytes]]]
 ) -> None:
-    """Write a file of this format from arrays that lie in files, whose entries these hold in C order."""
+    """Write a file of the given format from files that hold the entries of each array in C order."""
     write(file, form, {})
     with zipfile.ZipFile(file, "a") as archive:
         for name, (shape, dtype, part) in parts.items():
@@ -61,7 +61,7 @@ def write_parts(
 
 
 class PictureFactors(NamedTuple):
-    """A picture as the terms of its patches; the fields are those of the file."""
+    """A picture as the terms of its patches; the fields are the entries of the file."""
 
     size: NDArray[np.int64]
     rank: NDArray[np.int32]
@@ -71,7 +71,7 @@ class PictureFactors(NamedTuple):
 
     @classmethod
     def of(cls, size: tuple[int, ...], terms: TruncatedSVD) -> "PictureFactors":
-        """Return the terms that each patch of a picture of this size keeps, packed."""
+        """Pack the terms that each patch of a picture of this size keeps."""
         kept = np.arange(terms.S.shape[-1]) < terms.rank[..., np.newaxis]
         return cls(
             np.array(size), terms.rank.astype(np.int32), terms.U.mT[kept], terms.S[kept], terms.Vh[kept]
@@ -79,14 +79,14 @@ class PictureFactors(NamedTuple):
 
     @property
     def numbers(self) -> int:
-        """How many numbers the terms are."""
+        """Count of the numbers in all terms."""
         return self.U.size + self.S.size + self.Vh.size
 
     def pixels(self) -> pictures.Pixels:
         """Return the picture.
 
-        The terms are added one by one, the largest first. No BLAS, which adds in another order on another
-        machine: the picture is the same everywhere, bit for bit.
+        The terms are added one by one, the largest first, and without BLAS, whose order of summation depends
+        on the machine: the picture is the same everywhere, bit for bit.
         """
         rank = self.rank.ravel()
         start = np.cumsum(rank) - rank
@@ -102,7 +102,7 @@ class PictureFactors(NamedTuple):
 
 
 def read_picture(path: Path) -> PictureFactors:
-    """Return the factors in a file; raise CommandError if they are not there or do not fit together."""
+    """Return the factors in a file; raise CommandError if they are missing or inconsistent."""
     arrays = _read(path, PICTURE, PictureFactors._fields)
     factors = PictureFactors(**arrays)
     if not _fits(factors):
@@ -111,7 +111,7 @@ def read_picture(path: Path) -> PictureFactors:
 
 
 def _read(path: Path, form: str, names: tuple[str, ...]) -> dict[str, Array]:
-    """Return the arrays of these names in a file of this format and version."""
+    """Return the named arrays of a file; raise CommandError unless it has this format and a known version."""
     try:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):

@@ -1,4 +1,4 @@
-"""Where the commands write: a file is whole or it is not there."""
+"""Output files, which are written whole or not at all."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -11,8 +11,8 @@ from gpusvd._commands.errors import CommandError, reason
 
 @contextmanager
 def replacing(output: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of `output` once it is whole, and otherwise leaves nothing behind."""
-    target = Path(os.path.realpath(output))  # a link stays one
+    """Yield a temporary file that replaces `output` when the block ends, and is removed if it raises."""
+    target = Path(os.path.realpath(output))  # a link stays a link
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         if target.exists() and not target.is_file():
@@ -29,7 +29,7 @@ def replacing(output: Path) -> Iterator[IO[bytes]]:
 
 
 def check_apart(paths: Mapping[str, Path | None]) -> None:
-    """Raise CommandError if two of a command's files, by what it calls them, are the same file."""
+    """Raise CommandError if two of a command's files are the same; the keys name them in the message."""
     seen: dict[str, str] = {}
     for name, path in paths.items():
         if path is not None:
@@ -39,10 +39,10 @@ def check_apart(paths: Mapping[str, Path | None]) -> None:
 
 
 def size(path: Path) -> str:
-    """Return how large a file is, in words."""
+    """Return the size of a file with its unit."""
     count = float(path.stat().st_size)
     for unit in ("bytes", "kB", "MB"):
-        if count < 999.5:  # which three digits round to 1000
+        if count < 999.5:  # from there three digits round to 1000
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} GB"

@@ -1,4 +1,4 @@
-"""`gpusvd info`: versions, processor, devices, cache folder, and which kernel takes which size."""
+"""`gpusvd info`: versions, processor, devices, cache folder, and the kernel for each size."""
 
 import importlib
 import importlib.util
@@ -15,8 +15,8 @@ BATCH = 10_000
 
 
 def run() -> None:
-    """Print what gpusvd runs on, and what it would take for square matrices."""
-    from gpusvd._base.cache import cache_folder  # imports numba, which takes long
+    """Print what gpusvd runs on, and the kernels that it would choose for square matrices."""
+    from gpusvd._base.cache import cache_folder  # imports numba, which is slow
     from gpusvd._cpu.compile import SOURCES
 
     print_machine()
@@ -28,14 +28,14 @@ def run() -> None:
 
 
 def devices() -> list[str]:
-    """The CUDA devices that CuPy finds, or why there are none."""
+    """Describe the CUDA devices that CuPy finds, or say why there are none."""
     if importlib.util.find_spec("cupy") is None:
         return ["none: CuPy is not installed"]
     try:
         cupy: Any = importlib.import_module("cupy")
         runtime = cupy.cuda.runtime
         found = [runtime.getDeviceProperties(i) for i in range(runtime.getDeviceCount())]
-    except Exception as error:  # CuPy's own, and what the loader says of missing libraries
+    except Exception as error:  # CuPy's own errors, and the loader's for missing libraries
         return [f"none that CuPy can use: {reason(error)}"]
     named = [
         f"{device['name'].decode()}, {device['totalGlobalMem'] / 2**30:.0f} GiB, compute capability "
@@ -46,9 +46,9 @@ def devices() -> list[str]:
 
 
 def print_kernels() -> None:
-    """The kernel for square matrices of each size and dtype, by `gpusvd.explain`, on the CPU and on a GPU."""
-    places: dict[str, Literal["cuda"] | None] = {"NumPy arrays": None, "arrays in GPU memory": "cuda"}
-    for where, device in places.items():
+    """Print the kernel for square matrices of each size and dtype, on the CPU and on a GPU."""
+    targets: dict[str, Literal["cuda"] | None] = {"NumPy arrays": None, "arrays in GPU memory": "cuda"}
+    for where, device in targets.items():
         print(f"\nThin SVD of {BATCH} matrices of n x n, {where}: the kernel that takes them")
         table = [["n", *DTYPES]]
         for n in SIZES:

@@ -1,4 +1,4 @@
-"""Pictures: read and written by Pillow, cut into patches and put together again."""
+"""Read and write pictures with Pillow, cut them into patches, and reassemble them."""
 
 import math
 from pathlib import Path
@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from gpusvd._base.results import Array
 from gpusvd._commands.errors import CommandError, reason
 
-Pixels = NDArray[np.uint8]  # (height, width, colours): grey or red, green and blue, and perhaps opacity
+Pixels = NDArray[np.uint8]  # (height, width, colours): grey or RGB, with or without opacity
 
 COLOURS = {1: "grey", 2: "grey and opacity", 3: "3 colours", 4: "3 colours and opacity"}
 
 
 def read(path: Path, mode: str | None = None) -> Pixels:
-    """Return a picture's pixels, upright, converted to a mode of Pillow's or in those of L, LA, RGB and RGBA
-    that hold it."""
+    """Return a picture's pixels, upright, in a given mode of Pillow's.
+
+    By default the mode is the simplest of L, LA, RGB and RGBA that holds the picture.
+    """
     from PIL import Image, ImageOps
 
     try:
@@ -33,14 +35,14 @@ def read(path: Path, mode: str | None = None) -> Pixels:
 
 
 def _mode(image: Any) -> str:
-    """Return the simplest of Pillow's modes that holds the colours of an image."""
+    """Return the simplest of the modes L, LA, RGB and RGBA that holds the colours of an image."""
     bands = image.getbands()
     opacity = "A" if "A" in bands or "a" in bands or "transparency" in image.info else ""
     return ("L" if bands[0] in "1L" else "RGB") + opacity
 
 
 def format_of(output: Path) -> str:
-    """Return Pillow's name of the format that a file name stands for; raise CommandError if it has none."""
+    """Return Pillow's name for the format of a file name; raise CommandError if it has none."""
     from PIL import Image
 
     Image.init()
@@ -54,7 +56,7 @@ def format_of(output: Path) -> str:
 
 
 def write(file: IO[bytes], pixels: Pixels, form: str, output: Path) -> None:
-    """Write pixels to a file in a format of Pillow's."""
+    """Write pixels to a file in one of Pillow's formats."""
     from PIL import Image
 
     try:
@@ -69,11 +71,11 @@ def write(file: IO[bytes], pixels: Pixels, form: str, output: Path) -> None:
 
 
 def cut(picture: Array, patch: int) -> Array:
-    """A picture's patches as matrices (rows, columns, patch, colours x patch), the colours side by side.
+    """Return a picture's patches as matrices (rows, columns, patch, colours x patch), colours side by side.
 
-    Colours share their edges, so one matrix for all needs fewer numbers than a matrix for each: on the demo's
-    photograph 31% of the picture's instead of 50%, at energy 0.99. Where patches do not divide the picture,
-    it is continued by its mirror image.
+    Edges are common to all colours, so one matrix of all colours needs fewer terms than a matrix per colour:
+    on the demo's photograph 31% of the picture's numbers instead of 50%, at energy 0.99. A picture that the
+    patches do not divide is extended by its mirror image.
     """
     height, width, colours = picture.shape
     if patch > min(height, width):
@@ -85,7 +87,7 @@ def cut(picture: Array, patch: int) -> Array:
 
 
 def assemble(patches: Array, height: int, width: int) -> Array:
-    """The picture that `cut` took apart."""
+    """Return the picture from its patches: the inverse of `cut`."""
     rows, columns, patch, wide = patches.shape
     colours = wide // patch
     split = patches.reshape(rows, columns, patch, colours, patch)
@@ -93,7 +95,7 @@ def assemble(patches: Array, height: int, width: int) -> Array:
     return whole[:height, :width]
 
 
-# Between bytes and numbers from 0 to 1
+# Conversion between bytes and numbers from 0 to 1
 
 
 def to_float(pixels: Pixels) -> NDArray[np.float32]:
@@ -106,7 +108,7 @@ def to_pixels(picture: Array) -> Pixels:
 
 
 def psnr(original: Pixels, changed: Pixels) -> float:
-    """Return the peak signal-to-noise ratio 10 log10(255² / mean squared error), in dB; inf for the same."""
+    """Return the peak signal-to-noise ratio 10 log10(255² / mean squared error), in dB; inf if equal."""
     rows = zip(original.astype(np.int32), changed, strict=True)
     squares = sum(int(np.sum((before - after) ** 2)) for before, after in rows)
     return 10 * math.log10(255**2 * original.size / squares) if squares else math.inf

@@ -6,12 +6,12 @@ from gpusvd._svd.explain import Explanation
 
 
 def print_machine() -> None:
-    """What the command ran on."""
+    """Print the versions and the processor that the command ran on."""
     ran_on = machine()
     print(f"gpusvd {gpusvd.__version__} on {ran_on['cpu']}, {ran_on['cores']} cores, {ran_on['system']}")
     print("Python {python}, NumPy {numpy} ({blas}), numba {numba}".format(**ran_on))
 
 
 def print_driver(how: Explanation) -> None:
-    """Which driver and kernel took the batch."""
+    """Print the driver and kernel that took the batch."""
     print(f"driver   {how.driver}: {how.kernel} ({how.size_class}), {how.threads} threads; {how.why}")

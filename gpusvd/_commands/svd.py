@@ -1,4 +1,4 @@
-"""`gpusvd svd`: the factors of an array of matrices, from one file into another."""
+"""`gpusvd svd`: decompose the matrices in one file and write their factors to another."""
 
 import math
 import sys
@@ -32,7 +32,7 @@ def run(
 ) -> None:
     """Decompose the matrices in a `.npy` file and write their factors as `.npz`, chunk by chunk.
 
-    Raises CommandError, with status 1 and the file written, if some matrices have no factors.
+    Raises CommandError with status 1, after writing the file, if some matrices have no factors.
     """
     check_apart({"the matrices": source, "--output": output})
     with replacing(output) as file, ExitStack() as stack:
@@ -50,7 +50,7 @@ def run(
         except (LinAlgError, TypeError, ValueError) as error:
             raise CommandError(f"cannot decompose {source}: {reason(error)}") from error
         results = expected_results(a.shape, factor_dtype(a.dtype), full_matrices, not values_only)
-        # An .npz file takes one array after the other, and chunks bring a piece of each.
+        # An .npz file stores its arrays one after another, but each chunk yields a piece of every array.
         parts = [stack.enter_context(tempfile.TemporaryFile(dir=output.resolve().parent)) for _ in results]
         failed = 0
 
@@ -98,7 +98,7 @@ def run(
 
 @contextmanager
 def bar(width: int = 40) -> Iterator[Callable[[int, int | None], None] | None]:
-    """A bar on the terminal for what takes longer than a moment; None where nobody looks at one."""
+    """Yield a callback that draws a progress bar after half a second; None if stderr is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -128,7 +128,7 @@ def bar(width: int = 40) -> Iterator[Callable[[int, int | None], None] | None]:
 
 
 def read(source: Path) -> Array:
-    """Return the array in a `.npy` file, mapped: it need not fit into memory."""
+    """Return the array in a `.npy` file as a memory map, which need not fit into memory."""
     try:
         with source.open("rb") as file:
             if file.read(6) != b"\x93NUMPY":

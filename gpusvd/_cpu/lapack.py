@@ -1,4 +1,4 @@
-"""The vendor's SVD: LAPACK, through NumPy."""
+"""The vendor driver on the CPU: LAPACK, called through NumPy."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from gpusvd._base.blas import Sizes, shared
 from gpusvd._base.results import Array, Info
 from gpusvd._base.threads import for_each, piece_index, usable_cores
 
-# NumPy has LAPACK work in double precision, whatever it is given. A piece of this size takes milliseconds
-# for any matrix up to 100 x 100: long beside what a call costs, short for whoever pressed Ctrl-C.
+# NumPy runs LAPACK in double precision whatever the dtype. A piece of this size takes milliseconds for any
+# matrix up to 100 x 100: long beside the overhead of a call, short enough for a prompt reaction to Ctrl-C.
 _PIECE_BYTES = 512 * 1024
 
 
@@ -26,24 +26,22 @@ def decompose(
     hermitian: bool,
     threads: int | None,
 ) -> None:
-    """Write the factors of every matrix of `a` into `u`, `s` and `vh`, and into `info`, if given, what
-    happened.
+    """Write the factors of every matrix of `a` into `u`, `s` and `vh`, and their status into `info` if given.
 
-    The arrays have the shapes that `svd` returns, no dimension is 0, and without vectors `u` and `vh` are
-    None. A matrix with NaN or Inf gets NaN factors and is never shown to LAPACK, which can hang on it. One
-    piece of the batch after the other is converted, factored and written, so memory does not grow with the
-    batch.
+    The arrays have the shapes that `svd` returns, and no dimension is 0; without vectors `u` and `vh` are
+    None. A matrix with NaN or Inf gets NaN factors and is never passed to LAPACK, which can hang on it. The
+    batch is converted, factored and written piece by piece, so memory does not grow with it.
     """
     m, n = a.shape[-2:]
     batch = a.shape[:-2]
-    targets = (s,) if u is None or vh is None else (u, s, vh)
+    outputs = (s,) if u is None or vh is None else (u, s, vh)
     full_matrices = None if u is None or vh is None else u.shape[-1] == m and vh.shape[-2] == n
 
     def solve(piece: range) -> None:
         index = piece_index(piece, batch)
         with np.errstate(all="ignore"):  # singular values may not fit into float32 or float16
-            for target, factor in zip(targets, _factors(a[index], full_matrices, hermitian), strict=True):
-                target[index] = factor
+            for output, factor in zip(outputs, _factors(a[index], full_matrices, hermitian), strict=True):
+                output[index] = factor
         if info is not None:
             info.converged[index] = np.isfinite(s[index][..., 0])
 
@@ -60,7 +58,7 @@ def decompose(
 
 
 def sizes_of(shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool | None) -> Sizes:
-    """Return the sizes of a batch in LAPACK's hands; `full_matrices` is None for values alone."""
+    """Return the sizes of a batch for LAPACK; `full_matrices` is None for singular values alone."""
     *batch, m, n = shape
     k = min(m, n)
     numbers = m * n + k
@@ -71,7 +69,7 @@ def sizes_of(shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool |
 
 
 def _factors(block: Array, full_matrices: bool | None, hermitian: bool) -> Sequence[Array]:
-    """Return NumPy's factors of a block, NaN for a matrix that is not finite or failed."""
+    """Return NumPy's factors of a block; NaN for matrices that are not finite or on which LAPACK fails."""
     if block.dtype.char == "e":
         block = block.astype(np.float32)
     finite = np.isfinite(np.tril(block) if hermitian else block)
@@ -85,9 +83,9 @@ def _factors(block: Array, full_matrices: bool | None, hermitian: bool) -> Seque
 
 
 def _lapack(block: Array, full_matrices: bool | None, hermitian: bool) -> Sequence[Array]:
-    """Return NumPy's factors of finite matrices, NaN for one on which LAPACK fails.
+    """Return NumPy's factors of finite matrices; NaN for those on which LAPACK fails.
 
-    Without vectors, that is the singular values alone, `full_matrices` is None.
+    `full_matrices` is None for singular values alone.
     """
     try:
         if full_matrices is None:

@@ -10,6 +10,7 @@ compute capability and holds a hash of its constants and parameters.
 
 import hashlib
 import inspect
+import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -27,6 +28,10 @@ _SOURCES = hash_of_sources(_HERE, _HERE.with_name("specialise.py"))
 _STATIC_SHARED = 48 * 1024  # more than this a kernel must ask for
 
 _lock = Lock()
+
+if hasattr(os, "register_at_fork"):
+    # A child made while another thread compiles would wait for the lock for ever.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Kernel(NamedTuple):

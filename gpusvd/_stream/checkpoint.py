@@ -1,8 +1,8 @@
-"""The file from which a broken stream goes on.
+"""The checkpoint file from which an interrupted stream resumes.
 
-JSON: `format`, `version`, the `stream` it belongs to (shape, dtype, options, a checksum of its data), how
-many `chunks` are finished, where the `last` of them is, and `written`, a checksum of its results, if they
-were written to arrays.
+It is JSON: `format`, `version`, the `stream` it belongs to (shape, dtype, options, a checksum of its data),
+the number of finished `chunks`, the index of the `last` of them, and `written`, a checksum of that chunk's
+results if they were written to arrays.
 """
 
 import json
@@ -15,11 +15,11 @@ from gpusvd._stream.source import Where, checksum, release
 
 FORMAT = "gpusvd.stream"
 VERSION = 1
-_SECONDS = 1.0  # how much work a process that is killed may lose; one that raises loses none
+_SECONDS = 1.0  # of work that a killed process may lose; one that raises loses none
 
 
 class Checkpoint:
-    """How many chunks of a stream are finished, in a file that is replaced as a whole."""
+    """The progress of a stream, kept in a file that is replaced as a whole."""
 
     def __init__(self, path: Any, stream: dict[str, Any], targets: tuple[Any, ...]) -> None:
         self.path = Path(path)
@@ -29,10 +29,10 @@ class Checkpoint:
         self.chunks, self._last, self._written = self._read()
         self._saved, self._when = -1, -_SECONDS
         if self.chunks == 0:
-            self.save()  # tells now whether the file can be written
+            self.save()  # raises now if the file cannot be written
 
     def resume_at(self, last: Where) -> None:
-        """Take up after this chunk; raise ValueError unless it is the one, and its results are there."""
+        """Resume after the chunk at `last`; raise ValueError unless file and results agree with it."""
         self.last, self._saved = last, self.chunks
         if self._last != str(last):
             raise ValueError(
@@ -46,18 +46,18 @@ class Checkpoint:
             )
 
     def finished(self, where: Where) -> None:
-        """Count a chunk; note it in the file unless that was done a moment ago."""
+        """Count a finished chunk, and save unless the last save is less than a second ago."""
         self.chunks, self.last = self.chunks + 1, where
         if time.monotonic() - self._when >= _SECONDS:
             self.save()
 
     def save(self) -> None:
-        """Bring results and file to the disk, in this order, unless the file is another stream's by now."""
+        """Write results and then the file to disk, unless another stream has taken over the file."""
         if self._saved == self.chunks or (self._saved >= 0 and self._finished() != self._saved):
             return
         self._flush()
         written = self._checksum() if self.targets and self.last is not None else None
-        kept = {
+        content = {
             "format": FORMAT,
             "version": VERSION,
             "stream": self.stream,
@@ -66,10 +66,10 @@ class Checkpoint:
             "written": written,
         }
         beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        beside.unlink(missing_ok=True)  # of a process that was killed
+        beside.unlink(missing_ok=True)  # left by a process that was killed
         try:
             with beside.open("x", encoding="utf-8") as file:
-                json.dump(kept, file)
+                json.dump(content, file)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self.path)
@@ -78,14 +78,14 @@ class Checkpoint:
         self._saved, self._when = self.chunks, time.monotonic()
 
     def remove(self) -> None:
-        """Forget a stream that has come to its end."""
+        """Flush the results of a finished stream and delete the file."""
         self._flush()
         if self._finished() == self._saved:
             self.path.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         for target in self.targets:
-            # A dataset of HDF5 leaves what its file says of it unwritten, without which it cannot be opened.
+            # An HDF5 file cannot be opened without its metadata, which flushing a dataset does not write.
             for owner in (target, getattr(target, "file", None)):
                 if callable(flush := getattr(owner, "flush", None)):
                     flush()
@@ -97,7 +97,7 @@ class Checkpoint:
         return value
 
     def _finished(self) -> int | None:
-        """Return how many chunks the file says are finished; None if it is not there or no longer one."""
+        """Return the number of finished chunks in the file; None if it is missing or not a checkpoint."""
         try:
             finished: int = json.loads(self.path.read_text(encoding="utf-8"))["chunks"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -105,7 +105,7 @@ class Checkpoint:
         return finished
 
     def _read(self) -> tuple[int, str, int | None]:
-        """Return what the file says: chunks finished, where the last is, and its checksum."""
+        """Return the number of finished chunks, the index of the last, and its checksum, from the file."""
         try:
             text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -113,9 +113,9 @@ class Checkpoint:
         except UnicodeDecodeError:
             text = ""
         try:
-            kept = json.loads(text)
-            form, version, stream = kept["format"], kept["version"], kept["stream"]
-            chunks, last, written = kept["chunks"], kept["last"], kept["written"]
+            content = json.loads(text)
+            form, version, stream = content["format"], content["version"], content["stream"]
+            chunks, last, written = content["chunks"], content["last"], content["written"]
             sound = form == FORMAT and type(version) is int and isinstance(stream, dict)
             sound = sound and type(chunks) is int and chunks >= 0
         except (KeyError, TypeError, ValueError):

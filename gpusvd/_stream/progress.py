@@ -1,4 +1,4 @@
-"""How far a long call has come, for people who wait."""
+"""Progress reports of a stream."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ Progress = bool | Callable[[int, int | None], object]
 
 
 def check_progress(progress: Progress | None) -> None:
-    """Raise TypeError unless this is a way to show progress, and ImportError where it is not installed."""
+    """Raise TypeError for an invalid `progress`, and ImportError if it is True and tqdm is missing."""
     if progress is True:
         try:
             import tqdm  # noqa: F401
@@ -21,7 +21,7 @@ def check_progress(progress: Progress | None) -> None:
 
 @contextmanager
 def reporting(progress: Progress | None, done: int, total: int | None) -> Iterator[Callable[[int], object]]:
-    """Give what is called with the number of matrices done, and show `done` to begin with."""
+    """Yield a function that reports the number of matrices done; report `done` first."""
     if progress is True:
         from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""What a stream reads: arrays, memory maps, files, datasets and iterators, in chunks."""
+"""Sources of a stream, read in chunks: arrays, memory maps, files, datasets and iterators."""
 
 import math
 import mmap
@@ -16,11 +16,11 @@ from gpusvd._base.results import Array
 from gpusvd._cuda import arrays as _gpu
 
 Where = slice | tuple[int | slice, ...]
-_END: Any = object()  # of an iterator, which may yield None by mistake
+_END: Any = object()  # marks the end of an iterator, which may yield None by mistake
 
 
 class Piece(NamedTuple):
-    """A chunk: which part of the source it is, how many matrices, and how to read it."""
+    """A chunk: its index into the source, its number of matrices, and a function that reads it."""
 
     where: Where
     number: int
@@ -28,7 +28,7 @@ class Piece(NamedTuple):
 
 
 class Slices:
-    """A source of known shape that is read by slicing: an array, a memory map, a dataset of HDF5 or Zarr."""
+    """A source that is read by slicing: an array, a memory map, or a dataset of HDF5 or Zarr."""
 
     def __init__(self, array: Any) -> None:
         self.array = array
@@ -36,12 +36,12 @@ class Slices:
         self.dtype = np.dtype(array.dtype)
         self.batch = self.shape[:-2]
         self.total: int | None = math.prod(self.batch)
-        self.known = self.shape  # what the choice of a driver goes by
-        # What is in memory already needs no thread that reads ahead.
+        self.known = self.shape  # determines the choice of a driver
+        # An array in memory needs no thread that reads ahead.
         self.reads_ahead = isinstance(array, np.memmap) or not isinstance(array, np.ndarray)
 
     def pieces(self, limit: int) -> Iterator[Piece]:
-        """Yield chunks of at most `limit` matrices in C order."""
+        """Yield chunks of at most `limit` matrices, in C order."""
         axis, inner = len(self.batch) - 1, 1
         while axis > 0 and inner * self.batch[axis] <= limit:
             inner *= self.batch[axis]
@@ -54,7 +54,7 @@ class Slices:
                 yield Piece(where, inner * (piece.stop - piece.start), partial(self._read, where))
 
     def aligned(self, limit: int) -> int:
-        """Return at most as many matrices as `limit`, a whole number of the chunks that a dataset stores."""
+        """Return `limit` rounded down to whole chunks of a dataset, or `limit` itself if it is below one."""
         stored = getattr(self.array, "chunks", None)
         first = stored[0] if isinstance(stored, tuple) and len(self.batch) == 1 else None
         if not isinstance(first, int) or not 0 < first <= limit:
@@ -62,7 +62,7 @@ class Slices:
         return limit // first * first
 
     def checksum(self) -> int:
-        """Return a number that tells the data of this source from others: of its first and last matrix."""
+        """Return the checksum of the first and the last matrix, which identifies the data."""
         if not self.total:
             return 0
         first = self.array[(0,) * len(self.batch)]
@@ -82,7 +82,7 @@ class Slices:
 
 
 class Chunks:
-    """A source that is an iterator of chunks, each an array of matrices in its leading dimensions."""
+    """A source that is an iterator of chunks, each an array (count, ..., M, N)."""
 
     total: int | None = None
     reads_ahead = False
@@ -124,16 +124,16 @@ class Chunks:
         return checksum([self._head])
 
     def shares_memory(self, array: Array) -> bool:
-        return False  # who makes chunks knows where
+        return False  # the caller owns the chunks
 
 
 def open_source(source: Any, hermitian: bool) -> Slices | Chunks:
-    """Return what reads a source; raise unless it is a source of matrices that `svd` takes."""
+    """Return a reader for a source; raise unless the source holds matrices that `svd` takes."""
     opened: Slices | Chunks
     if isinstance(source, str | os.PathLike):
         source = _mapped(source)
     if _gpu.is_on_gpu(source):
-        raise TypeError("source is in GPU memory already, where gpusvd.svd takes it, or slices of it")
+        raise TypeError("source is in GPU memory already: pass it, or slices of it, to gpusvd.svd")
     if hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__"):
         try:
             shape, _ = tuple(source.shape), np.dtype(source.dtype)
@@ -149,8 +149,8 @@ def open_source(source: Any, hermitian: bool) -> Slices | Chunks:
             array = np.asarray(source)
         except ValueError as error:
             raise ValueError(
-                "source is a list that makes no array: pass iter(source) if its items are chunks, or call "
-                f"gpusvd.svd_ragged if they are matrices of several sizes ({error})"
+                "source is a list that does not form an array: pass iter(source) if its items are chunks, or "
+                f"call gpusvd.svd_ragged if they are matrices of several sizes ({error})"
             ) from error
         _check_shape("source", array.shape)
         opened = Slices(array)
@@ -174,7 +174,7 @@ def _check_shape(name: str, shape: tuple[int, ...]) -> None:
 
 
 def _mapped(path: Any) -> Array:
-    """Return the array in a `.npy` file, mapped; ValueError for another file."""
+    """Return the array in a `.npy` file as a memory map; raise ValueError for another file."""
     with open(path, "rb") as file:
         if file.read(6) != b"\x93NUMPY":
             raise ValueError(f"source {os.fspath(path)!r} is not a .npy file, as numpy.save writes one array")
@@ -186,7 +186,7 @@ def _mapped(path: Any) -> Array:
 
 
 def checksum(arrays: Iterable[Array]) -> int:
-    """Return the CRC-32 of the entries of some arrays."""
+    """Return the CRC-32 of the entries of all arrays."""
     value = 0
     for array in arrays:
         value = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, value)
@@ -194,10 +194,10 @@ def checksum(arrays: Iterable[Array]) -> int:
 
 
 def release(array: Any) -> None:
-    """Let go of the memory that a file mapped has in this process: its pages stay in the system's cache.
+    """Release this process's pages of a mapped file; they stay in the system's cache.
 
-    Otherwise a process seems to hold all of a file that it went through. A private map (mode "c") keeps
-    what was written to it, which is nowhere else.
+    Otherwise the process appears to hold the whole file once it has read it. A private map (mode "c") is left
+    alone: what was written to it exists nowhere else.
     """
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and getattr(array, "mode", "c") != "c" and hasattr(mmap, "MADV_DONTNEED"):

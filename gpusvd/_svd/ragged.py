@@ -1,4 +1,4 @@
-"""Matrices of several sizes: one call for each size."""
+"""Decompose matrices of several sizes, one batch per size."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,8 +27,8 @@ class RaggedResult(Sequence[Any]):
     """
     The results of `svd_ragged` in the order of the matrices.
 
-    A sequence of SVDResult, or of arrays S. An item is made when it is asked for, of views into the arrays of
-    all matrices of its size, which `buckets` gives whole.
+    A sequence of SVDResult, or of arrays S. Items are created on access, as views into the arrays of all
+    matrices of one size, which `buckets` returns.
     """
 
     def __init__(self, count: int, buckets: list[tuple[Any, SVDResult | Array]]) -> None:
@@ -37,7 +37,7 @@ class RaggedResult(Sequence[Any]):
 
     @property
     def buckets(self) -> list[tuple[NDArray[np.intp], SVDResult | Array]]:
-        """For each shape and dtype: the indices of its matrices in the list, and their results together."""
+        """For each shape and dtype, the indices of its matrices in the list, and their results as a batch."""
         return [(np.asarray(indices, np.intp), factors) for indices, factors in self._buckets]
 
     def __len__(self) -> int:
@@ -52,9 +52,9 @@ class RaggedResult(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self._count))]
-        bucket, place = self._places
+        bucket, row = self._location
         try:
-            factors, i = self._buckets[bucket[index]][1], place[index]
+            factors, i = self._buckets[bucket[index]][1], row[index]
         except IndexError:
             raise IndexError(f"index {index} is out of range: there are {self._count} results") from None
         if isinstance(factors, SVDResult):
@@ -73,12 +73,12 @@ class RaggedResult(Sequence[Any]):
         return f"<{type(self).__name__} of {self._count} matrices in {len(self._buckets)} sizes>"
 
     @cached_property
-    def _places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """For each matrix its bucket, and its place there."""
-        bucket, place = np.empty(self._count, np.intp), np.empty(self._count, np.intp)
+    def _location(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The bucket of each matrix, and its index there."""
+        bucket, row = np.empty(self._count, np.intp), np.empty(self._count, np.intp)
         for number, (indices, _) in enumerate(self._buckets):
-            bucket[indices], place[indices] = number, np.arange(len(indices))
-        return bucket, place
+            bucket[indices], row[indices] = number, np.arange(len(indices))
+        return bucket, row
 
 
 def svd_ragged(
@@ -95,27 +95,27 @@ def svd_ragged(
     """
     Decompose matrices of several shapes and dtypes.
 
-    Those of the same shape and dtype are decomposed together, by one call of `svd`.
+    Matrices of the same shape and dtype are decomposed as one batch.
 
     Parameters
     ----------
     matrices : iterable of (M, N) array_like
-        Any number of matrices, each of its own shape and dtype, as `svd` takes them; those in GPU memory go
-        with CuPy's there.
+        Any number of matrices, each with its own shape and dtype, as `svd` takes them. Matrices in GPU memory
+        are decomposed there.
     full_matrices, compute_uv, hermitian, driver, errors, threads, device : optional
         As in `svd`.
 
     Returns
     -------
     RaggedResult
-        A sequence, in the order of `matrices`, of what `svd` returns for each: SVDResult (U, S, Vh), or S
-        with ``compute_uv=False``. Items are views, made when they are asked for; one of them keeps the
-        results of all matrices of its size in memory.
+        The result of `svd` for each matrix, in the order of `matrices`: SVDResult (U, S, Vh), or S with
+        ``compute_uv=False``. Items are views, created on access; a single one keeps the results of all
+        matrices of its size in memory.
 
     Raises
     ------
     LinAlgError, TypeError, ValueError, ImportError, RuntimeError
-        As in `svd`; they name the matrix by its index in the list.
+        As in `svd`; the message names the matrix by its index in the list.
 
     See Also
     --------
@@ -124,8 +124,8 @@ def svd_ragged(
 
     Notes
     -----
-    What it gains over a loop is what `svd` gains in a batch of each size, less the copies that bring the
-    matrices together. Where hardly two matrices have the same size there is nothing to gain.
+    The gain over a loop is that of `svd` on a batch of each size, less the cost of copying the matrices into
+    batches. If hardly any two matrices have the same size, nothing is gained.
 
     Examples
     --------
@@ -146,21 +146,21 @@ def svd_ragged(
         _check(indices[0], shape, dtype, options.hermitian)
 
     with_info = errors == "raise"
-    fine = np.ones(len(arrays), np.bool_)
+    converged = np.ones(len(arrays), np.bool_)
     buckets: list[tuple[Any, SVDResult | Array]] = []
     for indices in groups.values():
-        together = _together(arrays, indices)
-        u, s, vh, info = decompose(together, options._replace(errors="nan"), with_info=with_info)
+        batch = _batch(arrays, indices)
+        u, s, vh, info = decompose(batch, options._replace(errors="nan"), with_info=with_info)
         if info is not None:
-            fine[indices] = to_host(array_namespace(info.converged), info.converged)
+            converged[indices] = to_host(array_namespace(info.converged), info.converged)
         buckets.append((indices, s if u is None or vh is None else SVDResult(u, s, vh)))
-    if not fine.all():
-        raise LinAlgError(failures(fine))
+    if not converged.all():
+        raise LinAlgError(failures(converged))
     return RaggedResult(len(arrays), buckets)
 
 
 def _as_arrays(matrices: Iterable[Any]) -> list[Any]:
-    """Return the matrices as arrays of NumPy, or of CuPy those in GPU memory."""
+    """Return the matrices as NumPy arrays, or as CuPy arrays if they are in GPU memory."""
     if not isinstance(matrices, Iterable):
         raise TypeError(f"matrices must be a list of matrices, not a {type(matrices).__name__}")
     arrays = list(matrices)
@@ -174,12 +174,12 @@ def _as_array(index: int, a: Any) -> Any:
         return on_device(cupy_with_device(), a)
     try:
         return np.asarray(a)
-    except (TypeError, ValueError, RuntimeError) as error:  # torch's, of a tensor that wants a gradient
-        raise ValueError(f"matrices[{index}] makes no array: {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor that requires a gradient
+        raise ValueError(f"matrices[{index}] cannot be converted to an array: {error}") from error
 
 
 def _check(index: int, shape: tuple[int, ...], dtype: Any, hermitian: bool) -> None:
-    """Raise, by its index in the list, for a matrix that is none."""
+    """Raise, with its index in the list, for an item that is no matrix that `svd` takes."""
     if len(shape) != 2:
         raise LinAlgError(f"matrices[{index}] has shape {shape}, expected a matrix (M, N)")
     if hermitian and shape[0] != shape[1]:
@@ -187,8 +187,8 @@ def _check(index: int, shape: tuple[int, ...], dtype: Any, hermitian: bool) -> N
     factor_dtype(np.dtype(dtype), f"matrices[{index}]")
 
 
-def _together(arrays: list[Any], indices: list[int]) -> Any:
-    """Return some matrices of one shape as a batch; a single one without a copy."""
+def _batch(arrays: list[Any], indices: list[int]) -> Any:
+    """Return matrices of one shape as a batch; a single one is not copied."""
     if len(indices) == 1:
         return arrays[indices[0]][np.newaxis]
     members = itemgetter(*indices)(arrays)

@@ -1,4 +1,4 @@
-"""Compile before the first call."""
+"""Compile kernels before the first call."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,19 +18,19 @@ def warmup(
     device: Device | None = None,
 ) -> None:
     """
-    Compile the kernels for shapes and dtypes now, so that no later call waits for it.
+    Compile the kernels for given shapes and dtypes now, so that no later call has to wait.
 
-    Machine code is kept on disk, so in a later process it is loaded, not compiled. On the CPU a dtype has
-    three kernels: for small matrices, for large ones, and for values alone. On a GPU it has about fifty for
-    all sizes from 5 to 128, and a call takes up to four of them; up to 4 columns and 6 rows there is one for
-    each shape.
+    Machine code is kept on disk, so later processes load it instead of compiling. On the CPU a dtype has
+    three kernels: for small matrices, for large ones, and for singular values alone. On a GPU it has about
+    fifty for all sizes from 5 to 128, of which a call uses up to four; up to 4 columns and 6 rows each shape
+    has its own.
 
     Parameters
     ----------
     shapes : iterable of (..., M, N)
         Shapes of the arrays to come; only M and N count.
     dtypes : iterable of dtype, optional
-        Their dtypes.
+        Dtypes of those arrays.
     full_matrices, compute_uv, device : optional
         As in `svd`.
 
@@ -44,7 +44,7 @@ def warmup(
     >>> import gpusvd
     >>> gpusvd.warmup([(8, 8), (3, 3)], ["float32"])
     """
-    wanted = list(dtypes)
+    dtypes = list(dtypes)
     for shape in shapes:
-        for dtype in wanted:
+        for dtype in dtypes:
             svd(np.zeros(tuple(shape)[-2:], dtype), full_matrices, compute_uv, driver="jacobi", device=device)

@@ -1,9 +1,11 @@
 """Many threads at once, forked children, Ctrl-C, and how much memory a call takes."""
 
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +14,8 @@ import pytest
 
 import gpusvd
 from gpusvd._base.threads import for_each
+from gpusvd._cpu import compile as cpu_compile
+from gpusvd._cuda import launch as cuda_launch
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and signals")
 
@@ -57,6 +61,28 @@ def test_forked_child_after_use_in_the_parent(driver):
         child.join(10)
         child.kill()
     assert child.exitcode == 0
+
+
+@posix
+@pytest.mark.parametrize("module", [cpu_compile, cuda_launch], ids=["cpu", "cuda"])
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning", "ignore:.*fork:RuntimeWarning")
+def test_forked_child_while_another_thread_compiles(module):
+    holds = threading.Event()
+
+    def compile_slowly():
+        with module._lock:
+            holds.set()
+            time.sleep(0.2)
+
+    other = threading.Thread(target=compile_slowly)
+    other.start()
+    assert holds.wait(10)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if module._lock.acquire(timeout=5) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    other.join()
+    assert not module._lock.locked()
 
 
 LONG_CALL = """

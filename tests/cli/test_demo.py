@@ -13,7 +13,7 @@ from PIL import Image
 import gpusvd
 from gpusvd.__main__ import main
 from gpusvd._commands import demo as demo_command
-from gpusvd._commands import demo_figure, pictures
+from gpusvd._commands import demo_figure, pictures, truncation
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,7 +125,7 @@ def test_truncation_keeps_the_fewest_values_that_hold_the_energy():
     a = rng.standard_normal((3, 5, 6, 18)).astype(np.float32)
     a[0, 0] = 0
     u, s, vh = np.linalg.svd(a, full_matrices=False)
-    cut = demo_command.truncate(a, u, s, vh, 0.8)
+    cut = truncation.truncate(a, u, s, vh, 0.8)
     for place in np.ndindex(3, 5):
         kept = np.concatenate([[0], np.cumsum(s[place].astype(float) ** 2)])
         rank = cut.rank[place]
@@ -140,12 +140,12 @@ def test_truncation_keeps_the_fewest_values_that_hold_the_energy():
 def test_accuracy_sees_errors():
     a = np.random.default_rng(3).standard_normal((2, 3, 4, 12)).astype(np.float32)
     u, s, vh = np.linalg.svd(a, full_matrices=False)
-    assert max(demo_command.accuracy(a, u, s, vh)) < 1e-5
+    assert max(truncation.accuracy(a, u, s, vh)) < 1e-5
     scaled = u.copy()
     scaled[1, 2] *= 1.01
-    assert min(demo_command.accuracy(a, scaled, s, vh)) > 5e-3
+    assert min(truncation.accuracy(a, scaled, s, vh)) > 5e-3
     scaled[1, 2] = np.nan
-    assert np.isnan(demo_command.accuracy(a, scaled, s, vh)).all()
+    assert np.isnan(truncation.accuracy(a, scaled, s, vh)).all()
 
 
 @pytest.mark.parametrize("wrong", [np.nan, 1.01])

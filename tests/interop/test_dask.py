@@ -164,7 +164,7 @@ def test_unknown_batch():
 @pytest.mark.parametrize("function", [gpusvd.svd, gpusvd.svdvals, gpusvd.svd_ex, gpusvd.pinv, gpusvd.polar])
 def test_a_matrix_cut_into_chunks_is_refused_with_the_call_that_mends_it(function):
     a = da.from_array(batch((4, 6, 4)), chunks=(2, 3, 4))
-    message = "the matrices of a are cut into chunks ((3, 3), (4,)): pass a.rechunk({-2: -1, -1: -1})"
+    message = "the matrices of a are split into chunks ((3, 3), (4,)): pass a.rechunk({-2: -1, -1: -1})"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         function(a)
     function(eval(message.rpartition("pass ")[2], {"a": a}))

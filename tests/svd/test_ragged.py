@@ -84,7 +84,7 @@ def test_lists_and_batches():
         ([np.eye(2), np.ones((1, 2, 3))], {}, LinAlgError, r"matrices\[1\] has shape \(1, 2, 3\)"),
         ([np.eye(2), np.ones((2, 3))], {"hermitian": True}, LinAlgError, r"matrices\[1\] .* be square"),
         ([np.eye(2), np.eye(2, dtype="g")], {}, TypeError, r"of matrices\[1\] is unsupported"),
-        ([np.eye(2), [[1, 2], [3]]], {}, ValueError, r"matrices\[1\] makes no array"),
+        ([np.eye(2), [[1, 2], [3]]], {}, ValueError, r"matrices\[1\] cannot be converted to an array"),
         ([], {"driver": "best"}, ValueError, "driver must"),
         ([], {"errors": "best"}, ValueError, "errors must"),
         ([], {"threads": 0}, ValueError, "threads must"),
