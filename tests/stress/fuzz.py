@@ -204,7 +204,7 @@ TARGETS = [QUIETLY(target) for target in (fuzz_svd, fuzz_ragged, fuzz_stream, fu
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.stress.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first round")
     arguments = parser.parse_args()

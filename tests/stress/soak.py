@@ -24,7 +24,7 @@ BOUND = 60.0  # residual and orthogonality, in eps times the larger dimension
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.stress.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--callers", type=int, default=4, help="threads that call (default: 4)")
     parser.add_argument("--seed", type=int, default=0)
