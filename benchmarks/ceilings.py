@@ -18,7 +18,7 @@ import numba
 import numpy as np
 
 import gpusvd
-from benchmarks.device_bounds import ROTATION, traffic
+from benchmarks.bounds import ROTATION, traffic
 from benchmarks.measure import (
     DTYPES,
     WORK,

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, render_cpu, render_tables
-from benchmarks.device_cases import COMPLEX, REAL
-from benchmarks.device_goals import times_cupy
-from benchmarks.device_table import in_one_call, short
+from benchmarks.device.cases import COMPLEX, REAL
+from benchmarks.device.goals import times_cupy
+from benchmarks.device.table import in_one_call, short
 from benchmarks.measure import HERE
 
 README = HERE.parent / "README.md"
@@ -166,7 +166,7 @@ def footnote(run: Document, rows: Sequence[Row]) -> str:
     ]
     if scaled:
         parts.append("CuPy got a part of the larger batches, and its time is scaled.")
-    parts.append("The bound is that of `benchmarks/device_bounds.py`: bandwidth or arithmetic.")
+    parts.append("The bound is that of `benchmarks/bounds.py`: bandwidth or arithmetic.")
     return textwrap.fill(" ".join(parts), WIDTH, break_long_words=False, break_on_hyphens=False)
 
 

@@ -1,4 +1,4 @@
-"""What a run on a GPU found, as one table of text: ``python -m benchmarks.device_table JSON``."""
+"""What a run on a GPU found, as one table of text: ``python -m benchmarks.device.table JSON``."""
 
 import json
 import math
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.device_cases import COMPLEX, ONE_CALL, OTHERS, REAL
-from benchmarks.device_goals import times_cupy, verdicts
+from benchmarks.device.cases import COMPLEX, ONE_CALL, OTHERS, REAL
+from benchmarks.device.goals import times_cupy, verdicts
 
 Row = dict[str, Any]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 import gpusvd
-from benchmarks.device_accuracy import random_matrices, value_error
-from benchmarks.device_check import same_bits
-from benchmarks.device_machine import event_seconds, spread
+from benchmarks.device.accuracy import random_matrices, value_error
+from benchmarks.device.check import same_bits
+from benchmarks.device.machine import event_seconds, spread
 from gpusvd._cuda import arrays as _gpu
 
 SHAPE = (1000, 8, 8)

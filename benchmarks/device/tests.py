@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from benchmarks.device_run import Finished, run_commands
+from benchmarks.device.processes import Finished, run_commands
 from gpusvd._base.threads import usable_cores
 
 TOOLS = ("memcheck", "racecheck")
@@ -51,7 +51,7 @@ def pytest_command(report: Path, *, quick: bool) -> list[str]:
 
 def sanitizer_command(sanitizer: str, tool: str) -> list[str]:
     options = ["--tool", tool, "--error-exitcode", "9", "--print-limit", "20"]
-    return [sanitizer, *options, sys.executable, "-m", "benchmarks.sanitize"]
+    return [sanitizer, *options, sys.executable, "-m", "benchmarks.device.sanitize"]
 
 
 def find_sanitizer() -> str | None:

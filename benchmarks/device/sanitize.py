@@ -1,7 +1,7 @@
 """Run every class of CUDA kernels on small batches, for compute-sanitizer to watch:
 
-    compute-sanitizer --tool memcheck python -m benchmarks.sanitize
-    compute-sanitizer --tool racecheck python -m benchmarks.sanitize
+    compute-sanitizer --tool memcheck python -m benchmarks.device.sanitize
+    compute-sanitizer --tool racecheck python -m benchmarks.device.sanitize
 
 Every array is an allocation of its own, so that an access beyond its end is seen. Prints a line for each
 shape, and how many of them were wrong; the exit status is 1 if any was.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import gpusvd
-from benchmarks.device_accuracy import factor_errors
+from benchmarks.device.accuracy import factor_errors
 from gpusvd._cuda.arrays import cupy_with_device
 
 SHAPES = ((5, 3, 3), (3, 8, 8), (3, 33, 33), (2, 64, 64), (1, 192, 192), (3, 64, 8), (3, 8, 64), (2, 32, 32))

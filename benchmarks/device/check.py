@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import gpusvd
-from benchmarks.device_accuracy import factor_errors, random_matrices, sample_size, value_error, worse
+from benchmarks.device.accuracy import factor_errors, random_matrices, sample_size, value_error, worse
 from gpusvd._cuda.arrays import cupy_with_device
 
 STEP_BYTES = 128e6  # of the matrices of one call
