@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, render_cpu, render_tables
-from benchmarks.device.cases import COMPLEX, REAL
-from benchmarks.device.goals import times_cupy
+from benchmarks.device.cases import COMPLEX, REAL, times_cupy
 from benchmarks.device.table import in_one_call, short
 from benchmarks.measure import HERE
 

@@ -56,11 +56,11 @@ def parts() -> dict[str, Part]:
     workers = max(1, min(16, usable_cores() - 1))
     return {
         "ceilings": Part(0.06, 40, lambda s, quick: machine.tasks(), "machine"),
-        "compile": Part(0.28, 100, lambda s, quick: cases.compile_tasks(quick=quick), "compile", workers),
+        "compile": Part(0.28, 100, lambda s, quick: cases.compile_tasks(quick=quick), "machine", workers),
         "tests": Part(0.19, 0, lambda s, quick: [], None),
         "check": Part(0.14, 60, lambda s, quick: cases.check_tasks(0.8 * s, quick=quick), "check"),
         "assumptions": Part(0.08, 40, lambda s, quick: assumptions.tasks(), "assumptions"),
-        "load": Part(0.04, 20, lambda s, quick: cases.load_tasks(quick=quick), "compile"),
+        "load": Part(0.04, 20, lambda s, quick: cases.load_tasks(quick=quick), "machine"),
         "speed": Part(1.00, 40, lambda s, quick: cases.speed_tasks(quick=quick), "speed"),
     }
 

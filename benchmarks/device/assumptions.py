@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 import gpusvd
-from benchmarks.device.accuracy import random_matrices, value_error
-from benchmarks.device.check import same_bits
+from benchmarks.device.check import random_matrices, same_bits, value_error
 from benchmarks.device.machine import event_seconds, spread
 from gpusvd._cuda import arrays as _gpu
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import gpusvd
-from benchmarks.device.accuracy import factor_errors, random_matrices, sample_size, value_error
 from benchmarks.device.cases import Case
+from benchmarks.device.check import factor_errors, random_matrices, sample_size, value_error
 from gpusvd._cuda.arrays import cupy_with_device
 
 OWN_CALL, ONE_CALL = 0.1, 0.06  # seconds

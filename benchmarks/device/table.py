@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.device.cases import COMPLEX, ONE_CALL, OTHERS, REAL
-from benchmarks.device.goals import times_cupy, verdicts
+from benchmarks.device.cases import COMPLEX, ONE_CALL, OTHERS, REAL, times_cupy, verdicts
 
 Row = dict[str, Any]
 

@@ -18,19 +18,15 @@ from benchmarks import bounds
 from benchmarks.bounds import Ceilings
 from benchmarks.device import __main__ as device
 from benchmarks.device import (
-    accuracy,
     assumptions,
     cases,
     check,
-    goals,
     machine,
     processes,
-    sanitize,
     speed,
     table,
     tests,
 )
-from benchmarks.device import compile as first_calls
 from benchmarks.device.cases import Case
 from tests.support import stand_in_cupy
 from tests.support.stand_in_cupy import _on_device
@@ -294,32 +290,32 @@ def test_factor_errors(dtype):
     if dtype == "complex128":
         a += 1j * rng.standard_normal((30, 5, 3))
     U, S, Vh = np.linalg.svd(a, full_matrices=False)
-    assert max(accuracy.factor_errors(np, a, U, S, Vh).values()) < 20
+    assert max(check.factor_errors(np, a, U, S, Vh).values()) < 20
     U[7] *= 1 + 1e-3
-    errors = accuracy.factor_errors(np, a, U, S, Vh)
+    errors = check.factor_errors(np, a, U, S, Vh)
     assert min(errors["residual"], errors["orthogonality U"]) > 1e3
     wanted = np.arange(30) != 7
-    assert max(accuracy.factor_errors(np, a, U, S, Vh, wanted).values()) < 20
+    assert max(check.factor_errors(np, a, U, S, Vh, wanted).values()) < 20
     S[3] = S[3][::-1]
-    assert accuracy.factor_errors(np, a, U, S, Vh, wanted)["unordered"] == 1
+    assert check.factor_errors(np, a, U, S, Vh, wanted)["unordered"] == 1
     Vh[5, 0, 0] = np.nan
-    assert math.isnan(accuracy.factor_errors(np, a, U, S, Vh)["residual"])
+    assert math.isnan(check.factor_errors(np, a, U, S, Vh)["residual"])
 
 
 def test_value_error():
     a = np.random.default_rng(0).standard_normal((4, 3, 3)).astype(np.float32)
     S = np.linalg.svd(a, compute_uv=False)
-    assert accuracy.value_error(a, S) < 10
+    assert check.value_error(a, S) < 10
     S[2, 2] += S[2, 0] * 100 * np.finfo(np.float32).eps
-    assert 80 < accuracy.value_error(a, S) < 120
+    assert 80 < check.value_error(a, S) < 120
 
 
 def test_chunks_cover_a_batch():
-    parts = list(accuracy.chunks(120_001, 3, 3))
+    parts = list(check.chunks(120_001, 3, 3))
     assert len(parts) > 1
     assert list(itertools.chain(*(range(120_001)[part] for part in parts))) == list(range(120_001))
-    assert accuracy.sample_size(512, 512) == 1
-    assert accuracy.sample_size(3, 3) == 64
+    assert check.sample_size(512, 512) == 1
+    assert check.sample_size(3, 3) == 64
 
 
 # Tasks
@@ -421,13 +417,13 @@ def test_the_benchmark(on_device, monkeypatch, work):
 
 
 def test_first_calls(on_device):
-    row = first_calls.run({"device": "cuda", "m": 3, "n": 2, "dtype": "float32", "work": "thin"})
+    row = machine.run({"device": "cuda", "m": 3, "n": 2, "dtype": "float32", "work": "thin"})
     assert row["first"] > 0 < row["second"]
 
 
 def test_sanitize(on_device, monkeypatch, capsys):
-    monkeypatch.setattr(sanitize, "SHAPES", ((2, 3, 3),))
-    assert sanitize.main() == 0
+    monkeypatch.setattr(tests, "SHAPES", ((2, 3, 3),))
+    assert tests.main() == 0
     lines = capsys.readouterr().out
     assert lines.count("right\n") == 4
     assert tests.sanitizer_summary(lines)["shapes"] == 4
@@ -451,7 +447,7 @@ def test_without_a_device_it_says_so(tmp_path, capfd, monkeypatch):
     said = capfd.readouterr().err
     assert "CUDA device" in said or "CuPy" in said
     monkeypatch.setitem(sys.modules, "cupy", None)
-    assert sanitize.main() == 2
+    assert tests.main() == 2
 
 
 def test_a_part_that_fails_loses_nothing(tmp_path, monkeypatch):
@@ -518,7 +514,7 @@ def test_the_table_shows_what_was_found():
 
 def test_goals():
     rows = [row for row in made_up_run()["rows"] if row["part"] == "speed"]
-    found = {verdict.goal.what: verdict for verdict in goals.verdicts(rows)}
+    found = {verdict.goal.what: verdict for verdict in cases.verdicts(rows)}
     up_to_32 = found["times CuPy, n <= 32"]
     assert (up_to_32.met, up_to_32.rows, up_to_32.value) == (4, 4, pytest.approx(20))
     assert found["times CuPy, n = 33..128"].met == 0
