@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 import types
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -28,8 +27,8 @@ from benchmarks.device import (
     tests,
 )
 from benchmarks.device.cases import Case
-from tests.support import stand_in_cupy
-from tests.support.stand_in_cupy import _on_device
+from tests.support import device_benchmark
+from tests.support.device_benchmark import made_up_run
 
 # Cases
 
@@ -321,46 +320,11 @@ def test_chunks_cover_a_batch():
 # Tasks
 
 
-class Generator:
-    def __init__(self, seed):
-        self.rng = np.random.default_rng(seed)
-
-    def standard_normal(self, size, dtype):
-        return stand_in_cupy.ndarray(self.rng.standard_normal(size).astype(dtype))
-
-
-class Event:
-    def record(self):
-        self.at = time.perf_counter()
-
-    def synchronize(self):
-        pass
-
-
 @pytest.fixture
 def on_device(cupy, monkeypatch):
     """CuPy on a device, or the stand-in with more of what CuPy has."""
     if isinstance(cupy.cuda, types.SimpleNamespace):
-        for name in (
-            "abs",
-            "arange",
-            "empty_like",
-            "ascontiguousarray",
-            "full",
-            "isnan",
-            "sqrt",
-            "zeros_like",
-        ):
-            setattr(cupy, name, _on_device(getattr(np, name)))
-        cupy.random = types.SimpleNamespace(RandomState=Generator)
-        pool = types.SimpleNamespace(free_all_blocks=lambda: None)
-        cupy.get_default_memory_pool = lambda: pool
-        cupy.cuda.Device = lambda: types.SimpleNamespace(id=0)
-        cupy.cuda.Event = Event
-        cupy.cuda.get_elapsed_time = lambda start, end: 1000 * (end.at - start.at)
-        cupy.cuda.using_allocator = nullcontext
-        cupy.cuda.runtime.deviceSynchronize = lambda: None
-        cupy.cuda.runtime.getDeviceProperties = lambda device: {"l2CacheSize": 500}
+        device_benchmark.complete(cupy)
         monkeypatch.setattr(check, "STEP_BYTES", 0)
     return cupy
 
@@ -524,73 +488,6 @@ def test_goals():
     assert found["values only, times with vectors"].value == pytest.approx(1)
     lines = table.table(made_up_run()).splitlines()
     assert any(line.endswith("50:   0 of   2, 20 at 64x64 float32 thin") for line in lines)
-
-
-def made_up_run():
-    """As a run on a GPU writes it, with numbers that are nobody's."""
-    limits = Ceilings(4e12, 30e12, 15e12)
-    ceilings = [
-        {"part": "ceilings", "what": "copy", "bytes_a_second": limits.copy},
-        {
-            "part": "ceilings",
-            "what": "float32",
-            "multiply_adds_a_second": limits.single,
-            "clock_under_load": "1 MHz",
-        },
-        {
-            "part": "ceilings",
-            "what": "float64",
-            "multiply_adds_a_second": limits.double,
-            "clock_under_load": "1 MHz",
-        },
-    ]
-    speed = []
-    for n in (3, 8, 64):
-        for dtype in ("float32", "float64"):
-            for work, batch in (("thin", None), ("values", None), ("thin", 10)):
-                row = {"part": "speed", "m": n, "n": n, "dtype": dtype, "work": work, "batch": batch}
-                row |= {"rate": {"gpusvd": 4e8 / n**3, "cupy": 2e7 / n**3}, "sweeps": 5.0, "refused": {}}
-                row |= {"batches": {"gpusvd": 1000, "cupy": 100}, "asked": 1000}
-                row["accuracy"] = {"gpusvd": {"residual": 1.0}, "cupy": {"residual": 2.0}}
-                speed.append(device.with_bound(row, limits))
-    others = {"part": "speed", "m": 8, "n": 8, "dtype": "float32", "work": "thin", "batch": None}
-    others |= {
-        "rate": {"torch gesvdj": 1e6},
-        "refused": {"jax": "ImportError: no", "cuSOLVER gesvdj": "ValueError: 64"},
-        "batches": {},
-        "asked": 10,
-    }
-    check = {
-        "part": "check",
-        "m": 3,
-        "n": 3,
-        "dtype": "float32",
-        "passed": False,
-        "checked": 1000,
-        "errors": {"residual": None, "orthogonality U": 2.0, "orthogonality V": 2.0, "unordered": 0},
-        "cpu_values": 1.0,
-        "numpy_values": 1.0,
-        "values_alone": 0.0,
-        "sweeps_as_cpu": 1.0,
-        "wrong_info": 1,
-        "info_as_cpu": True,
-        "same_bits": {"again": True},
-    }
-    return {
-        "provenance": {
-            "date": "2026-01-02T03:04:05+00:00",
-            "commit": "abc",
-            "gpusvd": "0.1",
-            "machine": {
-                "gpu": "Made Up 1",
-                "driver": "1.2",
-                "cuda_runtime": "13.0",
-                "packages": {"cupy-cuda13x": "14.0"},
-            },
-        },
-        "parts": {"speed": {"seconds": 100.0, "rows": len(speed) + 1, "left_out": [{"m": 1}]}},
-        "rows": [*ceilings, check, *speed, others],
-    }
 
 
 def test_versions():

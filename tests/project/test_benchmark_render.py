@@ -6,7 +6,7 @@ import json
 import pytest
 
 from benchmarks import render, render_cpu
-from tests.project.test_benchmark_device import made_up_run
+from tests.support.device_benchmark import made_up_run
 
 
 def test_the_readme_is_as_rendered():
