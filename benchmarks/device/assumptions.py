@@ -11,10 +11,11 @@ import numpy as np
 import gpusvd
 from benchmarks.device.check import random_matrices, same_bits, value_error
 from benchmarks.device.machine import event_seconds, spread
-from gpusvd._cuda import arrays as _gpu
+from gpusvd._cuda.arrays import cupy_with_device, on_device
 
 SHAPE = (1000, 8, 8)
 LARGER = (200, 64, 64)
+ALONE = (1, 8, 8)  # what a call costs that has next to nothing to do
 SPIN = """
 extern "C" __global__ void spin(long long cycles) {
     long long begin = clock64();
@@ -29,7 +30,7 @@ Row = dict[str, Any]
 
 
 def run(task: Row) -> Row:
-    cupy = _gpu.cupy_with_device()
+    cupy = cupy_with_device()
     try:
         return CHECKS[task["what"]](cupy)
     finally:
@@ -136,10 +137,9 @@ def capture(stream: Any, call: Callable[[], object]) -> Any:
 
 
 def overhead(cupy: Any) -> Row:
-    """Host seconds of a call that nobody waits for, of one matrix of 8 x 8, beside CuPy's; and of a
-    launch."""
-    a = random_matrices(cupy, 0, 1, 8, 8, "float32")
-    out = outputs(cupy, (1, 8, 8))
+    """Host seconds of a call that nobody waits for, of one small matrix, beside CuPy's; and of a launch."""
+    a = random_matrices(cupy, 0, *ALONE, "float32")
+    out = outputs(cupy, ALONE)
     empty = cupy.RawKernel('extern "C" __global__ void nothing() {}', "nothing")
     calls: dict[str, Callable[[], object]] = {
         "gpusvd": lambda: gpusvd.svd(a, full_matrices=False),
@@ -148,7 +148,7 @@ def overhead(cupy: Any) -> Row:
         "cupy": lambda: cupy.linalg.svd(a, full_matrices=False),
         "cupy, values": lambda: cupy.linalg.svd(a, compute_uv=False),
         "launch of an empty kernel": lambda: empty((1,), (32,), ()),
-        "cupy.empty": lambda: cupy.empty((1, 8, 8), np.float32),
+        "cupy.empty": lambda: cupy.empty(ALONE, np.float32),
     }
     row: Row = {}
     for name, call in calls.items():
@@ -212,9 +212,9 @@ def from_another(cupy: Any, made_of: Callable[[Any], Any], address: Callable[[An
     a = random_matrices(cupy, 0, *SHAPE, "float32")
     expected = gpusvd.svd(a, full_matrices=False)
     theirs = made_of(a)
-    same_place = _gpu._on_device(cupy, theirs).data.ptr == address(theirs)
+    same_place = on_device(cupy, theirs).data.ptr == address(theirs)
     result = gpusvd.svd(theirs, full_matrices=False)
-    same = same_bits(cupy, [_gpu._on_device(cupy, x) for x in result], list(expected))
+    same = same_bits(cupy, [on_device(cupy, x) for x in result], list(expected))
     return {"same_memory": bool(same_place), "same_bits": same, "passed": bool(same_place) and same}
 
 

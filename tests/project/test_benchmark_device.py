@@ -393,6 +393,31 @@ def test_sanitize(on_device, monkeypatch, capsys):
     assert tests.sanitizer_summary(lines)["shapes"] == 4
 
 
+@pytest.mark.parametrize("cupy", ["stand-in"], indirect=True)
+@pytest.mark.parametrize("what", [name for name in assumptions.CHECKS if name != "numpy"])
+def test_every_assumption_is_looked_at(on_device, monkeypatch, what):
+    """Names, calls and comparisons are right, as far as a stand-in tells; "numpy" is below."""
+    small = {"SHAPE": (2, 3, 3), "LARGER": (2, 3, 2), "ALONE": (1, 2, 2), "OTHER_SIZES": (8,), "CALLS": 1}
+    for name, value in small.items():
+        monkeypatch.setattr(assumptions, name, value)
+    monkeypatch.setattr(
+        assumptions, "event_seconds", lambda cupy, call, times: machine.event_seconds(cupy, call, 1)
+    )
+    monkeypatch.setattr(assumptions, "capture", lambda stream, call: types.SimpleNamespace(launch=call))
+    for library, stand_in in device_benchmark.OTHERS.items():
+        monkeypatch.setitem(sys.modules, library, stand_in)
+    row = assumptions.run({"what": what})
+    json.dumps(row)
+    if what in ("own stream", "graph", "torch", "jax"):
+        assert row["passed"]
+    elif what == "overhead":
+        assert row["ratio"] > 0
+    elif what == "gesvdj beyond 32":
+        assert row["64"] == "ValueError: too large"
+    else:
+        assert "0 GB are free" in row["skipped"]
+
+
 def test_numpy_there_and_back(on_device, monkeypatch):
     small = np.random.default_rng(0).standard_normal((4, 3, 3))
     monkeypatch.setattr(

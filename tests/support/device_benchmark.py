@@ -27,6 +27,44 @@ class Event:
         pass
 
 
+class Stream(stand_in_cupy.Stream):
+    """A stream that always has something to do, and captures nothing by itself."""
+
+    done = False
+
+
+class Theirs:
+    """An array of another library in GPU memory."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __dlpack_device__(self):
+        return (2, 0)
+
+    def copy(self, *_):
+        return Theirs(self.data.copy())
+
+    def address(self):
+        return self.data.data.ptr
+
+    clone, data_ptr = copy, address  # torch's
+    __add__, unsafe_buffer_pointer = copy, address  # JAX's, which adds zero
+
+
+def gesvdj(a, full_matrices):
+    raise ValueError("too large")
+
+
+OTHERS = {
+    "torch": types.SimpleNamespace(from_dlpack=Theirs),
+    "jax": types.SimpleNamespace(
+        dlpack=types.SimpleNamespace(from_dlpack=Theirs), block_until_ready=lambda x: x
+    ),
+    "cupyx": types.SimpleNamespace(cusolver=types.SimpleNamespace(gesvdj=gesvdj)),
+}
+
+
 def complete(cupy):
     """Add to the stand-in for CuPy what the benchmark's tasks use."""
     names = "abs arange empty_like ascontiguousarray full isnan sqrt zeros_like"
@@ -37,9 +75,12 @@ def complete(cupy):
     cupy.get_default_memory_pool = lambda: pool
     cupy.cuda.Device = lambda: types.SimpleNamespace(id=0)
     cupy.cuda.Event = Event
+    cupy.cuda.Stream = Stream
+    cupy.RawKernel = lambda source, name: lambda grid, block, arguments: None
     cupy.cuda.get_elapsed_time = lambda start, end: 1000 * (end.at - start.at)
     cupy.cuda.using_allocator = nullcontext
     cupy.cuda.runtime.deviceSynchronize = lambda: None
+    cupy.cuda.runtime.memGetInfo = lambda: (0, 0)
     cupy.cuda.runtime.getDeviceProperties = lambda device: {"l2CacheSize": 500}
 
 

@@ -17,6 +17,11 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  the name that
     def __init__(self, host):
         self.host = host
 
+    @property
+    def data(self):
+        """Where it lies."""
+        return types.SimpleNamespace(ptr=self.host.ctypes.data)
+
     def __array__(self, *args, **kwargs):
         raise TypeError("an array on the device becomes NumPy's by cupy.asnumpy alone")
 
