@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -128,3 +129,16 @@ def save(name: str, ran_on: Mapping[str, object], rows: list[dict[str, object]])
     lines = ",\n".join(json.dumps(row) for row in rows)
     path.write_text(f'{{"provenance": {json.dumps(ran_on, indent=1)},\n"rows": [\n{lines}\n]}}\n')
     print(f"\nSaved as {path}")
+
+
+# Markdown
+
+
+def line(heading: object, cells: Iterable[object]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join([str(heading), *map(str, cells)])} |"
+
+
+def paragraph(text: str) -> str:
+    """The text in lines as long as the README's."""
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
