@@ -1,5 +1,7 @@
-"""What the benchmarks share: random batches, timing by turns, provenance, results on disk."""
+"""What the benchmarks share: a command line, random batches, timing by turns, provenance, results on disk,
+Markdown."""
 
+import argparse
 import json
 import math
 import os
@@ -8,11 +10,12 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +31,30 @@ WORK = {
     "hermitian": {"hermitian": True},
     "hermitian values": {"hermitian": True, "compute_uv": False},
 }
+
+Row = dict[str, Any]
+
+
+def command(
+    name: str, description: str | None, *, quick: str, dtypes: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """The command line of a benchmark, with `--quick` for what its words say, and `--dtype` if it has any."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
+    parser.add_argument("--quick", action="store_true", help=f"{quick}, nothing saved")
+    if dtypes:
+        parser.add_argument("--dtype", nargs="+", choices=dtypes, default=dtypes)
+    return parser
+
+
+@contextmanager
+def recorded(name: str, *, saved: bool, **more: object) -> Iterator[tuple[Row, list[Row]]]:
+    """Print the provenance; hand it out with a list for the rows, and save both at the end."""
+    ran_on = provenance() | more
+    print_provenance(ran_on)
+    rows: list[Row] = []
+    yield ran_on, rows
+    if saved:
+        save(name, ran_on, rows)
 
 
 class Case(NamedTuple):
@@ -88,7 +115,7 @@ def repeated(call: Callable[[], object], times: int) -> Callable[[], None]:
     return loop
 
 
-def provenance() -> dict[str, object]:
+def provenance() -> Row:
     """Everything one needs to know to measure the same again, and to doubt what was measured."""
     return {
         "command": " ".join(sys.orig_argv[1:]),
@@ -114,7 +141,7 @@ def print_provenance(ran_on: Mapping[str, object]) -> None:
         print(f"{name:12}{value}")
 
 
-def save(name: str, ran_on: Mapping[str, object], rows: list[dict[str, object]]) -> None:
+def save(name: str, ran_on: Mapping[str, object], rows: list[Row]) -> None:
     """Write a run under results/, named by what ran, the day and the commit, a row of JSON a line.
 
     A further run of the same name gets a number, so that none is lost.
