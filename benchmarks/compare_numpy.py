@@ -1,7 +1,7 @@
 """gpusvd beside numpy.linalg.svd.
 
-Every ratio is NumPy's time over gpusvd's, of medians of calls made by turns in one process on the same random
-batch, with all cores: 2 is twice as fast as NumPy, below 1 is slower.
+Every ratio is NumPy's time over gpusvd's, each the median of interleaved calls in one process on the same
+random batch, with all cores: at 2 gpusvd is twice as fast as NumPy, below 1 it is slower.
 """
 
 import math

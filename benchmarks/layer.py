@@ -1,7 +1,7 @@
-"""What the calls of the layer over arrays cost beside the decomposition that they make or start from.
+"""The cost of the functions of the array layer, relative to the decomposition that they make or start from.
 
-100 000 random 8 x 8 matrices; medians of calls made by turns in one process. A call that starts from a matrix
-is charged for what it takes longer than `svd`; one that starts from factors, for all of its time.
+100 000 random 8 x 8 matrices; medians of interleaved calls in one process. A call that starts from a matrix
+is charged for its time beyond that of `svd`; one that starts from factors, for all of its time.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def measured(dtype: str, count: int, rounds: int) -> Iterator[Row]:
     from_factors, from_matrix = calls(a)
     for name, call in (from_factors | from_matrix).items():
         svd = {"svd": lambda: gpusvd.svd(a, full_matrices=False)}
-        seconds = compare({**svd, name: call}, rounds=rounds)  # by turns with svd alone: nothing else between
+        seconds = compare({**svd, name: call}, rounds=rounds)  # interleaved with svd alone
         base, mine = seconds["svd"]["p50"], seconds[name]["p50"]
         share = (mine - (base if name in from_matrix else 0)) / base
         missed = f", more than {ALLOWED:.0%}" if name in GOALS and share > ALLOWED else ""

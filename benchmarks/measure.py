@@ -38,7 +38,7 @@ Row = dict[str, Any]
 def command(
     name: str, description: str | None, *, quick: str, dtypes: Sequence[str] = ()
 ) -> argparse.ArgumentParser:
-    """The command line of a benchmark, with `--quick` for what its words say, and `--dtype` if it has any."""
+    """Return the parser of a benchmark's command line: `--quick`, and `--dtype` where there is a choice."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
     parser.add_argument("--quick", action="store_true", help=f"{quick}, nothing saved")
     if dtypes:
@@ -48,7 +48,7 @@ def command(
 
 @contextmanager
 def recorded(name: str, *, saved: bool, **more: object) -> Iterator[tuple[Row, list[Row]]]:
-    """Print the provenance; hand it out with a list for the rows, and save both at the end."""
+    """Print the provenance, hand it out with a list for the rows, and save both at the end."""
     ran_on = provenance() | more
     print_provenance(ran_on)
     rows: list[Row] = []

@@ -1,9 +1,8 @@
 """Write what the runs under results/ say: the README's tables, the CPU's from `benchmarks.compare_numpy`
 and the GPU's from `benchmarks.device`, those of benchmarks/README.md and the pictures in docs/benchmarks/.
 
-A table stands between two comments, and nobody types into it: a test holds that it is what this module
-writes. A picture carries the name of the file that it was drawn from, and is drawn anew when another is the
-newest; a test holds that, too.
+A table stands between two comments and is never edited by hand. A picture carries the name of the file that
+it was drawn from, and is redrawn when there is a newer run. A test fails where either is out of date.
 """
 
 import json
@@ -164,7 +163,7 @@ def cpu_footnote(runs: Sequence[Document]) -> str:
     commits = sorted({str(run["provenance"]["commit"]) for run in runs})
     blas = str(ran_on["blas"]).removeprefix("scipy-").replace("openblas", "OpenBLAS")
     parts = [
-        'Medians of calls made by turns in one process with `driver="auto"`,',
+        'Medians of interleaved calls in one process with `driver="auto"`,',
         f"on {ran_on['cores']} cores of an {ran_on['cpu']} on {' and '.join(days)},",
         f"gpusvd {ran_on['gpusvd']} ({', '.join(commits)}), NumPy {ran_on['numpy']} with {blas},",
         f"numba {ran_on['numba']}, Python {ran_on['python']}, by `python -m benchmarks.compare_numpy`.",

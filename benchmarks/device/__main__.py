@@ -1,9 +1,8 @@
-"""Everything that is to be known about gpusvd on a CUDA GPU: is it right, what does the GPU give, how fast is
-it.
+"""Check and measure gpusvd on a CUDA GPU: its correctness, what the GPU can do, and gpusvd's speed.
 
-Runs its parts in order of importance within a number of minutes, each in processes of its own, writes what is
-known after every few seconds, and prints a table last. Needs no network. Exit status 2 where there is no CUDA
-device.
+The parts run in order of importance within the given minutes, each in processes of its own. What is known is
+saved every few seconds, and a table is printed at the end. Needs no network. The exit status is 2 if there is
+no CUDA device.
 """
 
 import argparse

@@ -1,5 +1,4 @@
-"""Tasks that look whether a GPU does what the design takes for granted: streams, graphs, memory, what a call
-costs."""
+"""Tasks that check what the design assumes of a GPU: streams, graphs, memory, the cost of a call."""
 
 import time
 from collections.abc import Callable

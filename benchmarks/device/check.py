@@ -1,8 +1,8 @@
-"""Tasks of the large check: up to a million matrices, residual and orthogonality of all of them measured on
-the GPU, a sample compared with NumPy and with the CPU's kernels, and results compared bit by bit.
+"""Tasks of the large check: residual and orthogonality of up to a million matrices, measured on the GPU; a
+sample compared with NumPy and with the CPU's kernels; and results compared bit by bit.
 
-Of a thousand matrices one has a NaN; of four, one is Gaussian, one has columns of very different lengths and
-one two equal columns; the fourth is Gaussian again.
+One matrix in a thousand has a NaN. Of every four, two are Gaussian, one has columns of very different
+lengths, and one has two equal columns.
 """
 
 import time

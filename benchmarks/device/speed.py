@@ -1,4 +1,4 @@
-"""Tasks of the benchmark: a batch decomposed by gpusvd and by others, by turns.
+"""Tasks of the benchmark: a batch decomposed by gpusvd and by others, in interleaved calls.
 
 Calls are timed by CUDA events on the stream that they use, JAX's, which has streams of its own, by the clock
 until its result is there; every sample is a few calls that take 2 ms together. Inputs change from call to

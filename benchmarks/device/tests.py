@@ -6,8 +6,8 @@ compute-sanitizer watches this module itself, which runs every class of CUDA ker
     compute-sanitizer --tool memcheck python -m benchmarks.device.tests
     compute-sanitizer --tool racecheck python -m benchmarks.device.tests
 
-Every array is an allocation of its own, so that an access beyond its end is seen. It prints a line for each
-shape, and how many of them were wrong; the exit status is 1 if any was.
+Every array is an allocation of its own, so that any access beyond its end is reported. A line is printed for
+each shape, and then the number of shapes that were wrong; the exit status is 1 if any was.
 """
 
 import importlib.util

@@ -1,5 +1,5 @@
-"""`svd`, `svd_ragged`, `stream` and the command line on what hypothesis thinks of: no crash, no hang, and no
-error but those that are documented, in words that name the argument."""
+"""`svd`, `svd_ragged`, `stream` and the command line on inputs that hypothesis generates: no crash, no hang,
+and only documented errors, with messages that name the argument."""
 
 import argparse
 import contextlib
