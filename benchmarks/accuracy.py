@@ -8,7 +8,6 @@ columns were well conditioned, these do, and one-sided Jacobi finds them. Matric
 value overflows are left out. It measures no time: any machine will do.
 """
 
-import argparse
 import math
 from collections.abc import Sequence
 from itertools import product
@@ -18,7 +17,7 @@ import mpmath
 import numpy as np
 
 from benchmarks import contenders
-from benchmarks.measure import print_provenance, provenance, save
+from benchmarks.measure import Row, command, recorded
 from tests.support import gallery, measures
 
 DTYPES = ("float32", "float64")
@@ -28,25 +27,17 @@ CONTENDERS = ("jacobi", "scipy gesdd", "gejsv", "torch", "jax")
 GRADING = {"float32": 60, "float64": 400}  # columns are graded by up to two to this power
 GUARD = 200  # bits beyond what the range of the entries asks for
 
-Row = dict[str, Any]
-
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one shape, nothing saved")
-    parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=DTYPES)
-    arguments = parser.parse_args()
-    ran_on = provenance() | {"mpmath": mpmath.__version__, "peers": contenders.versions()}
-    print_provenance(ran_on)
-    rows: list[Row] = []
-    for dtype in arguments.dtype:
-        for m, n in SHAPES[:1] if arguments.quick else SHAPES:
-            for group, name in product(GROUPS, gallery.MATRICES):
+    arguments = command("accuracy", __doc__, quick="one shape", dtypes=DTYPES).parse_args()
+    shapes = SHAPES[:1] if arguments.quick else SHAPES
+    versions = {"mpmath": mpmath.__version__, "peers": contenders.versions()}
+    with recorded("accuracy", saved=not arguments.quick, **versions) as (_, rows):
+        for dtype, (m, n), group in product(arguments.dtype, shapes, GROUPS):
+            for name in gallery.MATRICES:
                 rows += of_matrix(group, name, m, n, dtype)
-    for dtype, group in product(arguments.dtype, GROUPS):
-        print_summary(f"{dtype}, {group}", chosen(rows, dtype, group))
-    if not arguments.quick:
-        save("accuracy", ran_on, rows)
+        for dtype, group in product(arguments.dtype, GROUPS):
+            print_summary(f"{dtype}, {group}", chosen(rows, dtype, group))
 
 
 def chosen(rows: Sequence[Row], dtype: str, group: str) -> list[Row]:

@@ -1,6 +1,5 @@
 """A memory map larger than the memory that the process may have, from file to file by `stream` (Linux)."""
 
-import argparse
 import resource
 import tempfile
 import time
@@ -9,34 +8,35 @@ from pathlib import Path
 import numpy as np
 
 import gpusvd
-from benchmarks.measure import print_provenance, provenance, save
+from benchmarks.measure import Row, command, recorded
 
 N = 8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.beyond_memory", description=__doc__)
+    parser = command("beyond_memory", __doc__, quick="a sixteenth of all that")
     parser.add_argument("--gigabytes", type=float, default=4.0, help="size of the map (default: 4)")
     parser.add_argument("--limit", type=float, default=1.0, help="gigabytes of memory (default: 1)")
     parser.add_argument("--folder", default=None, help="where there is room for the map and its results")
-    parser.add_argument("--quick", action="store_true", help="a sixteenth of all that, nothing saved")
     arguments = parser.parse_args()
     scale = 2**30 / (16 if arguments.quick else 1)
     size, limit = int(arguments.gigabytes * scale), int(arguments.limit * 2**30)
-    ran_on = provenance()
-    print_provenance(ran_on)
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        row = measure(Path(folder), size, limit)
+    with recorded("beyond_memory", saved=not arguments.quick) as (_, rows):
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            rows.append(measured(Path(folder), size, limit))
+        print_row(rows[-1])
+
+
+def print_row(row: Row) -> None:
+    size, limit = row["bytes"] / 2**30, row["limit"] / 2**30
     print(
-        f"\n{row['count']:,} matrices {N} x {N}, float32, {size / 2**30:.2f} GiB; all factors into maps:\n"
+        f"\n{row['count']:,} matrices {N} x {N}, float32, {size:.2f} GiB; all factors into maps:\n"
         f"{row['seconds']:.1f} s, {row['rate']:,.0f} matrices/s; at most {row['peak_mebibytes']:.0f} MiB held"
-        f", {row['start_mebibytes']:.0f} MiB of them\nbefore the stream; RLIMIT_DATA {limit / 2**30:.2f} GiB"
+        f", {row['start_mebibytes']:.0f} MiB of them\nbefore the stream; RLIMIT_DATA {limit:.2f} GiB"
     )
-    if not arguments.quick:
-        save("beyond_memory", ran_on, [row])
 
 
-def measure(folder: Path, size: int, limit: int) -> dict[str, object]:
+def measured(folder: Path, size: int, limit: int) -> Row:
     """Stream random matrices from map to maps, with less memory than that, and check a sample."""
     count = size // (4 * N * N)
     rng = np.random.default_rng(0)

@@ -3,25 +3,16 @@
 With --merge LAPACK also stays wherever it was the faster one on the machines that the table was measured on.
 """
 
-import argparse
 from bisect import bisect_left
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 import gpusvd
-from benchmarks.measure import (
-    DTYPES,
-    WORK,
-    compare,
-    count_filling,
-    print_provenance,
-    provenance,
-    random_batch,
-    save,
-)
+from benchmarks.measure import DTYPES, WORK, Row, command, compare, count_filling, random_batch, recorded
 from gpusvd._svd import driver_table as _driver_table
 from gpusvd._svd.driver_table import ASPECTS, JACOBI_FROM, SIZES
 
@@ -48,31 +39,26 @@ QUICK = Effort(SIZES[:4], rounds=1, megabytes=0.02)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibrate", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few sizes and rounds, nothing written")
+    parser = command("calibrate", __doc__, quick="few sizes and rounds, the table left alone")
     parser.add_argument(
         "--dtype", nargs="+", choices=DTYPES, default=DTYPES, help="leave the others as they are"
     )
     parser.add_argument("--work", nargs="+", choices=WORK, default=[*WORK], help="likewise")
     parser.add_argument("--merge", action="store_true", help="keep what the table has of other machines")
     arguments = parser.parse_args()
-    ran_on = provenance()
-    print_provenance(ran_on)
-    effort = QUICK if arguments.quick else FULL
-    table, rows = dict(JACOBI_FROM), []
-    for dtype in arguments.dtype:
-        for work in arguments.work:
+    effort, table = QUICK if arguments.quick else FULL, dict(JACOBI_FROM)
+    with recorded("calibrate", saved=not arguments.quick) as (ran_on, rows):
+        for dtype, work in product(arguments.dtype, arguments.work):
             print(f"\n{dtype}, {work}: smallest batch from which Jacobi is faster\n{'min(m, n)':12}", end="")
             print(*(f"{size:6}" for size in effort.sizes))
             column = calibrate(dtype, work, effort, rows)
             table[dtype, work] = later(table[dtype, work], column) if arguments.merge else column
-    if not arguments.quick:
-        here = f"{ran_on['cpu']}, {ran_on['cores']} cores, {ran_on['date'][:10]}"
-        rewrite(Path(_driver_table.__file__), table, here, keep=arguments.merge)
-        save("calibrate", ran_on, rows)
+        if not arguments.quick:
+            here = f"{ran_on['cpu']}, {ran_on['cores']} cores, {ran_on['date'][:10]}"
+            rewrite(Path(_driver_table.__file__), table, here, keep=arguments.merge)
 
 
-def calibrate(dtype: str, work: str, effort: Effort, rows: list[dict[str, Any]]) -> Column:
+def calibrate(dtype: str, work: str, effort: Effort, rows: list[Row]) -> Column:
     """The table's entry for one kind of work; every measurement is added to `rows`."""
     column = []
     for aspect in (1,) if work.startswith("hermitian") else ASPECTS:
@@ -86,9 +72,7 @@ def calibrate(dtype: str, work: str, effort: Effort, rows: list[dict[str, Any]])
     return tuple(column)
 
 
-def smallest_batch(
-    dtype: str, work: str, m: int, n: int, effort: Effort, rows: list[dict[str, Any]]
-) -> int | None:
+def smallest_batch(dtype: str, work: str, m: int, n: int, effort: Effort, rows: list[Row]) -> int | None:
     """Search by halves: who is faster in a large batch and in a small one is taken to be so between."""
     if m > LONGEST:
         return None

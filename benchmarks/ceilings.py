@@ -8,7 +8,6 @@ packing are not counted, so a part of the peak is never exaggerated. Growth is t
 time: 3 for time as n³, 1 for time as the batch.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -18,17 +17,8 @@ import numba
 import numpy as np
 
 import gpusvd
-from benchmarks.device_bounds import ROTATION, traffic
-from benchmarks.measure import (
-    DTYPES,
-    WORK,
-    compare,
-    count_filling,
-    print_provenance,
-    provenance,
-    random_batch,
-    save,
-)
+from benchmarks.bounds import ROTATION, traffic
+from benchmarks.measure import DTYPES, WORK, Row, command, compare, count_filling, random_batch, recorded
 from gpusvd._base.threads import usable_cores
 from gpusvd.kernels.cpu_tile import RECOVERED
 from gpusvd.kernels.lanes import load, store
@@ -40,33 +30,25 @@ COPIED = 64e6  # bytes, beyond every cache
 TIMES = 1_000_000  # rounds of the loop of multiply-adds
 GROUP_BYTES = 64
 
-Row = dict[str, Any]
-
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ceilings", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small batches, few rounds, nothing saved")
-    parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=DTYPES)
-    arguments = parser.parse_args()
+    arguments = command("ceilings", __doc__, quick="small batches, few rounds", dtypes=DTYPES).parse_args()
     megabytes, rounds = (0.3, 3) if arguments.quick else (10, 7)
-    ran_on = provenance()
-    print_provenance(ran_on)
-    rows: list[Row] = []
-    for dtype, work in product(arguments.dtype, ("thin", "values")):
-        print(f"\n{dtype}, {work}: parts of this machine's multiply-adds and of its copy bandwidth")
-        for n in SIZES:
-            count = count_filling(megabytes, n, n, dtype, work)
-            rows.append({"section": "size", **measured(dtype, n, work, count, rounds)})
-            print_row(rows[-1])
-        print(f"{'':8}time grows as n to the power {growth(rows_of(rows, dtype, work), 'n'):.2f} from 16 on")
-    for dtype, n in product(arguments.dtype, BATCH_SIZES):
-        largest = count_filling(2 * megabytes, n, n, dtype, "thin")
-        print(f"\n{dtype}, {n} x {n}, thin: batches")
-        for count in (batch for batch in BATCHES if batch <= largest):
-            rows.append({"section": "batch", **measured(dtype, n, "thin", count, rounds)})
-            print_row(rows[-1])
-    if not arguments.quick:
-        save("ceilings", ran_on, rows)
+    with recorded("ceilings", saved=not arguments.quick) as (_, rows):
+        for dtype, work in product(arguments.dtype, ("thin", "values")):
+            print(f"\n{dtype}, {work}: parts of this machine's multiply-adds and of its copy bandwidth")
+            for n in SIZES:
+                count = count_filling(megabytes, n, n, dtype, work)
+                rows.append({"section": "size", **measured(dtype, n, work, count, rounds)})
+                print_row(rows[-1])
+            exponent = growth(rows_of(rows, dtype, work), "n")
+            print(f"{'':8}time grows as n to the power {exponent:.2f} from 16 on")
+        for dtype, n in product(arguments.dtype, BATCH_SIZES):
+            largest = count_filling(2 * megabytes, n, n, dtype, "thin")
+            print(f"\n{dtype}, {n} x {n}, thin: batches")
+            for count in (batch for batch in BATCHES if batch <= largest):
+                rows.append({"section": "batch", **measured(dtype, n, "thin", count, rounds)})
+                print_row(rows[-1])
 
 
 def rows_of(rows: Sequence[Row], dtype: str, work: str) -> list[Row]:

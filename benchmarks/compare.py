@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import DTYPES, HERE, WORK, Case, print_provenance, provenance, save
+from benchmarks.measure import DTYPES, HERE, WORK, Case, Row, recorded
 
 ROOT = HERE.parent
 SIZES = (2, 4, 8, 16, 32, 64, 128)
@@ -32,9 +32,6 @@ LIMIT, SMOKE_LIMIT = 1.05, 2.0
 CONFIDENCE = 0.95
 AT_LEAST = 0.01  # seconds of a turn
 WORKER = Path(__file__).with_name("compare_worker.py")
-
-Row = dict[str, Any]
-
 
 SMOKE = [Case("float32", n, n, "thin", batch) for n, batch in ((4, 16), (4, 20_000), (32, 200), (64, 30))]
 
@@ -54,20 +51,17 @@ def main() -> int:
     limit = SMOKE_LIMIT if arguments.smoke else LIMIT
     pairs = arguments.pairs or (9 if arguments.smoke else 25)
     cases = SMOKE if arguments.smoke else full_cases(arguments.dtype, arguments.sizes)
-    ran_on = provenance() | {"commits": commits}
-    print_provenance(ran_on)
-    with worktrees(commits) as folders:
-        rows = measured(folders, cases, pairs, limit)
-        suspects = [row for row in rows if row["interval"][0] > limit]
-        if suspects:
-            print("\nOnce more what lost:")
-            again = measured(folders, [Case(**row["case"]) for row in suspects], pairs, limit)
-            for row, second in zip(suspects, again, strict=True):
-                row["again"] = {name: second[name] for name in ("ratio", "interval", "seconds")}
-    losses = [row for row in suspects if row["again"]["interval"][0] > limit]
-    print(f"\n{len(losses)} of {len(rows)} cases lose more than {limit:g}x, twice")
-    if not arguments.smoke:
-        save("compare", ran_on, rows)
+    with recorded("compare", saved=not arguments.smoke, commits=commits) as (_, rows):
+        with worktrees(commits) as folders:
+            rows += measured(folders, cases, pairs, limit)
+            suspects = [row for row in rows if row["interval"][0] > limit]
+            if suspects:
+                print("\nOnce more what lost:")
+                again = measured(folders, [Case(**row["case"]) for row in suspects], pairs, limit)
+                for row, second in zip(suspects, again, strict=True):
+                    row["again"] = {name: second[name] for name in ("ratio", "interval", "seconds")}
+        losses = [row for row in suspects if row["again"]["interval"][0] > limit]
+        print(f"\n{len(losses)} of {len(rows)} cases lose more than {limit:g}x, twice")
     return int(bool(losses))
 
 

@@ -1,28 +1,18 @@
 """gpusvd beside numpy.linalg.svd.
 
-Every ratio is NumPy's time over gpusvd's, of medians of calls made by turns in one process on the same random
-batch, with all cores: 2 is twice as fast as NumPy, below 1 is slower.
+Every ratio is NumPy's time over gpusvd's, each the median of interleaved calls in one process on the same
+random batch, with all cores: at 2 gpusvd is twice as fast as NumPy, below 1 it is slower.
 """
 
-import argparse
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 import gpusvd
-from benchmarks.measure import (
-    DTYPES,
-    WORK,
-    compare,
-    count_filling,
-    print_provenance,
-    provenance,
-    random_batch,
-    save,
-)
+from benchmarks.measure import DTYPES, WORK, Row, command, compare, count_filling, random_batch, recorded
 
 SIZES = (2, 3, 4, 8, 16, 32, 64, 128, 256)
 GOALS = {
@@ -35,8 +25,6 @@ SWEEP_RECTANGLES = ((20, 5), (5, 20), (64, 8), (100, 33), (512, 2), (2, 512), (5
 SWEEP_BATCHES = (16, 100, 1000, 10_000, 100_000, 1_000_000)
 NOISE = 0.95  # a ratio above this is not called slower
 SINGLE_ALLOWED = 15e-6  # seconds more than NumPy's, for a single matrix
-
-Row = dict[str, Any]
 
 
 class Effort(NamedTuple):
@@ -56,29 +44,23 @@ QUICK = Effort(rounds=3, megabytes=0.5, sweep_megabytes=0.1, numpy_seconds=0.02)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.compare_numpy", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small batches, few rounds, nothing saved")
-    parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=DTYPES)
+    parser = command("compare_numpy", __doc__, quick="small batches, few rounds", dtypes=DTYPES)
     parser.add_argument(
         "--sizes", nargs="+", type=int, metavar="N", help="only square matrices, of these sizes"
     )
     arguments = parser.parse_args()
     effort = QUICK if arguments.quick else FULL
-    ran_on = provenance()
-    print_provenance(ran_on)
-
-    rows: list[Row] = []
-    for dtype in arguments.dtype:
-        rows += squares(dtype, arguments.sizes or SIZES, effort)
-        if not arguments.sizes:
-            rows += rectangles(dtype, effort)
-        rectangular = () if arguments.sizes else SWEEP_RECTANGLES
-        rows += sweep(dtype, arguments.sizes or SWEEP_SIZES, rectangular, effort.briefer())
-        rows += singles(dtype, arguments.sizes or SIZES, effort)
-    print_table(rows)
-    print_misses(rows)
-    if not (arguments.quick or arguments.sizes):  # a part of the sizes would stand for all of them
-        save("compare_numpy", ran_on, rows)
+    saved = not (arguments.quick or arguments.sizes)  # a part of the sizes would stand for all of them
+    with recorded("compare_numpy", saved=saved) as (_, rows):
+        for dtype in arguments.dtype:
+            rows += squares(dtype, arguments.sizes or SIZES, effort)
+            if not arguments.sizes:
+                rows += rectangles(dtype, effort)
+            rectangular = () if arguments.sizes else SWEEP_RECTANGLES
+            rows += sweep(dtype, arguments.sizes or SWEEP_SIZES, rectangular, effort.briefer())
+            rows += singles(dtype, arguments.sizes or SIZES, effort)
+        print_table(rows)
+        print_misses(rows)
 
 
 # What is measured

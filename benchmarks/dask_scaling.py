@@ -1,6 +1,5 @@
 """What Dask costs: a chunk's overhead and the bytes it moves, and one worker process against two."""
 
-import argparse
 import itertools
 import logging
 import statistics
@@ -16,7 +15,7 @@ import numpy as np
 import psutil
 
 import gpusvd
-from benchmarks.measure import print_provenance, provenance, save
+from benchmarks.measure import command, recorded
 
 SHAPE = (16, 16)
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
@@ -26,20 +25,14 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.dask_scaling", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few chunks, few rounds, nothing saved")
-    quick = parser.parse_args().quick
-    ran_on = provenance() | {"dask": dask.__version__, "distributed": distributed.__version__}
-    print_provenance(ran_on)
-    rows = []
-    with clusters() as (one, two):
+    quick = command("dask_scaling", __doc__, quick="few chunks, few rounds").parse_args().quick
+    versions = {"dask": dask.__version__, "distributed": distributed.__version__}
+    with recorded("dask-scaling", saved=not quick, **versions) as (_, rows), clusters() as (one, two):
         for name in FUNCTIONS:
             rows.append(overhead(name, one, two, chunks=300 if quick else 1000, rounds=1 if quick else 5))
             print_row(rows[-1])
         rows.append(scaling(one, two, chunks=16, size=1000 if quick else 20_000, rounds=2 if quick else 7))
         print_row(rows[-1])
-    if not quick:
-        save("dask-scaling", ran_on, rows)
 
 
 class clusters:  # noqa: N801

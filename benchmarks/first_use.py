@@ -1,6 +1,5 @@
 """What a first use costs: import, first calls with an empty cache and a filled one, memory while it runs."""
 
-import argparse
 import json
 import os
 import statistics
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import gpusvd
-from benchmarks.measure import DTYPES, WORK, print_provenance, provenance, random_batch, save
+from benchmarks.measure import DTYPES, WORK, command, random_batch, recorded
 
 ROOT = Path(__file__).parents[1]
 IMPORT = "import time; t = time.perf_counter(); import gpusvd; print(time.perf_counter() - t)"
@@ -40,19 +39,14 @@ INPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.first_use", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one dtype, small batches, nothing saved")
-    quick = parser.parse_args().quick
-    ran_on = provenance()
-    print_provenance(ran_on)
+    quick = command("first_use", __doc__, quick="one dtype, small batches").parse_args().quick
     dtypes = DTYPES[:1] if quick else DTYPES
-    rows = [import_time(), *(first_calls(dtype, work) for work, dtype in product(FIRST, dtypes))]
-    if sys.platform == "linux":
-        rows += memory_rows(dtypes, megabytes=4 if quick else 128)
-    else:
-        print("\nMemory is measured on Linux only.")
-    if not quick:
-        save("first_use", ran_on, rows)
+    with recorded("first_use", saved=not quick) as (_, rows):
+        rows += [import_time(), *(first_calls(dtype, work) for work, dtype in product(FIRST, dtypes))]
+        if sys.platform == "linux":
+            rows += memory_rows(dtypes, megabytes=4 if quick else 128)
+        else:
+            print("\nMemory is measured on Linux only.")
 
 
 def import_time() -> dict[str, Any]:

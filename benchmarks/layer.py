@@ -1,17 +1,16 @@
-"""What the calls of the layer over arrays cost beside the decomposition that they make or start from.
+"""The cost of the functions of the array layer, relative to the decomposition that they make or start from.
 
-100 000 random 8 x 8 matrices; medians of calls made by turns in one process. A call that starts from a matrix
-is charged for what it takes longer than `svd`; one that starts from factors, for all of its time.
+100 000 random 8 x 8 matrices; medians of interleaved calls in one process. A call that starts from a matrix
+is charged for its time beyond that of `svd`; one that starts from factors, for all of its time.
 """
 
-import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 import gpusvd
-from benchmarks.measure import DTYPES, compare, print_provenance, provenance, random_batch, save
+from benchmarks.measure import DTYPES, Row, command, compare, random_batch, recorded
 
 ALLOWED = 0.3  # of the decomposition
 GOALS = ("truncate to rank 4, reconstruct", "pinv", "polar")
@@ -21,29 +20,24 @@ Calls = dict[str, Callable[[], Any]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.layer", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a small batch, few rounds, nothing saved")
-    parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=DTYPES)
-    arguments = parser.parse_args()
+    arguments = command("layer", __doc__, quick="a small batch, few rounds", dtypes=DTYPES).parse_args()
     count, rounds = (1000, 3) if arguments.quick else (100_000, 15)
-    ran_on = provenance()
-    print_provenance(ran_on)
+    with recorded("layer", saved=not arguments.quick) as (_, rows):
+        for dtype in arguments.dtype:
+            rows += measured(dtype, count, rounds)
 
-    rows: list[dict[str, Any]] = []
-    for dtype in arguments.dtype:
-        a = random_batch(count, *SHAPE, dtype)
-        from_factors, from_matrix = calls(a)
-        svd = {"svd": lambda a=a: gpusvd.svd(a, full_matrices=False)}
-        for call in (*from_factors, *from_matrix):
-            one = {call: {**from_factors, **from_matrix}[call]}
-            seconds = compare({**svd, **one}, rounds=rounds)  # by turns with svd alone: nothing else between
-            base, mine = seconds["svd"]["p50"], seconds[call]["p50"]
-            share = (mine - (base if call in from_matrix else 0)) / base
-            rows.append({"call": call, "dtype": dtype, "count": count, "share": share, "seconds": seconds})
-            missed = f", more than {ALLOWED:.0%}" if call in GOALS and share > ALLOWED else ""
-            print(f"{dtype:12}{call:45}{mine * 1e3:8.1f} ms, {share:6.0%} of svd{missed}")
-    if not arguments.quick:
-        save("layer", ran_on, rows)
+
+def measured(dtype: str, count: int, rounds: int) -> Iterator[Row]:
+    a = random_batch(count, *SHAPE, dtype)
+    from_factors, from_matrix = calls(a)
+    for name, call in (from_factors | from_matrix).items():
+        svd = {"svd": lambda: gpusvd.svd(a, full_matrices=False)}
+        seconds = compare({**svd, name: call}, rounds=rounds)  # interleaved with svd alone
+        base, mine = seconds["svd"]["p50"], seconds[name]["p50"]
+        share = (mine - (base if name in from_matrix else 0)) / base
+        missed = f", more than {ALLOWED:.0%}" if name in GOALS and share > ALLOWED else ""
+        print(f"{dtype:12}{name:45}{mine * 1e3:8.1f} ms, {share:6.0%} of svd{missed}")
+        yield {"call": name, "dtype": dtype, "count": count, "share": share, "seconds": seconds}
 
 
 def calls(a: np.ndarray) -> tuple[Calls, Calls]:

@@ -1,17 +1,21 @@
-"""What the benchmarks share: random batches, timing by turns, provenance, results on disk."""
+"""What the benchmarks share: a command line, random batches, timing by turns, provenance, results on disk,
+Markdown."""
 
+import argparse
 import json
 import math
 import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +31,30 @@ WORK = {
     "hermitian": {"hermitian": True},
     "hermitian values": {"hermitian": True, "compute_uv": False},
 }
+
+Row = dict[str, Any]
+
+
+def command(
+    name: str, description: str | None, *, quick: str, dtypes: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark's command line: `--quick`, and `--dtype` where there is a choice."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
+    parser.add_argument("--quick", action="store_true", help=f"{quick}, nothing saved")
+    if dtypes:
+        parser.add_argument("--dtype", nargs="+", choices=dtypes, default=dtypes)
+    return parser
+
+
+@contextmanager
+def recorded(name: str, *, saved: bool, **more: object) -> Iterator[tuple[Row, list[Row]]]:
+    """Print the provenance, hand it out with a list for the rows, and save both at the end."""
+    ran_on = provenance() | more
+    print_provenance(ran_on)
+    rows: list[Row] = []
+    yield ran_on, rows
+    if saved:
+        save(name, ran_on, rows)
 
 
 class Case(NamedTuple):
@@ -87,7 +115,7 @@ def repeated(call: Callable[[], object], times: int) -> Callable[[], None]:
     return loop
 
 
-def provenance() -> dict[str, object]:
+def provenance() -> Row:
     """Everything one needs to know to measure the same again, and to doubt what was measured."""
     return {
         "command": " ".join(sys.orig_argv[1:]),
@@ -113,7 +141,7 @@ def print_provenance(ran_on: Mapping[str, object]) -> None:
         print(f"{name:12}{value}")
 
 
-def save(name: str, ran_on: Mapping[str, object], rows: list[dict[str, object]]) -> None:
+def save(name: str, ran_on: Mapping[str, object], rows: list[Row]) -> None:
     """Write a run under results/, named by what ran, the day and the commit, a row of JSON a line.
 
     A further run of the same name gets a number, so that none is lost.
@@ -128,3 +156,16 @@ def save(name: str, ran_on: Mapping[str, object], rows: list[dict[str, object]])
     lines = ",\n".join(json.dumps(row) for row in rows)
     path.write_text(f'{{"provenance": {json.dumps(ran_on, indent=1)},\n"rows": [\n{lines}\n]}}\n')
     print(f"\nSaved as {path}")
+
+
+# Markdown
+
+
+def line(heading: object, cells: Iterable[object]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join([str(heading), *map(str, cells)])} |"
+
+
+def paragraph(text: str) -> str:
+    """The text in lines as long as the README's."""
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)

@@ -26,12 +26,12 @@ from benchmarks.measure import (
     DTYPES,
     HERE,
     Case,
+    Row,
+    command,
     compare,
     count_filling,
-    print_provenance,
-    provenance,
     random_batch,
-    save,
+    recorded,
 )
 
 SIZES = (2, 3, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -40,8 +40,6 @@ BATCH_SIZES = (4, 16, 64)
 BATCHES = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
 NOISE = 0.95  # a ratio above this is not called a loss
 LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-
-Row = dict[str, Any]
 
 
 class Effort(NamedTuple):
@@ -58,9 +56,7 @@ QUICK = Effort(rounds=3, megabytes=0.1, seconds=0.005, largest=0.3)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small batches, few rounds, nothing saved")
-    parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=DTYPES)
+    parser = command("peers", __doc__, quick="small batches, few rounds", dtypes=DTYPES)
     parser.add_argument("--sizes", nargs="+", type=int, metavar="N", help="only square ones, of these sizes")
     parser.add_argument("--only", nargs="+", choices=contenders.PEERS, default=[*contenders.PEERS])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
@@ -71,14 +67,14 @@ def main() -> None:
         found = run(arguments, time.monotonic() + 60 * arguments.minutes)
         Path(arguments.in_process).write_text(json.dumps(found))
         return
-    ran_on = provenance() | {"peers": contenders.versions()}
-    print_provenance(ran_on)
-    share = arguments.minutes / len(arguments.threads)
-    parts = [in_process_of(threads, share) for threads in arguments.threads]
-    rows: list[Row] = [row for part in parts for row in part["rows"]]
-    print_losses(rows)
-    if not arguments.quick:
-        save("peers", ran_on | {"left_out": [case for part in parts for case in part["left_out"]]}, rows)
+    versions = contenders.versions()
+    with recorded("peers", saved=not arguments.quick, peers=versions) as (ran_on, rows):
+        ran_on["left_out"] = []
+        for threads in arguments.threads:
+            part = in_process_of(threads, arguments.minutes / len(arguments.threads))
+            rows += part["rows"]
+            ran_on["left_out"] += part["left_out"]
+        print_losses(rows)
 
 
 def in_process_of(threads: int, minutes: float) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """Matrices of several sizes: `svd_ragged` against a loop of numpy.linalg.svd, beside the same in batches."""
 
-import argparse
 import statistics
-from typing import Any
+from itertools import product
 
 import numpy as np
 
 import gpusvd
-from benchmarks.measure import DTYPES, by_turns, print_provenance, provenance, save
+from benchmarks.measure import DTYPES, Row, by_turns, command, recorded
 
 # Sizes of which each matrix has one by chance, and how many matrices.
 MIXTURES: tuple[tuple[tuple[int, ...], int], ...] = (
@@ -20,40 +19,38 @@ MIXTURES: tuple[tuple[tuple[int, ...], int], ...] = (
     (tuple(range(2, 66)), 2000),
     (tuple(range(2, 66)), 64),
 )
+HEADING = f"""
+Times as fast as NumPy, thin SVD: numpy.linalg.svd of a batch of each size over gpusvd.svd,
+and a loop of numpy.linalg.svd over svd_ragged, without and with all its items made. Goal: 75% of
+the first.
+
+{"dtype":9}{"sizes":>14}{"matrices":>10}{"batches":>9}{"ragged":>8}{"items":>8}{"of it":>8}"""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ragged", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few matrices, nothing saved")
-    parser.add_argument("--dtype", choices=DTYPES, nargs="+", default=DTYPES[:2])
+    parser = command("ragged", __doc__, quick="few matrices", dtypes=DTYPES)
+    parser.set_defaults(dtype=DTYPES[:2])
     arguments = parser.parse_args()
-    ran_on = provenance()
-    print_provenance(ran_on)
+    part, rounds = (10, 3) if arguments.quick else (1, 9)
+    with recorded("ragged", saved=not arguments.quick) as (_, rows):
+        print(HEADING)
+        for dtype, (sizes, count) in product(arguments.dtype, MIXTURES):
+            rows.append(measured(dtype, sizes, count // part, rounds))
+            print_row(rows[-1])
+
+
+def print_row(row: Row) -> None:
+    sizes = row["sizes"]
+    name = ", ".join(map(str, sizes)) if len(sizes) < 4 else f"{sizes[0]} to {sizes[-1]}"
+    batches, ragged, items = (row[f"{calls}_ratio"] for calls in ("batches", "ragged", "items"))
     print(
-        "\nTimes as fast as NumPy, thin SVD: numpy.linalg.svd of a batch of each size over gpusvd.svd,\n"
-        "and a loop of numpy.linalg.svd over svd_ragged, without and with all its items made. Goal: 75% of\n"
-        "the first.\n\n"
-        f"{'dtype':9}{'sizes':>14}{'matrices':>10}{'batches':>9}{'ragged':>8}{'items':>8}{'of it':>8}"
+        f"{row['dtype']:9}{name:>14}{row['count']:10}{batches:9.1f}{ragged:8.1f}{items:8.1f}"
+        f"{ragged / batches:8.0%}",
+        flush=True,
     )
-    rows = []
-    for dtype in arguments.dtype:
-        for sizes, count in MIXTURES:
-            row = measure(
-                dtype, sizes, count // 10 if arguments.quick else count, 3 if arguments.quick else 9
-            )
-            rows.append(row)
-            batches, ragged, items = (row[f"{name}_ratio"] for name in ("batches", "ragged", "items"))
-            name = ", ".join(map(str, sizes)) if len(sizes) < 4 else f"{sizes[0]} to {sizes[-1]}"
-            print(
-                f"{dtype:9}{name:>14}{row['count']:10}{batches:9.1f}{ragged:8.1f}{items:8.1f}"
-                f"{ragged / batches:8.0%}",
-                flush=True,
-            )
-    if not arguments.quick:
-        save("ragged", ran_on, rows)
 
 
-def measure(dtype: str, sizes: tuple[int, ...], count: int, rounds: int) -> dict[str, Any]:
+def measured(dtype: str, sizes: tuple[int, ...], count: int, rounds: int) -> Row:
     """Seconds and ratios of a list of random square matrices."""
     rng = np.random.default_rng(0)
     matrices = [rng.standard_normal((n, n)).astype(dtype) for n in rng.choice(sizes, count)]

@@ -17,7 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the builder may run from anywhere
 
-from benchmarks import render, render_tables  # noqa: E402
+from benchmarks import render  # noqa: E402
+from benchmarks.device.table import markdown  # noqa: E402
 from gpusvd.__main__ import parser  # noqa: E402
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -68,7 +69,7 @@ PARAMETERS = {"energy"}  # functions whose name is a parameter's too
 def rows(kind: str) -> tuple[Row, ...]:
     """Rows of the newest run of each benchmark and dtype, with their provenance."""
     found: dict[str, list[Row]] = {}
-    for path in sorted((ROOT / "benchmarks" / "results").glob(f"{kind}-*.json"), key=date):
+    for path in sorted(render.RESULTS.glob(f"{kind}-*.json"), key=date):
         document = json.loads(path.read_text(encoding="utf-8"))
         by_dtype: dict[str, list[Row]] = {}
         for row in document["rows"]:
@@ -141,20 +142,20 @@ def layer(_: str) -> str:
 
 def first_use(_: str) -> str:
     chosen = rows("first_use")
-    lines = render_tables.first_calls(chosen)
+    lines = render.first_calls(chosen)
     (imported,) = [row["seconds"] for row in chosen if row["what"] == "import"]
-    heading = ["", *render_tables.FIRST_CALLS]
+    heading = ["", *render.FIRST_CALLS]
     return f"`import gpusvd`: {imported:.2f} s.\n\n{table(heading, lines)}\n\n{sources(chosen)}"
 
 
 def measured(kind: str) -> str:
     """A table of benchmarks/README.md, with its picture at its place here."""
-    found = render.documents(ROOT / "benchmarks" / "results", kind)
-    return render_tables.TABLES[kind](found).replace("../docs/benchmarks/", "benchmarks/")
+    found = render.documents(render.RESULTS, kind)
+    return render.TABLES[kind](found).replace("../docs/benchmarks/", "benchmarks/")
 
 
 def gpu(_: str) -> str:
-    return render.rendered(render.newest(render.documents(ROOT / "benchmarks" / "results")))
+    return markdown(render.documents(render.RESULTS, "device"))
 
 
 def accuracy(_: str) -> str:

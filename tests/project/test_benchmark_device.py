@@ -8,54 +8,49 @@ import signal
 import sys
 import time
 import types
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 import gpusvd
-from benchmarks import (
-    device,
-    device_accuracy,
-    device_assumptions,
-    device_bounds,
-    device_cases,
-    device_check,
-    device_compile,
-    device_goals,
-    device_machine,
-    device_run,
-    device_speed,
-    device_table,
-    device_tests,
-    sanitize,
+from benchmarks import bounds
+from benchmarks.bounds import Ceilings
+from benchmarks.device import __main__ as device
+from benchmarks.device import (
+    assumptions,
+    cases,
+    check,
+    machine,
+    processes,
+    speed,
+    table,
+    tests,
 )
-from benchmarks.device_bounds import Ceilings
-from benchmarks.device_cases import Case
-from tests.support import stand_in_cupy
-from tests.support.stand_in_cupy import _on_device
+from benchmarks.device.cases import Case
+from tests.support import device_benchmark
+from tests.support.device_benchmark import made_up_run
 
 # Cases
 
 
 def test_every_case_of_the_benchmark_is_there_once():
-    filling = device_cases.filling_cases()
+    filling = cases.filling_cases()
     assert len(filling) == len(set(filling)) == (20 + 4) * 4 * 2
-    tasks = device_cases.speed_tasks()
+    tasks = cases.speed_tasks()
     against_cupy = [
         (t["m"], t["n"], t["dtype"], t["work"], t["batch"]) for t in tasks if "gpusvd" in t["contenders"]
     ]
     assert len(against_cupy) == len(set(against_cupy))
     assert set(filling) <= {Case(*case) for case in against_cupy}
-    for n in device_cases.SQUARES:
+    for n in cases.SQUARES:
         for batch in (1, 10, 100):
             assert (n, n, "float32", "thin", batch) in against_cupy
-    assert {name for t in tasks for name in t["contenders"]} == set(device_speed.CONTENDERS)
+    assert {name for t in tasks for name in t["contenders"]} == set(speed.CONTENDERS)
 
 
 def test_what_matters_most_comes_first():
-    tasks = device_cases.speed_tasks()
-    first = tasks[: 2 * len(device_cases.SQUARES)]
+    tasks = cases.speed_tasks()
+    first = tasks[: 2 * len(cases.SQUARES)]
     assert {t["dtype"] for t in first} == {"float32", "float64"}
     assert all(t["work"] == "thin" and t["batch"] is None for t in first)
 
@@ -65,18 +60,18 @@ def test_batches():
     assert Case(512, 512, "complex128", "thin").count() == 238
     assert Case(1, 1, "float32", "thin", 7).count() == 7
     assert Case(512, 512, "complex128", "thin").count(filling=1) == 1
-    assert all(case.count() < 1000 for case in device_cases.batches((512,), ("float64",), (1, 1000, 100)))
+    assert all(case.count() < 1000 for case in cases.batches((512,), ("float64",), (1, 1000, 100)))
 
 
 def test_first_calls_and_checks_cover_classes_and_dtypes():
-    compiled = device_cases.compile_tasks()
+    compiled = cases.compile_tasks()
     assert {t["dtype"] for t in compiled if t["device"] == "cpu"} == {str(d) for d in map(np.dtype, "fdFD")}
-    loaded = device_cases.load_tasks()
-    assert len(loaded) == 4 * len(device_cases.REPRESENTATIVES)
+    loaded = cases.load_tasks()
+    assert len(loaded) == 4 * len(cases.REPRESENTATIVES)
     assert all(task in compiled for task in loaded)
-    checked = device_cases.check_tasks(100)
+    checked = cases.check_tasks(100)
     assert sum(t["seconds"] for t in checked) == pytest.approx(100)
-    assert min(t["seconds"] for t in device_cases.check_tasks(1)) == device_cases.LEAST_CHECK
+    assert min(t["seconds"] for t in cases.check_tasks(1)) == cases.LEAST_CHECK
 
 
 # Bounds
@@ -84,9 +79,9 @@ def test_first_calls_and_checks_cover_classes_and_dtypes():
 
 def test_traffic_is_every_entry_once():
     a, s, u, vh = 5 * 3 * 8, 3 * 4, 5 * 3 * 8, 3 * 3 * 8
-    assert device_bounds.traffic(5, 3, "complex64", "thin") == a + s + u + vh
-    assert device_bounds.traffic(3, 5, "complex64", "thin") == a + s + u + vh
-    assert device_bounds.traffic(5, 3, "complex64", "values") == a + s
+    assert bounds.traffic(5, 3, "complex64", "thin") == a + s + u + vh
+    assert bounds.traffic(3, 5, "complex64", "thin") == a + s + u + vh
+    assert bounds.traffic(5, 3, "complex64", "values") == a + s
 
 
 def test_the_bounds_of_the_design():
@@ -94,32 +89,32 @@ def test_the_bounds_of_the_design():
     float64."""
     h200 = Ceilings(copy=4.3e12, single=33.5e12, double=16.7e12)
     for n, most in ((2, 77e9), (3, 36e9), (4, 21e9)):
-        assert device_bounds.bound(n, n, "float32", "thin", 5, h200) == pytest.approx(most, rel=0.03)
-        assert device_bounds.bound(n, n, "float64", "thin", 5, h200) == pytest.approx(most / 2, rel=0.03)
+        assert bounds.bound(n, n, "float32", "thin", 5, h200) == pytest.approx(most, rel=0.03)
+        assert bounds.bound(n, n, "float64", "thin", 5, h200) == pytest.approx(most / 2, rel=0.03)
     # and arithmetic, with 4 to 9 sweeps, the larger ones
     for n, most in ((16, 250e6), (32, 29e6), (64, 3.4e6), (128, 384e3)):
-        bounds = [device_bounds.bound(n, n, "float32", "thin", sweeps, h200) for sweeps in (4, 9)]
-        assert bounds[1] < most < bounds[0]
+        least, largest = (bounds.bound(n, n, "float32", "thin", sweeps, h200) for sweeps in (9, 4))
+        assert least < most < largest
 
 
 def test_multiply_adds():
     pairs, rows = 28, 8
     sweep = pairs * rows * (1 + 4 + 4)
-    more = device_bounds.multiply_adds(8, 8, "float32", "thin", 3)
-    assert more - device_bounds.multiply_adds(8, 8, "float32", "thin", 2) == pytest.approx(sweep)
-    without = [device_bounds.multiply_adds(8, 8, "float32", "thin", s, with_cosine=False) for s in (2, 3)]
+    more = bounds.multiply_adds(8, 8, "float32", "thin", 3)
+    assert more - bounds.multiply_adds(8, 8, "float32", "thin", 2) == pytest.approx(sweep)
+    without = [bounds.multiply_adds(8, 8, "float32", "thin", s, with_cosine=False) for s in (2, 3)]
     assert without[1] - without[0] == pytest.approx(pairs * rows * (1 + 2 + 2))
     for shape in ((8, 64), (64, 8)):
-        assert device_bounds.multiply_adds(*shape, "complex64", "thin", 3) > 2 * more
-    assert device_bounds.multiply_adds(8, 8, "float32", "values", 3) < 2 / 3 * more
+        assert bounds.multiply_adds(*shape, "complex64", "thin", 3) > 2 * more
+    assert bounds.multiply_adds(8, 8, "float32", "values", 3) < 2 / 3 * more
 
 
 def test_the_bound_is_the_slower_of_both():
     slow_copy, slow_adds = Ceilings(1e9, 1e15, 1e15), Ceilings(1e15, 1e9, 1e8)
     what = (32, 32, "float32", "thin", 6)
-    assert device_bounds.bound(*what, slow_copy) == pytest.approx(1e9 / device_bounds.traffic(*what[:4]))
-    assert device_bounds.bound(*what, slow_adds) == pytest.approx(1e9 / device_bounds.multiply_adds(*what))
-    copy, adds = device_bounds.of_peak(1e5, *what, slow_adds)
+    assert bounds.bound(*what, slow_copy) == pytest.approx(1e9 / bounds.traffic(*what[:4]))
+    assert bounds.bound(*what, slow_adds) == pytest.approx(1e9 / bounds.multiply_adds(*what))
+    copy, adds = bounds.of_peak(1e5, *what, slow_adds)
     assert copy < 1e-3 < adds
 
 
@@ -128,7 +123,7 @@ def test_the_bound_is_the_slower_of_both():
 
 def test_budget():
     now = [100.0]
-    budget = device_run.Budget(2, clock=lambda: now[0])
+    budget = processes.Budget(2, clock=lambda: now[0])
     assert budget.left() == 120
     assert budget.share(0.25) == 30
     now[0] += 100
@@ -139,7 +134,7 @@ def test_budget():
 
 @pytest.mark.parametrize("each", [1e-9, 1e-5, 1e-3, 0.02, 0.5, 3.0])
 def test_a_loop_gets_what_it_can_do_in_the_limit(each):
-    count = device_speed.affordable(lambda count: count * each, 10**7, 1.0)
+    count = speed.affordable(lambda count: count * each, 10**7, 1.0)
     assert count in (1, 4, 10**7) or 0.25 <= count * each <= 1
 
 
@@ -148,19 +143,19 @@ def test_a_batch_grows_until_it_fills_the_device(delay):
     def seconds_of(count):
         return max(delay, 1e-5 * count)
 
-    count = device_speed.affordable(seconds_of, 10**7, 1.0)
+    count = speed.affordable(seconds_of, 10**7, 1.0)
     assert seconds_of(count) / count < 1.5e-5
-    assert device_speed.affordable(seconds_of, 100, 1.0) == 100
+    assert speed.affordable(seconds_of, 100, 1.0) == 100
 
 
 def test_samples_are_taken_by_turns():
     order = []
     samplers = {name: lambda name=name: order.append(name) or 1.0 for name in "ab"}
-    times = device_speed.sample_by_turns(samplers, rounds=5, seconds=1e3)
+    times = speed.sample_by_turns(samplers, rounds=5, seconds=1e3)
     assert order == list("ab" * 5)
     assert times == {"a": [1.0] * 5, "b": [1.0] * 5}
-    few = device_speed.sample_by_turns(samplers, rounds=5, seconds=0)
-    assert len(few["a"]) == device_speed.LEAST_ROUNDS
+    few = speed.sample_by_turns(samplers, rounds=5, seconds=0)
+    assert len(few["a"]) == speed.LEAST_ROUNDS
 
 
 # Processes
@@ -184,7 +179,7 @@ def module(tmp_path, monkeypatch):
 def outcomes(module, does, **options):
     found = {}
     wanted = {"seconds": 30, "patience": 20} | options
-    left_out = device_run.run_tasks(module, [{"do": do} for do in does], found.__setitem__, **wanted)
+    left_out = processes.run_tasks(module, [{"do": do} for do in does], found.__setitem__, **wanted)
     return found, left_out
 
 
@@ -241,14 +236,14 @@ def test_a_spoilt_context_ends_the_process(monkeypatch, tmp_path):
         cuda = types.SimpleNamespace(runtime=Works(error))
         stand_in = types.SimpleNamespace(cuda=cuda, get_default_memory_pool=lambda: pool)
         monkeypatch.setitem(sys.modules, "cupy", stand_in)
-        assert device_run._context_works() == (not error)
+        assert processes._context_works() == (not error)
 
 
 @pytest.mark.alone
 def test_commands_run_at_the_same_time_and_are_interrupted():
     wait = "import time\ntry:\n    time.sleep(30)\nexcept KeyboardInterrupt:\n    raise SystemExit(5)"
     start = time.monotonic()
-    finished = device_run.run_commands(
+    finished = processes.run_commands(
         {"short": [sys.executable, "-c", "print('done')"], "long": [sys.executable, "-c", wait]}, seconds=2
     )
     assert time.monotonic() - start < 20
@@ -271,19 +266,19 @@ def test_junit_counts(tmp_path):
         '<testcase classname="t" name="c"><error message="oh"/></testcase>'
         '<testcase classname="t" name="d"><skipped/></testcase></testsuite></testsuites>'
     )
-    counts = device_tests.junit_counts(report)
+    counts = tests.junit_counts(report)
     assert (counts["passed"], counts["failures"], counts["errors"], counts["skipped"]) == (1, 1, 1, 1)
     assert counts["failed"] == ["t::b: no", "t::c: oh"]
-    assert "no report" in device_tests.junit_counts(tmp_path / "none")["error"]
+    assert "no report" in tests.junit_counts(tmp_path / "none")["error"]
 
 
 def test_sanitizer_summary():
     shapes = "float32 (5, 3, 3): right\nfloat32 (3, 8, 8): wrong, {}\n"
-    clean = device_tests.sanitizer_summary(f"{shapes}========= ERROR SUMMARY: 0 errors\n")
+    clean = tests.sanitizer_summary(f"{shapes}========= ERROR SUMMARY: 0 errors\n")
     assert clean == {"summary": "0 errors", "clean": True, "shapes": 2, "shapes_right": 1}
     race = "========= RACECHECK SUMMARY: 3 hazards displayed (3 errors, 0 warnings)\n"
-    assert not device_tests.sanitizer_summary(race)["clean"]
-    assert not device_tests.sanitizer_summary("killed")["clean"]
+    assert not tests.sanitizer_summary(race)["clean"]
+    assert not tests.sanitizer_summary("killed")["clean"]
 
 
 # Accuracy
@@ -296,78 +291,43 @@ def test_factor_errors(dtype):
     if dtype == "complex128":
         a += 1j * rng.standard_normal((30, 5, 3))
     U, S, Vh = np.linalg.svd(a, full_matrices=False)
-    assert max(device_accuracy.factor_errors(np, a, U, S, Vh).values()) < 20
+    assert max(check.factor_errors(np, a, U, S, Vh).values()) < 20
     U[7] *= 1 + 1e-3
-    errors = device_accuracy.factor_errors(np, a, U, S, Vh)
+    errors = check.factor_errors(np, a, U, S, Vh)
     assert min(errors["residual"], errors["orthogonality U"]) > 1e3
     wanted = np.arange(30) != 7
-    assert max(device_accuracy.factor_errors(np, a, U, S, Vh, wanted).values()) < 20
+    assert max(check.factor_errors(np, a, U, S, Vh, wanted).values()) < 20
     S[3] = S[3][::-1]
-    assert device_accuracy.factor_errors(np, a, U, S, Vh, wanted)["unordered"] == 1
+    assert check.factor_errors(np, a, U, S, Vh, wanted)["unordered"] == 1
     Vh[5, 0, 0] = np.nan
-    assert math.isnan(device_accuracy.factor_errors(np, a, U, S, Vh)["residual"])
+    assert math.isnan(check.factor_errors(np, a, U, S, Vh)["residual"])
 
 
 def test_value_error():
     a = np.random.default_rng(0).standard_normal((4, 3, 3)).astype(np.float32)
     S = np.linalg.svd(a, compute_uv=False)
-    assert device_accuracy.value_error(a, S) < 10
+    assert check.value_error(a, S) < 10
     S[2, 2] += S[2, 0] * 100 * np.finfo(np.float32).eps
-    assert 80 < device_accuracy.value_error(a, S) < 120
+    assert 80 < check.value_error(a, S) < 120
 
 
 def test_chunks_cover_a_batch():
-    parts = list(device_accuracy.chunks(120_001, 3, 3))
+    parts = list(check.chunks(120_001, 3, 3))
     assert len(parts) > 1
     assert list(itertools.chain(*(range(120_001)[part] for part in parts))) == list(range(120_001))
-    assert device_accuracy.sample_size(512, 512) == 1
-    assert device_accuracy.sample_size(3, 3) == 64
+    assert check.sample_size(512, 512) == 1
+    assert check.sample_size(3, 3) == 64
 
 
 # Tasks
-
-
-class Generator:
-    def __init__(self, seed):
-        self.rng = np.random.default_rng(seed)
-
-    def standard_normal(self, size, dtype):
-        return stand_in_cupy.ndarray(self.rng.standard_normal(size).astype(dtype))
-
-
-class Event:
-    def record(self):
-        self.at = time.perf_counter()
-
-    def synchronize(self):
-        pass
 
 
 @pytest.fixture
 def on_device(cupy, monkeypatch):
     """CuPy on a device, or the stand-in with more of what CuPy has."""
     if isinstance(cupy.cuda, types.SimpleNamespace):
-        for name in (
-            "abs",
-            "arange",
-            "empty_like",
-            "ascontiguousarray",
-            "full",
-            "isnan",
-            "sqrt",
-            "zeros_like",
-        ):
-            setattr(cupy, name, _on_device(getattr(np, name)))
-        cupy.random = types.SimpleNamespace(RandomState=Generator)
-        pool = types.SimpleNamespace(free_all_blocks=lambda: None)
-        cupy.get_default_memory_pool = lambda: pool
-        cupy.cuda.Device = lambda: types.SimpleNamespace(id=0)
-        cupy.cuda.Event = Event
-        cupy.cuda.get_elapsed_time = lambda start, end: 1000 * (end.at - start.at)
-        cupy.cuda.using_allocator = nullcontext
-        cupy.cuda.runtime.deviceSynchronize = lambda: None
-        cupy.cuda.runtime.getDeviceProperties = lambda device: {"l2CacheSize": 500}
-        monkeypatch.setattr(device_check, "STEP_BYTES", 0)
+        device_benchmark.complete(cupy)
+        monkeypatch.setattr(check, "STEP_BYTES", 0)
     return cupy
 
 
@@ -375,7 +335,7 @@ def on_device(cupy, monkeypatch):
 @pytest.mark.parametrize("shape", [(3, 3), (2, 4)], ids=str)
 def test_the_large_check(on_device, shape, dtype):
     m, n = shape
-    row = device_check.run({"m": m, "n": n, "dtype": dtype, "matrices": 12, "seconds": 1e3})
+    row = check.run({"m": m, "n": n, "dtype": dtype, "matrices": 12, "seconds": 1e3})
     assert row["passed"]
     assert row["checked"] >= 12
     assert row["same_bits"] == {"again": True, "backwards": True, "in parts": True}
@@ -400,16 +360,16 @@ def test_the_large_check_finds_faults(on_device, monkeypatch, fault):
         return result
 
     monkeypatch.setattr(gpusvd, "svd_ex", svd_ex)
-    assert not device_check.run({"m": 3, "n": 3, "dtype": "float32", "matrices": 8, "seconds": 1})["passed"]
+    assert not check.run({"m": 3, "n": 3, "dtype": "float32", "matrices": 8, "seconds": 1})["passed"]
 
 
 @pytest.mark.parametrize("work", ["thin", "values"])
 def test_the_benchmark(on_device, monkeypatch, work):
-    monkeypatch.setattr(device_speed, "ROUNDS", 2)
-    monkeypatch.setattr(device_speed, "SAMPLE", 1e-6)
-    monkeypatch.setattr(device_speed, "OWN_CALL", 1e6)
+    monkeypatch.setattr(speed, "ROUNDS", 2)
+    monkeypatch.setattr(speed, "SAMPLE", 1e-6)
+    monkeypatch.setattr(speed, "OWN_CALL", 1e6)
     case = {"m": 3, "n": 3, "dtype": "float32", "work": work, "batch": 9, "filling": 1.0}
-    row = device_speed.run({**case, "contenders": ["gpusvd", "cupy", "jax"]})
+    row = speed.run({**case, "contenders": ["gpusvd", "cupy", "jax"]})
     assert row["batches"]["gpusvd"] == row["asked"] == 9
     assert row["rate"].keys() == {"gpusvd", "cupy"}
     assert row["seconds"]["gpusvd"]["p20"] <= row["seconds"]["gpusvd"]["p80"]
@@ -423,16 +383,41 @@ def test_the_benchmark(on_device, monkeypatch, work):
 
 
 def test_first_calls(on_device):
-    row = device_compile.run({"device": "cuda", "m": 3, "n": 2, "dtype": "float32", "work": "thin"})
+    row = machine.run({"device": "cuda", "m": 3, "n": 2, "dtype": "float32", "work": "thin"})
     assert row["first"] > 0 < row["second"]
 
 
 def test_sanitize(on_device, monkeypatch, capsys):
-    monkeypatch.setattr(sanitize, "SHAPES", ((2, 3, 3),))
-    assert sanitize.main() == 0
+    monkeypatch.setattr(tests, "SHAPES", ((2, 3, 3),))
+    assert tests.main() == 0
     lines = capsys.readouterr().out
     assert lines.count("right\n") == 4
-    assert device_tests.sanitizer_summary(lines)["shapes"] == 4
+    assert tests.sanitizer_summary(lines)["shapes"] == 4
+
+
+@pytest.mark.parametrize("cupy", ["stand-in"], indirect=True)
+@pytest.mark.parametrize("what", [name for name in assumptions.CHECKS if name != "numpy"])
+def test_every_assumption_is_looked_at(on_device, monkeypatch, what):
+    """Names, calls and comparisons are right, as far as a stand-in tells; "numpy" is below."""
+    small = {"SHAPE": (2, 3, 3), "LARGER": (2, 3, 2), "ALONE": (1, 2, 2), "OTHER_SIZES": (8,), "CALLS": 1}
+    for name, value in small.items():
+        monkeypatch.setattr(assumptions, name, value)
+    monkeypatch.setattr(
+        assumptions, "event_seconds", lambda cupy, call, times: machine.event_seconds(cupy, call, 1)
+    )
+    monkeypatch.setattr(assumptions, "capture", lambda stream, call: types.SimpleNamespace(launch=call))
+    for library, stand_in in device_benchmark.OTHERS.items():
+        monkeypatch.setitem(sys.modules, library, stand_in)
+    row = assumptions.run({"what": what})
+    json.dumps(row)
+    if what in ("own stream", "graph", "torch", "jax"):
+        assert row["passed"]
+    elif what == "overhead":
+        assert row["ratio"] > 0
+    elif what == "gesvdj beyond 32":
+        assert row["64"] == "ValueError: too large"
+    else:
+        assert "0 GB are free" in row["skipped"]
 
 
 def test_numpy_there_and_back(on_device, monkeypatch):
@@ -440,7 +425,7 @@ def test_numpy_there_and_back(on_device, monkeypatch):
     monkeypatch.setattr(
         np.random, "default_rng", lambda seed: types.SimpleNamespace(standard_normal=lambda _: small)
     )
-    assert device_assumptions.run({"what": "numpy"})["passed"]
+    assert assumptions.run({"what": "numpy"})["passed"]
 
 
 # The run and its table
@@ -453,28 +438,28 @@ def test_without_a_device_it_says_so(tmp_path, capfd, monkeypatch):
     said = capfd.readouterr().err
     assert "CUDA device" in said or "CuPy" in said
     monkeypatch.setitem(sys.modules, "cupy", None)
-    assert sanitize.main() == 2
+    assert tests.main() == 2
 
 
 def test_a_part_that_fails_loses_nothing(tmp_path, monkeypatch):
     def fails(seconds, quick):
         raise ValueError("planted")
 
-    def tests(seconds, quick):
+    def no_tests(seconds, quick):
         return [{"what": "pytest", "error": "none"}]
 
-    monkeypatch.setattr(device_tests, "run", tests)
+    monkeypatch.setattr(tests, "run", no_tests)
     run = device.Run(tmp_path / "run.json", "abc", quick=True)
-    budget = device_run.Budget(1)
-    run.do("check", device.Part(0.5, 1, fails, "device_check"), budget)
+    budget = processes.Budget(1)
+    run.do("check", device.Part(0.5, 1, fails, "check"), budget)
     run.do("tests", device.Part(0.5, 1, fails, None), budget)
-    run.do("speed", device.Part(0.01, 1, fails, "device_speed"), budget)
+    run.do("speed", device.Part(0.01, 1, fails, "speed"), budget)
     written = json.loads((tmp_path / "run.json").read_text())
     assert written["provenance"]["commit"] == "abc"
     assert written["parts"]["check"]["error"] == "ValueError: planted"
     assert written["parts"]["speed"]["error"] == "no time was left"
     assert written["rows"] == [{"part": "tests", "what": "pytest", "error": "none"}]
-    text = device_table.table(written)
+    text = table.table(written)
     assert "planted" in text
     assert "FAILED pytest: none" in text
 
@@ -496,7 +481,7 @@ def test_shares_leave_time_for_the_benchmark():
 
 
 def test_numbers_of_the_table():
-    assert [device_table.short(x) for x in (0.5, 999.9, 1000, 12_345_678, 4.5e10)] == [
+    assert [table.short(x) for x in (0.5, 999.9, 1000, 12_345_678, 4.5e10)] == [
         "0.5",
         "1k",
         "1k",
@@ -506,7 +491,7 @@ def test_numbers_of_the_table():
 
 
 def test_the_table_shows_what_was_found():
-    text = device_table.table(made_up_run())
+    text = table.table(made_up_run())
     assert "copy, bytes read and written: 4.00 TB/s" in text
     assert "8x8" in text
     assert "20x" in text
@@ -520,7 +505,7 @@ def test_the_table_shows_what_was_found():
 
 def test_goals():
     rows = [row for row in made_up_run()["rows"] if row["part"] == "speed"]
-    found = {verdict.goal.what: verdict for verdict in device_goals.verdicts(rows)}
+    found = {verdict.goal.what: verdict for verdict in cases.verdicts(rows)}
     up_to_32 = found["times CuPy, n <= 32"]
     assert (up_to_32.met, up_to_32.rows, up_to_32.value) == (4, 4, pytest.approx(20))
     assert found["times CuPy, n = 33..128"].met == 0
@@ -528,78 +513,11 @@ def test_goals():
     assert found["of the bound, n = 4..32"].worst["n"] == 8
     assert found["times CuPy, batch 1..100"].rows == 6
     assert found["values only, times with vectors"].value == pytest.approx(1)
-    lines = device_table.table(made_up_run()).splitlines()
+    lines = table.table(made_up_run()).splitlines()
     assert any(line.endswith("50:   0 of   2, 20 at 64x64 float32 thin") for line in lines)
 
 
-def made_up_run():
-    """As a run on a GPU writes it, with numbers that are nobody's."""
-    limits = Ceilings(4e12, 30e12, 15e12)
-    ceilings = [
-        {"part": "ceilings", "what": "copy", "bytes_a_second": limits.copy},
-        {
-            "part": "ceilings",
-            "what": "float32",
-            "multiply_adds_a_second": limits.single,
-            "clock_under_load": "1 MHz",
-        },
-        {
-            "part": "ceilings",
-            "what": "float64",
-            "multiply_adds_a_second": limits.double,
-            "clock_under_load": "1 MHz",
-        },
-    ]
-    speed = []
-    for n in (3, 8, 64):
-        for dtype in ("float32", "float64"):
-            for work, batch in (("thin", None), ("values", None), ("thin", 10)):
-                row = {"part": "speed", "m": n, "n": n, "dtype": dtype, "work": work, "batch": batch}
-                row |= {"rate": {"gpusvd": 4e8 / n**3, "cupy": 2e7 / n**3}, "sweeps": 5.0, "refused": {}}
-                row |= {"batches": {"gpusvd": 1000, "cupy": 100}, "asked": 1000}
-                row["accuracy"] = {"gpusvd": {"residual": 1.0}, "cupy": {"residual": 2.0}}
-                speed.append(device.with_bound(row, limits))
-    others = {"part": "speed", "m": 8, "n": 8, "dtype": "float32", "work": "thin", "batch": None}
-    others |= {
-        "rate": {"torch gesvdj": 1e6},
-        "refused": {"jax": "ImportError: no", "cuSOLVER gesvdj": "ValueError: 64"},
-        "batches": {},
-        "asked": 10,
-    }
-    check = {
-        "part": "check",
-        "m": 3,
-        "n": 3,
-        "dtype": "float32",
-        "passed": False,
-        "checked": 1000,
-        "errors": {"residual": None, "orthogonality U": 2.0, "orthogonality V": 2.0, "unordered": 0},
-        "cpu_values": 1.0,
-        "numpy_values": 1.0,
-        "values_alone": 0.0,
-        "sweeps_as_cpu": 1.0,
-        "wrong_info": 1,
-        "info_as_cpu": True,
-        "same_bits": {"again": True},
-    }
-    return {
-        "provenance": {
-            "date": "2026-01-02T03:04:05+00:00",
-            "commit": "abc",
-            "gpusvd": "0.1",
-            "machine": {
-                "gpu": "Made Up 1",
-                "driver": "1.2",
-                "cuda_runtime": "13.0",
-                "packages": {"cupy-cuda13x": "14.0"},
-            },
-        },
-        "parts": {"speed": {"seconds": 100.0, "rows": len(speed) + 1, "left_out": [{"m": 1}]}},
-        "rows": [*ceilings, check, *speed, others],
-    }
-
-
 def test_versions():
-    assert device_machine.version(13020) == "13.2"
-    assert device_machine.packages()["cuda-core"]
-    assert isinstance(device_machine.query("name"), str)
+    assert machine.version(13020) == "13.2"
+    assert machine.packages()["cuda-core"]
+    assert isinstance(machine.query("name"), str)

@@ -5,31 +5,31 @@ import json
 
 import pytest
 
-from benchmarks import render, render_cpu
-from tests.project.test_benchmark_device import made_up_run
+from benchmarks import render
+from benchmarks.device import table
+from tests.support.device_benchmark import made_up_run
 
 
 def test_the_readme_is_as_rendered():
     text = render.README.read_text()
-    assert render.readme(text, render.HERE / "results") == text, "run python -m benchmarks.render"
+    assert render.readme(text, render.RESULTS) == text, "run python -m benchmarks.render"
 
 
 def test_the_page_and_the_pictures_are_as_rendered():
-    results = render.HERE / "results"
     text = render.PAGE.read_text(encoding="utf-8")
-    assert render.page(text, results) == text, "run python -m benchmarks.render"
-    assert render.stale_figures(results) == [], "run python -m benchmarks.render"
+    assert render.page(text, render.RESULTS) == text, "run python -m benchmarks.render"
+    assert render.stale_figures(render.RESULTS) == [], "run python -m benchmarks.render"
 
 
 def test_without_a_run():
-    assert render.rendered(render.newest([])) == "Nothing has been measured on a GPU."
+    assert table.markdown([]) == "Nothing has been measured on a GPU."
     failed = made_up_run()
     failed["rows"] = [row for row in failed["rows"] if row["part"] != "speed"]
-    assert render.newest([failed]) == []
+    assert table.newest_of_each_gpu([failed]) == []
 
 
 def test_a_table():
-    text = render.rendered(render.newest([made_up_run()]))
+    text = table.markdown([made_up_run()])
     assert "fill an **Made Up 1**" in text
     up_to_32, beyond = text.split("Beyond 32 x 32")
     assert "| n | 3 | 8 |\n| --- | --- | --- |\n" in up_to_32
@@ -53,8 +53,8 @@ def test_the_newest_run_of_each_gpu(tmp_path):
     for name, run in (("z", old), ("a", new), ("m", other)):
         (tmp_path / f"device-{name}.json").write_text(json.dumps(run))
     (tmp_path / "compare_numpy-1.json").write_text("{}")
-    runs = render.newest(render.documents(tmp_path))
-    assert [render.gpu(run) for run in runs] == ["Another", "Made Up 1"]
+    runs = table.newest_of_each_gpu(render.documents(tmp_path, "device"))
+    assert [table.gpu(run) for run in runs] == ["Another", "Made Up 1"]
     assert runs[1]["provenance"]["commit"] == "new"
 
 
@@ -64,15 +64,17 @@ def test_what_is_missing_stays_empty():
         if row["part"] == "speed" and row["n"] == 3:
             row["rate"].pop("cupy", None)
             row.pop("of_bound", None)
-    text = render.rendered([run])
+    text = table.markdown([run])
     assert "| float32, times `cupy.linalg.svd` |  | 20 |" in text
 
 
 def test_the_block_is_replaced_and_nothing_else():
-    text = f"before {render.BEGIN} old {render.END} after"
-    assert render.replaced(text, "new") == f"before {render.BEGIN}\n\nnew\n\n{render.END} after"
+    begin, end = render.marks("CPU")
+    others = "".join(render.marks(""))
+    text = f"{others} before {begin} old {end} after"
+    assert render.replaced(text, "new", "CPU") == f"{others} before {begin}\n\nnew\n\n{end} after"
     with pytest.raises(ValueError, match="lacks the comments"):
-        render.replaced("no comments", "new")
+        render.replaced("no comments", "new", "CPU")
 
 
 # The CPU's table
@@ -80,7 +82,7 @@ def test_the_block_is_replaced_and_nothing_else():
 
 def cpu_run(date, dtype, ratios, cores="2", section="square"):
     """A run of `benchmarks.compare_numpy` with square matrices of these sizes."""
-    ran_on = dict.fromkeys(render_cpu.MACHINE, "1.0") | {"cpu": "Made Up", "cores": cores, "blas": "mkl 1"}
+    ran_on = dict.fromkeys(render.MACHINE, "1.0") | {"cpu": "Made Up", "cores": cores, "blas": "mkl 1"}
     ran_on |= {"date": f"{date}T00:00:00+00:00", "commit": f"of {date}"}
     rows = [
         {"section": section, "dtype": dtype, "n": n, "work": "thin", "ratio": {"auto": ratio, "jacobi": 0.1}}
@@ -97,7 +99,7 @@ def test_the_newest_cpu_run_of_each_dtype():
         cpu_run("2026-01-01", "complex64", {2: 5.0}, cores="64"),
         cpu_run("2026-01-04", "complex64", {2: 5.0}, section="sweep"),
     ]
-    text = render_cpu.rendered(render_cpu.newest(runs))
+    text = render.cpu(runs)
     assert text.startswith("| n | 2 | 4 | 8 |\n| --- | --- | --- | --- |\n")
     assert "| float32 | 36 |  | 10 |\n" in text
     assert "| float64 | 0.95 | 8.0 |  |\n" in text
@@ -106,7 +108,7 @@ def test_the_newest_cpu_run_of_each_dtype():
 
 
 def test_without_a_cpu_run():
-    assert render_cpu.rendered(render_cpu.newest([])) == render_cpu.NOTHING
+    assert render.cpu([]) == render.NOTHING
 
 
 @pytest.mark.parametrize(
@@ -114,4 +116,4 @@ def test_without_a_cpu_run():
     [(None, ""), (0.994, "0.99"), (0.996, "1.0"), (9.94, "9.9"), (9.96, "10"), (123.4, "123")],
 )
 def test_two_digits(ratio, text):
-    assert render_cpu.two_digits(ratio) == text
+    assert render.two_digits(ratio) == text

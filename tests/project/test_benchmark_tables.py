@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import ceilings, figures, peers, render, render_tables
+from benchmarks import ceilings, peers, render
 from benchmarks.measure import count_filling
 
 RAN_ON = dict.fromkeys(("commit", "cores", "cpu", "blas", "numpy", "numba", "command"), "x")
@@ -47,11 +47,11 @@ def test_the_cases_of_peers():
 def test_the_table_of_peers_takes_the_newest_of_each_case(capsys):
     old = run_of([peer_row(2, 1.0, numpy=9.0), peer_row(4, 1.0, numpy=4.0)])
     new = run_of([peer_row(2, 2.0, numpy=7.0, jax=1.0)], "2026-02-01T00:00:00+00:00")
-    text = render_tables.peers([new, old])
+    text = render.peers([new, old])
     assert "| float32, 1 thread | 0.50 jax | 4.0 numpy |" in text
     assert "2026-01-01" in text
     assert "2026-02-01" in text
-    assert render_tables.peers([]) == render_tables.NOTHING
+    assert render.peers([]) == render.NOTHING
     peers.print_losses(old["rows"] + new["rows"])
     assert "behind the best peer in 1 of 3 cases" in capsys.readouterr().out
 
@@ -82,10 +82,10 @@ def test_the_multiply_adds_that_are_needed():
 
 
 def test_the_table_of_ceilings():
-    text = render_tables.ceilings([run_of(GROWING)])
+    text = render.ceilings([run_of(GROWING)])
     assert "| float32, of multiply-adds | 25% | 25% | 25% | 25% | n^3.00 |" in text
     assert "2 Gflop/s in float32; 2.0 GB/s copied" in text
-    assert render_tables.ceilings([]) == render_tables.NOTHING
+    assert render.ceilings([]) == render.NOTHING
 
 
 @pytest.mark.parametrize("loop", ceilings.LOOPS.values())
@@ -101,7 +101,7 @@ def test_a_picture_is_drawn_once_for_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(render, "PICTURES", pictures)
     (results / "ceilings-z.json").write_text(json.dumps(run_of(GROWING)))
     ((path, source),) = render.stale_figures(results)
-    figures.draw(path, source.name, json.loads(source.read_text()))
+    render.draw(path, source.name, json.loads(source.read_text()))
     assert render.stale_figures(results) == []
     (results / "ceilings-a.json").write_text(json.dumps(run_of(GROWING, "2026-02-01T00:00:00+00:00")))
     assert [source.name for _, source in render.stale_figures(results)] == ["ceilings-a.json"]
@@ -112,6 +112,6 @@ def test_the_table_of_first_use():
     thin = call | {"work": "thin", "cold": [9.04, 1.0], "warm": [0.456, 0.1]}
     values = call | {"work": "values", "cold": [4.51, 8.96], "warm": [0.32, 0.2]}
     memory = {"what": "memory", "dtype": "float64", "mebibytes": 3.21}
-    text = render_tables.first_use([run_of([{"what": "import", "seconds": 0.123}, thin, values, memory])])
+    text = render.first_use([run_of([{"what": "import", "seconds": 0.123}, thin, values, memory])])
     assert "| float64 | 9.0 s | 0.46 s | 4.5 s | 0.32 s | 9.0 s | 3.2 MiB |" in text
     assert "takes 0.12 s" in text

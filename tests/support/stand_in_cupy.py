@@ -17,6 +17,11 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  the name that
     def __init__(self, host):
         self.host = host
 
+    @property
+    def data(self):
+        """Where it lies."""
+        return types.SimpleNamespace(ptr=self.host.ctypes.data)
+
     def __array__(self, *args, **kwargs):
         raise TypeError("an array on the device becomes NumPy's by cupy.asnumpy alone")
 
@@ -28,7 +33,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  the name that
 
     def __getattr__(self, name):
         value = getattr(self.host, name)
-        return _on_device(value) if callable(value) else _to_device(value)
+        return on_device(value) if callable(value) else _to_device(value)
 
     def __getitem__(self, index):
         return _to_device(self.host[index])
@@ -60,7 +65,9 @@ def to_host(x):
     return x.host if isinstance(x, ndarray) else x
 
 
-def _on_device(function):
+def on_device(function):
+    """A function of NumPy, for arrays on the device."""
+
     def call(*args, **kwargs):
         return _to_device(function(*map(to_host, args), **kwargs))
 
@@ -100,12 +107,12 @@ def module(devices=1):
     """A module to put in the place of `cupy`, that finds so many devices."""
     cupy = types.ModuleType("cupy")
     for name in ("empty", "eye", "isfinite", "tril", "where", "asarray", "zeros", "ones"):
-        setattr(cupy, name, _on_device(getattr(np, name)))
+        setattr(cupy, name, on_device(getattr(np, name)))
     cupy.ndarray = ndarray
     cupy.may_share_memory = lambda x, y: np.may_share_memory(to_host(x), to_host(y))
     cupy.asnumpy = lambda x: np.array(to_host(x))
     cupy.from_dlpack = lambda x: x.data
-    cupy.linalg = types.SimpleNamespace(svd=_on_device(np.linalg.svd))
+    cupy.linalg = types.SimpleNamespace(svd=on_device(np.linalg.svd))
 
     class CUDARuntimeError(RuntimeError):
         pass

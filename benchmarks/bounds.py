@@ -1,9 +1,8 @@
-"""What a GPU could do at best, in matrices a second: the bound in the design, from the ceilings that were
-measured.
+"""The bytes and multiply-adds that an SVD needs at least, and the rate that a machine's ceilings allow.
 
-A call reads each matrix once and writes its factors once, and it multiplies and adds. The bound is the slower
-of the two: for real matrices up to 4 x 4, and for tall ones of few columns, the copy bandwidth; beyond, the
-arithmetic.
+A call reads each matrix once and writes its factors once, and it multiplies and adds. The slower of the two
+sets the bound, in matrices a second: on a GPU the copy bandwidth for real matrices up to 4 x 4 and for tall
+ones with few columns, the arithmetic for all others.
 
 The multiply-adds are those of the one-sided Jacobi method on n x n, n <= m, after a QR factorisation with
 column pivoting. A sweep meets n (n - 1) / 2 pairs of columns, each of which costs, for a row,
@@ -27,7 +26,7 @@ COPY_LIMITED = 4  # columns; up to here the design's bound is the copy bandwidth
 
 
 class Ceilings(NamedTuple):
-    """What was measured on the GPU."""
+    """What the machine can do, as measured."""
 
     copy: float  # bytes read and written in a second
     single: float  # multiply-adds of float32 in a second
@@ -60,8 +59,8 @@ def multiply_adds(m: int, n: int, dtype: str, work: str, sweeps: float, *, with_
 
 
 def bound(m: int, n: int, dtype: str, work: str, sweeps: float, ceilings: Ceilings) -> float:
-    """Matrices a second: of the copy bandwidth up to 4 columns, else of the slower of bandwidth and
-    arithmetic."""
+    """Matrices a second that the copy bandwidth allows up to 4 columns, and beyond that the slower of
+    bandwidth and arithmetic."""
     moving = traffic(m, n, dtype, work) / ceilings.copy
     if min(m, n) <= COPY_LIMITED:
         return 1 / moving
@@ -72,8 +71,8 @@ def bound(m: int, n: int, dtype: str, work: str, sweeps: float, ceilings: Ceilin
 def of_peak(
     rate: float, m: int, n: int, dtype: str, work: str, sweeps: float, ceilings: Ceilings
 ) -> tuple[float, float]:
-    """Return the parts of the copy bandwidth and of the multiply-adds that a rate of matrices takes, with
-    rotations without their cosine."""
+    """Return the fractions of the copy bandwidth and of the multiply-adds that a rate of matrices uses, with
+    rotations that are applied without their cosine."""
     needed = multiply_adds(m, n, dtype, work, sweeps, with_cosine=False)
     return (
         rate * traffic(m, n, dtype, work) / ceilings.copy,

@@ -1,5 +1,5 @@
-"""`svd`, `svd_ragged`, `stream` and the command line on what hypothesis thinks of: no crash, no hang, and no
-error but those that are documented, in words that name the argument."""
+"""`svd`, `svd_ragged`, `stream` and the command line on inputs that hypothesis generates: no crash, no hang,
+and only documented errors, with messages that name the argument."""
 
 import argparse
 import contextlib
@@ -204,7 +204,7 @@ TARGETS = [QUIETLY(target) for target in (fuzz_svd, fuzz_ragged, fuzz_stream, fu
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.stress.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first round")
     arguments = parser.parse_args()

@@ -1,4 +1,5 @@
-"""What a run on a GPU found, as one table of text: ``python -m benchmarks.device_table JSON``."""
+"""What runs on a GPU found: a run as text, ``python -m benchmarks.device.table JSON``, and the newest of each
+GPU as the README's tables."""
 
 import json
 import math
@@ -7,11 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.device_cases import COMPLEX, ONE_CALL, OTHERS, REAL
-from benchmarks.device_goals import times_cupy, verdicts
+from benchmarks.device.cases import COMPLEX, ONE_CALL, OTHERS, REAL, times_cupy, verdicts
+from benchmarks.measure import line, paragraph
 
 Row = dict[str, Any]
+Document = Mapping[str, Any]
 
+NOTHING = "Nothing has been measured on a GPU."
 SHORT = {"float32": "f32", "float64": "f64", "complex64": "c64", "complex128": "c128"}
 
 
@@ -257,6 +260,98 @@ PARTS = {
     "assumptions": assumptions_lines,
     "speed": speed_lines,
 }
+
+
+# The README's
+
+
+def markdown(found: Iterable[Document]) -> str:
+    """The README's tables, from the newest run of each GPU."""
+    parts = [part for run in newest_of_each_gpu(found) for part in of_gpu(run)]
+    return "\n\n".join(parts) if parts else NOTHING
+
+
+def newest_of_each_gpu(found: Iterable[Document]) -> list[Document]:
+    """Return the newest run of each GPU that has rows for the table, by the name of the GPU."""
+    by_gpu: dict[str, Document] = {}
+    for document in sorted(found, key=lambda document: str(document["provenance"]["date"])):
+        if square_rows(document):
+            by_gpu[document["provenance"]["machine"]["gpu"]] = document
+    return [by_gpu[gpu] for gpu in sorted(by_gpu)]
+
+
+def square_rows(document: Document) -> list[Row]:
+    """Square matrices, thin, in batches that fill the card."""
+    return [
+        row
+        for row in document["rows"]
+        if row["part"] == "speed"
+        and row["m"] == row["n"]
+        and row["work"] == "thin"
+        and not row["batch"]
+        and "gpusvd" in row.get("rate", {})
+    ]
+
+
+def of_gpu(run: Document) -> list[str]:
+    rows = square_rows(run)
+    parts = [f"Thin SVD of random n x n matrices in batches that fill an **{gpu(run)}**:"]
+    for heading, within in (
+        ("Up to 32 x 32, where CuPy hands cuSOLVER the whole batch:", True),
+        ("Beyond 32 x 32, where CuPy goes through the batch one matrix after the other:", False),
+    ):
+        chosen = [row for row in rows if in_one_call(row) == within]
+        if chosen:
+            parts += [heading, markdown_table(chosen)]
+    return [*parts, footnote(run, rows)]
+
+
+def gpu(run: Document) -> str:
+    return str(run["provenance"]["machine"]["gpu"])
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    sizes = sorted({row["n"] for row in rows})
+    lines = [line("n", sizes), line("---", ["---"] * len(sizes))]
+    for dtype in REAL + COMPLEX:
+        by_size = {row["n"]: row for row in rows if row["dtype"] == dtype}
+        if by_size:
+            found = [by_size.get(n) for n in sizes]
+            lines.append(line(f"{dtype}, matrices a second", map(rate_cell, found)))
+            lines.append(line(f"{dtype}, times `cupy.linalg.svd`", map(ratio_cell, found)))
+            lines.append(line(f"{dtype}, of the bound", map(bound_cell, found)))
+    return "\n".join(lines)
+
+
+def rate_cell(row: Row | None) -> str:
+    return "" if row is None else short(row["rate"]["gpusvd"])
+
+
+def ratio_cell(row: Row | None) -> str:
+    times = None if row is None else times_cupy(row)
+    return "" if times is None else f"{times:.2g}" if times < 100 else f"{times:.0f}"
+
+
+def bound_cell(row: Row | None) -> str:
+    part = None if row is None else row.get("of_bound")
+    return "" if part is None else f"{100 * part:.0f}%"
+
+
+def footnote(run: Document, rows: Sequence[Row]) -> str:
+    ran_on = run["provenance"]
+    machine = ran_on["machine"]
+    packages = machine.get("packages", {})
+    cupy = next((f"CuPy {packages[name]}, " for name in sorted(packages) if name.startswith("cupy")), "")
+    scaled = any(row["batches"].get("cupy", row["asked"]) < row["batches"]["gpusvd"] for row in rows)
+    parts = [
+        f"Medians on {str(ran_on['date'])[:10]} by `python -m benchmarks.device`, gpusvd {ran_on['gpusvd']},",
+        f"commit {ran_on['commit'] or 'unknown'}, {cupy}CUDA {machine['cuda_runtime']},",
+        f"driver {machine['driver']}.",
+    ]
+    if scaled:
+        parts.append("CuPy got a part of the larger batches, and its time is scaled.")
+    parts.append("The bound is that of `benchmarks/bounds.py`: bandwidth or arithmetic.")
+    return paragraph(" ".join(parts))
 
 
 if __name__ == "__main__":

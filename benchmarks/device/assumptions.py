@@ -1,5 +1,4 @@
-"""Tasks that look whether a GPU does what the design takes for granted: streams, graphs, memory, what a call
-costs."""
+"""Tasks that check what the design assumes of a GPU: streams, graphs, memory, the cost of a call."""
 
 import time
 from collections.abc import Callable
@@ -9,13 +8,13 @@ from typing import Any
 import numpy as np
 
 import gpusvd
-from benchmarks.device_accuracy import random_matrices, value_error
-from benchmarks.device_check import same_bits
-from benchmarks.device_machine import event_seconds, spread
-from gpusvd._cuda import arrays as _gpu
+from benchmarks.device.check import random_matrices, same_bits, value_error
+from benchmarks.device.machine import event_seconds, spread
+from gpusvd._cuda.arrays import cupy_with_device, on_device
 
 SHAPE = (1000, 8, 8)
 LARGER = (200, 64, 64)
+ALONE = (1, 8, 8)  # what a call costs that has next to nothing to do
 SPIN = """
 extern "C" __global__ void spin(long long cycles) {
     long long begin = clock64();
@@ -30,7 +29,7 @@ Row = dict[str, Any]
 
 
 def run(task: Row) -> Row:
-    cupy = _gpu.cupy_with_device()
+    cupy = cupy_with_device()
     try:
         return CHECKS[task["what"]](cupy)
     finally:
@@ -137,10 +136,9 @@ def capture(stream: Any, call: Callable[[], object]) -> Any:
 
 
 def overhead(cupy: Any) -> Row:
-    """Host seconds of a call that nobody waits for, of one matrix of 8 x 8, beside CuPy's; and of a
-    launch."""
-    a = random_matrices(cupy, 0, 1, 8, 8, "float32")
-    out = outputs(cupy, (1, 8, 8))
+    """Host seconds of a call that nobody waits for, of one small matrix, beside CuPy's; and of a launch."""
+    a = random_matrices(cupy, 0, *ALONE, "float32")
+    out = outputs(cupy, ALONE)
     empty = cupy.RawKernel('extern "C" __global__ void nothing() {}', "nothing")
     calls: dict[str, Callable[[], object]] = {
         "gpusvd": lambda: gpusvd.svd(a, full_matrices=False),
@@ -149,7 +147,7 @@ def overhead(cupy: Any) -> Row:
         "cupy": lambda: cupy.linalg.svd(a, full_matrices=False),
         "cupy, values": lambda: cupy.linalg.svd(a, compute_uv=False),
         "launch of an empty kernel": lambda: empty((1,), (32,), ()),
-        "cupy.empty": lambda: cupy.empty((1, 8, 8), np.float32),
+        "cupy.empty": lambda: cupy.empty(ALONE, np.float32),
     }
     row: Row = {}
     for name, call in calls.items():
@@ -213,9 +211,9 @@ def from_another(cupy: Any, made_of: Callable[[Any], Any], address: Callable[[An
     a = random_matrices(cupy, 0, *SHAPE, "float32")
     expected = gpusvd.svd(a, full_matrices=False)
     theirs = made_of(a)
-    same_place = _gpu._on_device(cupy, theirs).data.ptr == address(theirs)
+    same_place = on_device(cupy, theirs).data.ptr == address(theirs)
     result = gpusvd.svd(theirs, full_matrices=False)
-    same = same_bits(cupy, [_gpu._on_device(cupy, x) for x in result], list(expected))
+    same = same_bits(cupy, [on_device(cupy, x) for x in result], list(expected))
     return {"same_memory": bool(same_place), "same_bits": same, "passed": bool(same_place) and same}
 
 

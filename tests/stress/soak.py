@@ -1,4 +1,5 @@
-"""`svd`, `svd_ragged` and `stream` under load: shapes, dtypes, threads; results checked, memory watched."""
+"""`svd`, `svd_ragged` and `stream` under load from many threads and processes: every result is checked, and
+memory is watched."""
 
 import argparse
 import gc
@@ -24,7 +25,7 @@ BOUND = 60.0  # residual and orthogonality, in eps times the larger dimension
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.stress.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--callers", type=int, default=4, help="threads that call (default: 4)")
     parser.add_argument("--seed", type=int, default=0)
@@ -39,7 +40,7 @@ def main() -> int:
 
 
 def soak(seconds: float, callers: int, seed: int) -> int:
-    """Call from several threads for so long; return 0 if all results were right and memory stayed."""
+    """Call from several threads for some time; return 0 if every result was right and memory did not grow."""
     begin = time.monotonic()
     counts = [0] * callers
     faults: list[str] = []
@@ -180,7 +181,7 @@ def assert_right(a: np.ndarray, u: np.ndarray | None, s: np.ndarray, vh: np.ndar
 
 
 def crowd(count: int) -> None:
-    """Call from so many threads at the same moment."""
+    """Call from `count` threads at the same moment."""
     barrier = threading.Barrier(count)
 
     def call(number: int) -> None:
@@ -194,7 +195,7 @@ def crowd(count: int) -> None:
 
 
 def processes(method: str, count: int = 4) -> None:
-    """Call in processes that this one starts, after it has called itself."""
+    """Call in `count` processes that this one starts after it has made calls itself."""
     check_seed(0)
     with ProcessPoolExecutor(count, multiprocessing.get_context(method)) as pool:
         list(pool.map(check_seed, range(4 * count), timeout=LIMIT))

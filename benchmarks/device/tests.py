@@ -1,5 +1,14 @@
 """The tests that need a GPU, and compute-sanitizer's memcheck and racecheck, each a command of its own, at
-the same time."""
+the same time.
+
+compute-sanitizer watches this module itself, which runs every class of CUDA kernels on small batches:
+
+    compute-sanitizer --tool memcheck python -m benchmarks.device.tests
+    compute-sanitizer --tool racecheck python -m benchmarks.device.tests
+
+Every array is an allocation of its own, so that any access beyond its end is reported. A line is printed for
+each shape, and then the number of shapes that were wrong; the exit status is 1 if any was.
+"""
 
 import importlib.util
 import os
@@ -12,12 +21,19 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from benchmarks.device_run import Finished, run_commands
+import numpy as np
+
+import gpusvd
+from benchmarks.device.check import factor_errors
+from benchmarks.device.processes import Finished, run_commands
 from gpusvd._base.threads import usable_cores
+from gpusvd._cuda.arrays import cupy_with_device
 
 TOOLS = ("memcheck", "racecheck")
 MOST_PROCESSES = 8  # of pytest, where pytest-xdist is installed
 NAMED = 20  # failed tests whose names are kept
+SHAPES = ((5, 3, 3), (3, 8, 8), (3, 33, 33), (2, 64, 64), (1, 192, 192), (3, 64, 8), (3, 8, 64), (2, 32, 32))
+DTYPES = ("float32", "complex128", "float64", "complex64")
 
 Row = dict[str, Any]
 
@@ -51,7 +67,7 @@ def pytest_command(report: Path, *, quick: bool) -> list[str]:
 
 def sanitizer_command(sanitizer: str, tool: str) -> list[str]:
     options = ["--tool", tool, "--error-exitcode", "9", "--print-limit", "20"]
-    return [sanitizer, *options, sys.executable, "-m", "benchmarks.sanitize"]
+    return [sanitizer, *options, sys.executable, "-m", "benchmarks.device.tests"]
 
 
 def find_sanitizer() -> str | None:
@@ -109,3 +125,42 @@ def sanitizer_summary(output: str) -> Row:
         "shapes": len(shapes),
         "shapes_right": shapes.count("right"),
     }
+
+
+# What compute-sanitizer watches
+
+
+def main() -> int:
+    try:
+        cupy = cupy_with_device()
+    except (ImportError, RuntimeError) as error:
+        print(f"benchmarks.device.tests: {error}", file=sys.stderr)
+        return 2
+    with cupy.cuda.using_allocator(None):
+        wrong = wrong_shapes(cupy)
+    print(f"{wrong} wrong")
+    return 1 if wrong else 0
+
+
+def wrong_shapes(cupy: Any) -> int:
+    """Return how many shapes the kernels got wrong."""
+    wrong = 0
+    for dtype in DTYPES:
+        for shape in SHAPES:
+            host = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+            host[0, 0, 0] = np.nan
+            host[-1, :, -1] = host[-1, :, 0]
+            good = cupy.asarray(np.isfinite(host).all(axis=(1, 2)))
+            a = cupy.asarray(host)
+            U, S, Vh, info = gpusvd.svd_ex(a, full_matrices=False, driver="jacobi")
+            gpusvd.svdvals(a, driver="jacobi")
+            gpusvd.svd(a, driver="jacobi")
+            errors = factor_errors(cupy, a, U, S, Vh, wanted=good)
+            right = bool((info.converged == good).all()) and max(errors.values()) <= 10 * max(shape)
+            wrong += not right
+            print(f"{dtype} {shape}: {'right' if right else f'wrong, {errors}'}", flush=True)
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,9 +1,8 @@
-"""Everything that is to be known about gpusvd on a CUDA GPU: is it right, what does the GPU give, how fast is
-it.
+"""Check and measure gpusvd on a CUDA GPU: its correctness, what the GPU can do, and gpusvd's speed.
 
-Runs its parts in order of importance within a number of minutes, each in processes of its own, writes what is
-known after every few seconds, and prints a table last. Needs no network. Exit status 2 where there is no CUDA
-device.
+The parts run in order of importance within the given minutes, each in processes of its own. What is known is
+saved every few seconds, and a table is printed at the end. Needs no network. The exit status is 2 if there is
+no CUDA device.
 """
 
 import argparse
@@ -18,10 +17,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import device_assumptions, device_cases, device_machine, device_tests
-from benchmarks.device_bounds import Ceilings, bound, of_peak
-from benchmarks.device_run import Budget, Report, Task, run_tasks
-from benchmarks.device_table import table
+from benchmarks.bounds import Ceilings, bound, of_peak
+from benchmarks.device import assumptions, cases, machine, tests
+from benchmarks.device.processes import Budget, Report, Task, run_tasks
+from benchmarks.device.table import table
 from benchmarks.measure import HERE, provenance
 from gpusvd._base.threads import usable_cores
 
@@ -40,7 +39,7 @@ class Part(NamedTuple):
     share : of all the time, at most
     patience : seconds that one task may take
     tasks : returns the tasks, given the part's seconds and whether it is to be quick
-    module : of `benchmarks`, with the function that runs a task; None for the tests, which are commands
+    module : of this package, with the function that runs a task; None for the tests, which are commands
     workers : processes at a time
     """
 
@@ -55,17 +54,13 @@ def parts() -> dict[str, Part]:
     """In order: what the others need, then what is to be known first."""
     workers = max(1, min(16, usable_cores() - 1))
     return {
-        "ceilings": Part(0.06, 40, lambda s, quick: device_machine.tasks(), "device_machine"),
-        "compile": Part(
-            0.28, 100, lambda s, quick: device_cases.compile_tasks(quick=quick), "device_compile", workers
-        ),
+        "ceilings": Part(0.06, 40, lambda s, quick: machine.tasks(), "machine"),
+        "compile": Part(0.28, 100, lambda s, quick: cases.compile_tasks(quick=quick), "machine", workers),
         "tests": Part(0.19, 0, lambda s, quick: [], None),
-        "check": Part(
-            0.14, 60, lambda s, quick: device_cases.check_tasks(0.8 * s, quick=quick), "device_check"
-        ),
-        "assumptions": Part(0.08, 40, lambda s, quick: device_assumptions.tasks(), "device_assumptions"),
-        "load": Part(0.04, 20, lambda s, quick: device_cases.load_tasks(quick=quick), "device_compile"),
-        "speed": Part(1.00, 40, lambda s, quick: device_cases.speed_tasks(quick=quick), "device_speed"),
+        "check": Part(0.14, 60, lambda s, quick: cases.check_tasks(0.8 * s, quick=quick), "check"),
+        "assumptions": Part(0.08, 40, lambda s, quick: assumptions.tasks(), "assumptions"),
+        "load": Part(0.04, 20, lambda s, quick: cases.load_tasks(quick=quick), "machine"),
+        "speed": Part(1.00, 40, lambda s, quick: cases.speed_tasks(quick=quick), "speed"),
     }
 
 
@@ -120,7 +115,7 @@ class Run:
         """Learn which GPU this is; say why if there is none."""
         found: list[Row] = []
         run_tasks(
-            "benchmarks.device_machine",
+            "benchmarks.device.machine",
             [{"what": "machine"}],
             lambda _, outcome: found.append(outcome),
             seconds=budget.share(0.3),
@@ -145,12 +140,12 @@ class Run:
             if seconds < FEWEST_SECONDS:
                 entry["error"] = "no time was left"
             elif part.module is None:
-                for row in device_tests.run(seconds - 10, quick=self.quick):
+                for row in tests.run(seconds - 10, quick=self.quick):
                     self.add(name, row)
             else:
                 tasks = part.tasks(seconds, self.quick)
                 left_out = run_tasks(
-                    f"benchmarks.{part.module}",
+                    f"benchmarks.device.{part.module}",
                     tasks,
                     self.reporter(name, tasks),
                     seconds=seconds,

@@ -4,7 +4,7 @@ A module of tasks has a function `run(task)`, which returns a row. A process wor
 writes a line of JSON before and after each; this module reads them as they come, notes for a process that
 died or hung which task it was at, and starts another for the rest.
 
-In the process: ``python -m benchmarks.device_run MODULE LINES``, tasks on standard input.
+In the process: ``python -m benchmarks.device.processes MODULE LINES``, tasks on standard input.
 """
 
 import json
@@ -21,7 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 POLL = 0.05  # seconds between looks at a process
 GRACE = 10.0  # seconds a command has to end once it is interrupted
 SPOILT = 3  # exit status of a process whose CUDA context no longer works
@@ -103,7 +103,7 @@ def _one_process(
     """Return how many tasks are dealt with, and whether any was begun."""
     lines, log = folder / "lines", folder / "log"
     lines.touch()
-    command = [sys.executable, "-m", "benchmarks.device_run", module, str(lines)]
+    command = [sys.executable, "-m", "benchmarks.device.processes", module, str(lines)]
     with log.open("wb") as output, lines.open() as reader:
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=output, stderr=output

@@ -1,4 +1,4 @@
-"""Tasks of the benchmark: a batch decomposed by gpusvd and by others, by turns.
+"""Tasks of the benchmark: a batch decomposed by gpusvd and by others, in interleaved calls.
 
 Calls are timed by CUDA events on the stream that they use, JAX's, which has streams of its own, by the clock
 until its result is there; every sample is a few calls that take 2 ms together. Inputs change from call to
@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import gpusvd
-from benchmarks.device_accuracy import factor_errors, random_matrices, sample_size, value_error
-from benchmarks.device_cases import Case
+from benchmarks.device.cases import Case
+from benchmarks.device.check import factor_errors, random_matrices, sample_size, value_error
 from gpusvd._cuda.arrays import cupy_with_device
 
 OWN_CALL, ONE_CALL = 0.1, 0.06  # seconds

@@ -1,12 +1,14 @@
-"""The machine's tasks: which GPU and versions these are, and the ceilings of what it can do."""
+"""Tasks about the machine: which GPU and versions it has, its ceilings, and what first calls cost on it."""
 
 import importlib.metadata
 import shutil
 import subprocess
+import time
 from typing import Any
 
 import numpy as np
 
+import gpusvd
 from gpusvd._cuda.arrays import cupy_with_device
 
 PACKAGES = (
@@ -46,6 +48,8 @@ def tasks() -> list[dict[str, Any]]:
 
 
 def run(task: dict[str, Any]) -> dict[str, Any]:
+    if "what" not in task:
+        return first_calls(task)
     cupy = cupy_with_device()
     if task["what"] == "machine":
         return machine(cupy)
@@ -142,3 +146,30 @@ def event_seconds(cupy: Any, call: Any, times: int) -> list[float]:
 
 def spread(seconds: list[float]) -> dict[str, float]:
     return {f"p{p}": float(np.percentile(seconds, p)) for p in (20, 50, 80)}
+
+
+# First calls
+
+
+def first_calls(task: dict[str, Any]) -> dict[str, Any]:
+    """Seconds of calls that compile with an empty cache, and load with a filled one.
+
+    Sizes share kernels: with an empty cache a call compiles what no size before it has needed.
+    """
+    m, n, dtype, work = task["m"], task["n"], task["dtype"], task["work"]
+    if task["device"] == "cpu":
+        start = time.perf_counter()
+        gpusvd.warmup([(m, n), (64, 64)], [dtype], full_matrices=False)
+        return {"first": time.perf_counter() - start}
+    cupy = cupy_with_device()
+    a = cupy.asarray(np.random.default_rng(0).standard_normal((2, m, n)).astype(dtype))
+    cupy.cuda.runtime.deviceSynchronize()
+    first, second = (call_seconds(cupy, a, work) for _ in range(2))
+    return {"first": first, "second": second}
+
+
+def call_seconds(cupy: Any, a: Any, work: str) -> float:
+    start = time.perf_counter()
+    gpusvd.svd(a, full_matrices=False, compute_uv=work == "thin", driver="jacobi")
+    cupy.cuda.runtime.deviceSynchronize()
+    return time.perf_counter() - start
