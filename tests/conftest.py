@@ -1,3 +1,4 @@
+import signal
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def driver(request):
 def backend(request):
     """Each array library by turns, a `tests.backends.Backend`."""
     return backends.make(request.param)
+
+
+def pytest_configure():
+    # A shell has what it starts in the background ignore Ctrl-C, which the processes of tests would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Which tests run, and in which order
