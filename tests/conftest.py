@@ -1,5 +1,6 @@
 import importlib
 import importlib.util
+import signal
 import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -55,6 +56,11 @@ def cupy(request, monkeypatch):
     monkeypatch.setattr(launch, "launch", stand_in_cupy.launch)
     monkeypatch.setattr(jacobi, "_THREADS", 8)
     return module
+
+
+def pytest_configure():
+    # A shell has what it starts in the background ignore Ctrl-C, which the processes of tests would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Which tests run, and in which order

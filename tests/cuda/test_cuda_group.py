@@ -127,8 +127,8 @@ def test_gallery(dtype, n):
         (17, "float32", 1),
         (17, "complex128", 4),
         (22, "float64", 2),
-        (31, "float32", 1),
-        (32, "float32", 2),
+        pytest.param(31, "float32", 1, marks=pytest.mark.exhaustive),  # fills its warp, as 16 does
+        pytest.param(32, "float32", 2, marks=pytest.mark.exhaustive),  # crosses warps, as 22 does
         (33, "float32", 1),
     ],
 )
@@ -177,7 +177,7 @@ def test_largest_matrix(at_most):
 
 
 @by_dtype
-@pytest.mark.parametrize("matrices", [3, 7])
+@pytest.mark.parametrize("matrices", [pytest.param(3, marks=pytest.mark.exhaustive), 7])
 def test_neighbours_and_place_change_nothing(dtype, matrices):
     n = 9
     rng = np.random.default_rng(1)

@@ -44,7 +44,9 @@ def alone():
 
 @by_dtype
 @by_shape
-@pytest.mark.parametrize("count", [1, 2, 3, 15, 16, 17])
+@pytest.mark.parametrize(
+    "count", [1, 3, 16, 17, *(pytest.param(count, marks=pytest.mark.exhaustive) for count in (2, 15))]
+)  # one lane of a tile, some, all, and more than one tile
 def test_batch_size(alone, dtype, shape, count):
     a = gallery.batch(*shape, dtype)[:count]
     assert_same_bits(decompose(a), [x[:count] for x in alone(shape, dtype)])
