@@ -57,7 +57,7 @@ def svd(
         As in `gpusvd.svd`. The gradient ignores `hermitian`; to respect the symmetry, construct the matrix
         from its lower triangle before the call.
     out : None
-        Not supported for tensors.
+        Not supported: a tensor that may carry a gradient is not written to.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from weakref import WeakSet
 import numpy as np
 
 # Up to both of these OpenBLAS uses one thread by itself. Above either, calls from several threads get in each
-# other's way: on 2 cores a second thread speeds up 32 x 32 by 1.9x and slows down 64 x 64 by half.
+# other's way: on 2 cores a second thread speeds up 32 x 32 by 1.9x and halves the speed of 64 x 64.
 _ONE_THREAD_COLUMNS = 40
 _ONE_THREAD_BYTES = 32 * 1024
 

@@ -13,22 +13,22 @@ import numpy as np
 
 from gpusvd._base.results import Array
 
-_most: ContextVar[int | None] = ContextVar("most", default=None)
+_limit: ContextVar[int | None] = ContextVar("limit", default=None)
 
 
 @contextmanager
 def at_most(threads: int) -> Iterator[None]:
     """Cap the default number of threads within this context."""
-    token = _most.set(threads)
+    token = _limit.set(threads)
     try:
         yield
     finally:
-        _most.reset(token)
+        _limit.reset(token)
 
 
 def usable_cores() -> int:
     """Return how many cores the current context of this process may use."""
-    return min(_cores(), _most.get() or sys.maxsize)
+    return min(_cores(), _limit.get() or sys.maxsize)
 
 
 def _cores() -> int:
