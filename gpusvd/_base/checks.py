@@ -32,6 +32,11 @@ def factor_dtype(dtype: np.dtype[Any], name: str = "") -> np.dtype[Any]:
         ) from None
 
 
+def working_dtype(factors: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype that kernels and LAPACK compute factors of a dtype in: float32 for float16."""
+    return np.dtype(np.float32) if factors == np.float16 else factors
+
+
 def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
     """Raise LinAlgError, in NumPy's words, unless `shape` is that of matrices, square ones if `hermitian`."""
     if len(shape) < 2:

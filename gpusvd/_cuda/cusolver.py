@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.arrays import from_lower_triangles
-from gpusvd._base.checks import factor_dtype
+from gpusvd._base.checks import factor_dtype, working_dtype
 from gpusvd._base.results import Info
 
 
@@ -14,8 +14,7 @@ def decompose(cupy: Any, a: Any, u: Any, s: Any, vh: Any, info: Info | None, *, 
 
     As `gpusvd._cpu.lapack.decompose`, for CuPy arrays.
     """
-    work = factor_dtype(a.dtype)
-    block = a.astype(np.float32 if work == np.float16 else work, copy=False)
+    block = a.astype(working_dtype(factor_dtype(a.dtype)), copy=False)
     if hermitian:
         block = from_lower_triangles(cupy, block)
     finite = cupy.isfinite(block).all(axis=(-2, -1))

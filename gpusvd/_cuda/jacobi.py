@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.arrays import from_lower_triangles
+from gpusvd._base.checks import working_dtype
 from gpusvd._base.results import Array, Info
 from gpusvd._cuda.launch import Kernel
 from gpusvd._cuda.phases import bytes_of_phases, orthogonalise_step, solve_in_phases
@@ -53,7 +54,7 @@ def plan(
     """Return the kernel that rotates matrices of a shape, its class, the threads that share a pair of
     columns, the bytes of workspace of a matrix, and the threads of a block."""
     m, n = max(shape[-2:]), min(shape[-2:])
-    kind = "float32" if dtype == np.float16 else dtype.name
+    kind = working_dtype(dtype).name
     problem = Problem(m, n, kind, m if full_matrices else n, compute_uv)
     if is_thread_sized(problem):
         return cuda_thread.svd_threads.__name__, "thread: a matrix a thread", 1, 0, _THREADS
@@ -124,7 +125,7 @@ def decompose(
 
 def _working_kind(a: np.dtype[Any], s: np.dtype[Any]) -> str:
     """Return the name of the dtype that kernels compute in."""
-    real = np.dtype(np.float32) if s == np.float16 else s
+    real = working_dtype(s)
     return str(np.result_type(real, np.complex64) if a.kind == "c" else real)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gpusvd._base.checks import Driver
+from gpusvd._base.checks import Driver, working_dtype
 from gpusvd._svd.driver_table import ASPECTS, JACOBI_FROM, SIZES
 
 JACOBI_COLUMNS = 512  # the most that the CUDA kernels take; beyond, `driver="auto"` is cuSOLVER
@@ -37,7 +37,7 @@ def jacobi_from(
         work = "full" if full_matrices else "thin"
     else:
         work = "values"
-    rows = JACOBI_FROM["float32" if dtype == np.float16 else dtype.name, work]
+    rows = JACOBI_FROM[working_dtype(dtype).name, work]
     small, large = min(m, n), max(m, n)
     if not 0 < small <= SIZES[-1]:
         return None

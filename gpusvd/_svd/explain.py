@@ -128,7 +128,7 @@ def explain(
         size_class, lanes, tile_bytes = "any", 1, 0
         threads = pool_size(sizes_of(lengths, factors, bool(full_matrices) if compute_uv else None), cores)
     else:
-        from gpusvd._cpu.jacobi import plan
+        from gpusvd._cpu.plan import plan
 
         kernel, size_class, lanes, tile_bytes = plan(m, n, factors, bool(compute_uv))
         threads = cores
