@@ -47,7 +47,7 @@ import math
 from numba import cuda, int32
 
 from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
-from .cuda_warp import WARP, LaunchShape, at, largest_real, size_and_parts, sum_real
+from .cuda_warp import SHARED_BYTES, SIZES, WARP, LaunchShape, at, largest_real, size_and_parts, sum_real
 from .jacobi import (
     CANCELLED,
     EXPONENT,
@@ -84,18 +84,33 @@ PAIR = 6  # real numbers a pair of columns of a meeting
 BLOCKED_REGISTERS = 128  # of a thread; none of the inner loops needs more
 
 
-def blocked_shape(n, kind, vectors=True, width=None):
-    """How `orthogonalise_blocks` is launched, with a block a matrix. `width` is the largest number of columns
-    of a block of columns, a multiple of four."""
-    size, parts = size_and_parts(kind)
+def blocked_shape(n, kind, vectors=True, width=None, shared_bytes=SHARED_BYTES):
+    """How `orthogonalise_blocks` is launched, with a block a matrix; it may have `shared_bytes`.
+
+    `width` is the largest number of columns of a block of columns, a multiple of four.
+    """
     width = width or (32 if kind == "float32" else 16)
-    tile = 64 if size < 16 else 32
+    _, parts = size_and_parts(kind)
+    while width > 4 and blocked_bytes(n, kind, vectors, width) > shared_bytes:
+        width //= 2
+    constants = {
+        "parts": parts, "width": width, "tile": tile_rows(kind), "each": 4, "vectors": bool(vectors),
+    }  # fmt: skip
+    return LaunchShape(constants, 8 * width, 1, blocked_bytes(n, kind, vectors, width), BLOCKED_REGISTERS)
+
+
+def tile_rows(kind):
+    """The rows of columns that are multiplied at a time."""
+    return 64 if SIZES[kind] < 16 else 32
+
+
+def blocked_bytes(n, kind, vectors, width):
+    """What a block takes of shared memory."""
+    size, parts = size_and_parts(kind)
     line, columns = 2 * width + 1, n + block_count(n, width)
-    numbers = 2 * width * line * (3 if vectors else 2) + 2 * width * (tile + 1) + ROTATION * width
-    reals = KEPT * columns + PAIR * width
-    constants = {"parts": parts, "width": width, "tile": tile, "each": 4, "vectors": bool(vectors)}
-    shared = numbers * size + reals * (size // parts)
-    return LaunchShape(constants, 8 * width, 1, shared, BLOCKED_REGISTERS)
+    matrices = 2 * width * line * (3 if vectors else 2)
+    numbers = matrices + 2 * width * (tile_rows(kind) + 1) + ROTATION * width
+    return numbers * size + (KEPT * columns + PAIR * width) * (size // parts)
 
 
 def block_count(n, width):

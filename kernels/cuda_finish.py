@@ -49,19 +49,19 @@ ROUNDS = 2  # of orthogonalisation of a column that completes X
 COMPLETE_REGISTERS = 128  # of a thread
 
 
-def finish_shape(m, n, columns, kind, vectors=True):
-    """How `assemble_batch` is launched for U of m x columns."""
+def finish_shape(m, n, columns, kind, vectors=True, shared_bytes=SHARED_BYTES):
+    """How `assemble_batch` is launched for U of m x columns; a block may have `shared_bytes`."""
     size, parts = size_and_parts(kind)
     lanes, groups = lanes_and_groups(m, columns)
     bytes_kept = n * (size // parts)
     bytes_whole = bytes_kept + groups * spaced_rows(m, lanes) * size
-    shares = vectors and bytes_whole <= SHARED_BYTES
+    shares = vectors and bytes_whole <= shared_bytes
     if vectors and not shares:
         lanes, groups = whole_warps(columns)
     threads = lanes * groups
     bytes_taken = bytes_whole if shares else bytes_kept
     matrices = max(1, BLOCK_THREADS // threads)
-    while matrices * threads > WARP and matrices > 1 and matrices * bytes_taken > SHARED_BYTES // 2:
+    while matrices * threads > WARP and matrices > 1 and matrices * bytes_taken > shared_bytes // 2:
         matrices //= 2
     constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}
     return LaunchShape(

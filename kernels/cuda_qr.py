@@ -68,23 +68,23 @@ from .scalars import number, real
 VECTORS = 5  # of n real numbers a matrix in shared memory
 
 
-def qr_shape(m, n, kind, vectors=True):
-    """How `factor_batch` is launched on m x n matrices of a dtype."""
+def qr_shape(m, n, kind, vectors=True, shared_bytes=SHARED_BYTES):
+    """How `factor_batch` is launched on m x n matrices of a dtype; a block may have `shared_bytes`."""
     size, parts = size_and_parts(kind)
     lanes, groups = lanes_and_groups(m, n)
     bytes_kept = (n * size) + VECTORS * n * (size // parts)
     bytes_whole = n * spaced_rows(m, lanes) * size + bytes_kept
-    shares = bytes_whole <= SHARED_BYTES
+    shares = bytes_whole <= shared_bytes
     if not shares:
         lanes, groups = whole_warps(n)
     threads = lanes * groups
     at_least = max(1, WARP // threads)
-    if shares and at_least * bytes_whole > SHARED_BYTES:  # the rest of the warp helps
+    if shares and at_least * bytes_whole > shared_bytes:  # the rest of the warp helps
         groups *= at_least
         threads, at_least = lanes * groups, 1
     bytes_taken = bytes_whole if shares else bytes_kept
     matrices = max(1, BLOCK_THREADS // threads) if shares else 1
-    while matrices > at_least and matrices * bytes_taken > SHARED_BYTES // 2:
+    while matrices > at_least and matrices * bytes_taken > shared_bytes // 2:
         matrices //= 2
     matrices = max(matrices, at_least)
     constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}

@@ -14,7 +14,7 @@ from .scalars import number
 
 WARP = 32
 EVERYONE = 0xFFFFFFFF  # the mask of all lanes of a warp
-SHARED_BYTES = 96 * 1024  # what a block may take; two fit a multiprocessor of 227 KB, one that of 99 KB
+SHARED_BYTES = 96 * 1024  # what a block takes at most; two fit a multiprocessor of 227 KB, one that of 99 KB
 BLOCK_THREADS = 128
 # Of a thread of the QR and of the last launch: with fewer than these it spills.
 THREAD_REGISTERS = {"float32": 64, "float64": 80, "complex64": 80, "complex128": 96}

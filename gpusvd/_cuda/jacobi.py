@@ -14,15 +14,16 @@ import numpy as np
 from gpusvd._base.arrays import from_lower_triangles
 from gpusvd._base.checks import working_dtype
 from gpusvd._base.results import Array, Info
-from gpusvd._cuda.launch import Kernel
+from gpusvd._cuda.launch import STATIC_SHARED, Kernel
 from gpusvd._cuda.phases import bytes_of_phases, orthogonalise_step, solve_in_phases
 from gpusvd._cuda.problem import Chunk, Launch, Problem
 from gpusvd.kernels import cuda_thread
+from gpusvd.kernels.cuda_warp import SHARED_BYTES
 
 # The largest matrices that a thread's registers hold, with vectors: columns by dtype, and rows.
 _THREAD_COLUMNS = {"float32": 4, "float64": 4, "complex64": 4, "complex128": 3}
 _THREAD_ROWS = 6
-_THREADS = 128  # of a block of the thread kernel
+_THREADS = 128  # of a block of the thread kernel, fewer where its static shared memory would be too large
 _MOST_REGISTERS = 255  # of a thread, on any GPU
 
 # What a chunk of the batch may take for its workspace and for copies that convert.
@@ -31,16 +32,20 @@ _CHUNK_BYTES = 256 * 1024 * 1024
 
 def thread_kernel(problem: Problem) -> Kernel:
     """Return the kernel for a matrix a thread."""
-    m, n, _, columns, vectors = problem
+    m, n, kind, columns, vectors = problem[:5]
+    stride = max(m * n, m * columns if vectors else 0) | 1
+    number, threads = np.empty(0, kind), _THREADS
+    while threads * (stride * number.itemsize + n * number.real.itemsize) > STATIC_SHARED:
+        threads //= 2
     constants = {
         "m": m,
         "n": n,
         "columns": columns,
         "rows": 2 * n if vectors else n,
-        "stride": max(m * n, m * columns if vectors else 0) | 1,
-        "threads": _THREADS,
+        "stride": stride,
+        "threads": threads,
     }
-    return Kernel(cuda_thread.svd_threads, tuple(constants.items()), "AAAACCC", _THREADS, 0, _MOST_REGISTERS)
+    return Kernel(cuda_thread.svd_threads, tuple(constants.items()), "AAAACCC", threads, 0, _MOST_REGISTERS)
 
 
 def is_thread_sized(problem: Problem) -> bool:
@@ -57,7 +62,8 @@ def plan(
     kind = working_dtype(dtype).name
     problem = Problem(m, n, kind, m if full_matrices else n, compute_uv)
     if is_thread_sized(problem):
-        return cuda_thread.svd_threads.__name__, "thread: a matrix a thread", 1, 0, _THREADS
+        kernel = thread_kernel(problem)
+        return kernel.function.__name__, "thread: a matrix a thread", 1, 0, kernel.threads
     kernel, _ = orthogonalise_step(problem)
     name, workspace = kernel.function.__name__, bytes_of_phases(problem)
     if name == "orthogonalise_groups":
@@ -76,6 +82,7 @@ def decompose(
     info: Info,
     *,
     hermitian: bool,
+    shared: int = SHARED_BYTES,
 ) -> None:
     """Write the factors of every matrix of `a` into `u`, `s` and `vh`, and into `info` what happened.
 
@@ -91,7 +98,7 @@ def decompose(
     left_columns = n if wide else m
     if factors:
         left_columns = factors[1].shape[-2] if wide else factors[0].shape[-1]
-    problem = Problem(max(m, n), min(m, n), kind, left_columns, vectors)
+    problem = Problem(max(m, n), min(m, n), kind, left_columns, vectors, shared)
 
     work, real = np.dtype(kind), np.empty(0, kind).real.dtype
     source = _flat(a, 2)
@@ -152,6 +159,7 @@ def _solve(xp: Any, launch: Launch, problem: Problem, chunk: Chunk) -> None:
     """Decompose a chunk by the kernels for its shape."""
     if is_thread_sized(problem):
         chunk = chunk._replace(s=chunk.s[:, np.newaxis])
-        launch(thread_kernel(problem), problem.kind, -(-chunk.a.shape[0] // _THREADS), chunk)
+        kernel = thread_kernel(problem)
+        launch(kernel, problem.kind, -(-chunk.a.shape[0] // kernel.threads), chunk)
     else:
         solve_in_phases(xp, launch, problem, chunk)

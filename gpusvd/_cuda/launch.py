@@ -19,13 +19,18 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gpusvd._base.cache import cache_folder, hash_of_sources
+from gpusvd._cuda.arrays import INSTALL
 from gpusvd._cuda.specialise import Function, Specialiser
+from gpusvd.kernels.cuda_warp import SHARED_BYTES
 
 _HERE = Path(__file__)
 _SOURCES = hash_of_sources(_HERE, _HERE.with_name("specialise.py"))
 
-_STATIC_SHARED = 48 * 1024  # more than this a kernel must ask for
+STATIC_SHARED = 48 * 1024  # bytes of shared memory that a block gets without asking
+_RESERVED = 1024  # of a block's shared memory, for the arrays of fixed size in our kernels
 
 _lock = Lock()
 
@@ -67,10 +72,29 @@ def launch(kernel: Kernel, kind: str, blocks: int, arguments: Sequence[Any]) -> 
 
     device = cupy.cuda.Device()
     signature = _signature(kernel, kind, arguments)
-    loaded = _load(kernel.compiled, kind, signature, device.id, device.compute_capability)
-    if kernel.shared > _STATIC_SHARED and kernel.shared > loaded.max_dynamic_shared_size_bytes:
-        loaded.max_dynamic_shared_size_bytes = kernel.shared
+    loaded, shared = _load(kernel.compiled, kind, signature, device.id, device.compute_capability)
+    if kernel.shared > shared:
+        raise RuntimeError(
+            f"{kernel.function.__name__} takes {kernel.shared} bytes of shared memory a block, of which "
+            f"{device} has {shared}: use driver='vendor'"
+        )
     loaded((blocks,), (kernel.threads,), _flattened(kernel, arguments), shared_mem=kernel.shared)
+
+
+@cache
+def shared_bytes(device: int) -> int:
+    """Return the dynamic shared memory that a block of our kernels may have on a device."""
+    largest: int = min(SHARED_BYTES, _largest_shared(device) - _RESERVED)
+    return largest
+
+
+@cache
+def _largest_shared(device: int) -> int:
+    """Return the shared memory that a block may have on a device if it asks for it."""
+    import cupy
+
+    largest: int = cupy.cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"]
+    return largest
 
 
 def _in_order(kernel: Kernel, arguments: Sequence[Any]) -> list[Any]:
@@ -111,13 +135,26 @@ def _signature(kernel: Kernel, kind: str, arguments: Sequence[Any]) -> tuple[Any
 
 
 @cache
-def _load(kernel: Kernel, kind: str, signature: tuple[Any, ...], device: int, capability: str) -> Any:
-    """Return the machine code of `Kernel.compiled` on the current device, of which the number is given."""
+def _load(
+    kernel: Kernel, kind: str, signature: tuple[Any, ...], device: int, capability: str
+) -> tuple[Any, int]:
+    """Return the machine code of `Kernel.compiled` on the current device, whose number is given, and the
+    bytes of dynamic shared memory that a block of it may have."""
     import cupy
 
+    name = kernel.function.__name__
     with _lock:
         path = cubin(kernel, kind, signature, capability)
-    return cupy.RawModule(path=str(path)).get_function(kernel.function.__name__)
+        try:
+            loaded = cupy.RawModule(path=str(path)).get_function(name)
+        except cupy.cuda.driver.CUDADriverError:  # the file is damaged: compile anew
+            path.unlink(missing_ok=True)
+            path = cubin(kernel, kind, signature, capability)
+            loaded = cupy.RawModule(path=str(path)).get_function(name)
+    # Beyond 48 KiB of static and dynamic shared memory together a kernel has to ask.
+    shared = _largest_shared(device) - loaded.shared_size_bytes
+    loaded.max_dynamic_shared_size_bytes = shared
+    return loaded, shared
 
 
 def cubin(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) -> Path:
@@ -149,10 +186,27 @@ def _write(path: Path, code: bytes) -> None:
 
 
 def _hash(kernel: Kernel, signature: tuple[Any, ...]) -> str:
-    import numba_cuda
-
-    text = f"{numba_cuda.__version__} {kernel.compiled[1:]} {signature}"
+    text = f"{_toolchain()} {kernel.compiled[1:]} {signature}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _toolchain() -> str:
+    """Return the versions of what makes machine code of a kernel: numba-cuda, NVVM and the linker."""
+    try:
+        import numba_cuda
+        from cuda.bindings import driver, nvjitlink
+        from numba.cuda.cudadrv.nvvm import NVVM
+    except ImportError as error:
+        raise ImportError(
+            f"kernels are compiled by numba-cuda, which cannot be imported: {INSTALL}"
+        ) from error
+    try:
+        linker = nvjitlink.version()
+    except RuntimeError:  # it is not installed: the driver links
+        linker = driver.cuDriverGetVersion()
+    nvvm = NVVM()
+    return f"{numba_cuda.__version__} {nvvm.get_version()} {nvvm.get_ir_version()} {linker}"
 
 
 def ptx(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) -> str:
@@ -160,7 +214,14 @@ def ptx(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) 
     from numba import cuda
 
     source = specialiser(kind).plain(kernel.function, **dict(kernel.constants))
-    code, _ = cuda.compile_ptx(source, signature, cc=(int(capability[:-1]), int(capability[-1])))
+    try:
+        code, _ = cuda.compile_ptx(source, signature, cc=(int(capability[:-1]), int(capability[-1])))
+    except AttributeError as error:
+        if "row_stack" not in str(error):
+            raise
+        raise ImportError(
+            f"this numba-cuda does not work with NumPy {np.__version__}: pip install 'numpy<2.5'"
+        ) from error
     entry = re.search(r"\.entry\s+(\w+)\(.*?\)\s*", code, re.DOTALL)
     assert entry is not None
     code = code[: entry.end()] + f".maxnreg {kernel.registers}\n" + code[entry.end() :]
@@ -182,5 +243,14 @@ def _link(code: str, capability: str) -> bytes:
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
     linker = Linker(ObjectCode.from_ptx(code.encode()), options=LinkerOptions(arch=f"sm_{capability}"))
-    linked: bytes = linker.link("cubin").code
+    try:
+        linked: bytes = linker.link("cubin").code
+    except Exception as error:  # the linker's own kinds
+        if "version" not in str(error).lower():
+            raise
+        written = re.search(r"^\.version\s+(\S+)", code, re.MULTILINE)
+        raise RuntimeError(
+            f"the linker does not know PTX {written and written[1]}, which NVVM writes: both must come from "
+            f"one CUDA toolkit: {INSTALL}"
+        ) from error
     return linked

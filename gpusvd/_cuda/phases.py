@@ -27,7 +27,7 @@ def _step(function: Callable[..., None], layouts: str, shape: LaunchShape) -> St
 
 def factor_step(problem: Problem) -> Step:
     """Return the kernel of the first phase."""
-    shape = cuda_qr.qr_shape(problem.m, problem.n, problem.kind, problem.vectors)
+    shape = cuda_qr.qr_shape(problem.m, problem.n, problem.kind, problem.vectors, problem.shared)
     return _step(cuda_qr.factor_batch, "ACCCC", shape)
 
 
@@ -35,7 +35,9 @@ def orthogonalise_step(problem: Problem) -> Step:
     """Return the kernel of the second phase: in registers, if they hold the matrix."""
     shape = cuda_group.group_shape(problem.n, problem.kind, problem.vectors)
     if shape is None:
-        blocked = cuda_blocked.blocked_shape(problem.n, problem.kind, problem.vectors)
+        blocked = cuda_blocked.blocked_shape(
+            problem.n, problem.kind, problem.vectors, shared_bytes=problem.shared
+        )
         return _step(cuda_blocked.orthogonalise_blocks, "CCCC", blocked)
     return _step(cuda_group.orthogonalise_groups, "CCCC", shape)
 
@@ -47,8 +49,8 @@ def complete_step(problem: Problem) -> Step:
 
 def assemble_step(problem: Problem) -> Step:
     """Return the kernel of the last phase."""
-    m, n, kind, columns, vectors = problem
-    shape = cuda_finish.finish_shape(m, n, columns, kind, vectors)
+    m, n, kind, columns, vectors, shared = problem
+    shape = cuda_finish.finish_shape(m, n, columns, kind, vectors, shared)
     return _step(cuda_finish.assemble_batch, "CCCCCAAACCC", shape)
 
 
@@ -61,7 +63,7 @@ def bytes_of_phases(problem: Problem) -> int:
 
 def solve_in_phases(xp: Any, launch: Launch, problem: Problem, chunk: Chunk) -> None:
     """Decompose a chunk, one kernel after the other on one stream."""
-    m, n, kind, _, vectors = problem
+    m, n, kind, vectors = problem.m, problem.n, problem.kind, problem.vectors
     count = chunk.a.shape[0]
     work, real = np.dtype(kind), np.empty(0, kind).real.dtype
     factor, triangle = xp.empty((count, n * m), work), xp.empty((count, n, n), work)

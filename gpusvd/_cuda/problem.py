@@ -1,10 +1,11 @@
-"""What the parts of the CUDA path say to each other."""
+"""The problem that the CUDA kernels are chosen for, and the run of a batch that they take."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from gpusvd._base.results import Array
 from gpusvd._cuda.launch import Kernel
+from gpusvd.kernels.cuda_warp import SHARED_BYTES
 
 Launch = Callable[[Kernel, str, int, Sequence[Any]], None]  # kernel, dtype, blocks, arguments
 
@@ -17,6 +18,7 @@ class Problem(NamedTuple):
     kind: str  # the dtype's name
     columns: int  # of the left factor: n, or m with full_matrices
     vectors: bool
+    shared: int = SHARED_BYTES  # bytes of shared memory that a block may have
 
 
 class Chunk(NamedTuple):

@@ -119,7 +119,17 @@ class Gpu:
         from gpusvd._cuda import jacobi, launch
 
         assert info is not None
-        jacobi.decompose(self.xp, launch.launch, matrices, u, s, vh, info, hermitian=options.hermitian)
+        jacobi.decompose(
+            self.xp,
+            launch.launch,
+            matrices,
+            u,
+            s,
+            vh,
+            info,
+            hermitian=options.hermitian,
+            shared=launch.shared_bytes(matrices.device.id),
+        )
 
     def to_host(self, x: Any) -> Array:
         host: Array = self.xp.asnumpy(x)

@@ -9,10 +9,20 @@ import numpy as np
 from tests.support import cuda_emulated
 
 
+class Device(nullcontext):
+    """One of the devices."""
+
+    attributes = {"MaxSharedMemoryPerBlockOptin": 227 * 1024}  # noqa: RUF012  CuPy's is a property
+
+    def __init__(self, index=0):
+        super().__init__()
+        self.id = index
+
+
 class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801  the name that CuPy gives it
     """An array "on the device": NumPy's own in all that it can do, which NumPy cannot see."""
 
-    device = nullcontext()
+    device = Device()
 
     def __init__(self, host):
         self.host = host
@@ -93,14 +103,6 @@ class Stream:
 
     def is_capturing(self):
         return self.capturing
-
-
-class Device(nullcontext):
-    """One of the devices."""
-
-    def __init__(self, index=0):
-        super().__init__()
-        self.id = index
 
 
 def module(devices=1):
