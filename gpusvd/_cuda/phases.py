@@ -7,6 +7,7 @@ assemble      U = Q W, S, V = P X, in order         `cuda_finish`
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,14 @@ def _step(function: Callable[..., None], layouts: str, shape: LaunchShape) -> St
     return Kernel(function, constants, layouts, shape.threads, shape.shared, shape.registers), shape.matrices
 
 
+@lru_cache(maxsize=1024)
 def factor_step(problem: Problem) -> Step:
     """Return the kernel of the first phase."""
     shape = cuda_qr.qr_shape(problem.m, problem.n, problem.kind, problem.vectors, problem.shared)
     return _step(cuda_qr.factor_batch, "ACCCC", shape)
 
 
+@lru_cache(maxsize=1024)
 def orthogonalise_step(problem: Problem) -> Step:
     """Return the kernel of the second phase: in registers, if they hold the matrix."""
     shape = cuda_group.group_shape(problem.n, problem.kind, problem.vectors)
@@ -42,11 +45,13 @@ def orthogonalise_step(problem: Problem) -> Step:
     return _step(cuda_group.orthogonalise_groups, "CCCC", shape)
 
 
+@lru_cache(maxsize=1024)
 def complete_step(problem: Problem) -> Step:
     """Return the kernel that completes X where the matrix is rank deficient."""
     return _step(cuda_finish.complete_batch, "CCC", cuda_finish.complete_shape(problem.n, problem.kind))
 
 
+@lru_cache(maxsize=1024)
 def assemble_step(problem: Problem) -> Step:
     """Return the kernel of the last phase."""
     m, n, kind, columns, vectors, shared = problem
