@@ -6,7 +6,7 @@ text: no GPU and no driver. Only on Linux, where the extra brings them.
     python -m tests.cuda_compile [--arch sm_90] [word ...]     prints what kernels of these names cost
     python -m tests.cuda_compile --write [word ...]            writes it to tests/cuda_budgets.json
 
-`registry.cuda_kernels` names the kernels; `tests/cuda/test_cuda_budgets.py` holds them to the table.
+`registry.cuda_kernels` names the kernels; `tests/cuda/test_budgets.py` holds them to the table.
 """
 
 from . import examples, sass, table
