@@ -9,9 +9,9 @@ code for CUDA tensors has not run on a GPU yet.
 """
 
 import functools
-from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -296,13 +296,35 @@ def _through(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_tensors
 
 
-def _current_stream(device: Any) -> Any:
-    """Return a context in which CuPy uses torch's current stream."""
+@contextmanager
+def _current_stream(device: Any) -> Iterator[None]:
+    """Let CuPy use torch's current stream on a device, and that device, within this context."""
     if device.type != "cuda":
-        return nullcontext()
-    import cupy
+        yield
+        return
+    from gpusvd._cuda.arrays import cupy_with_device
 
-    return cupy.cuda.ExternalStream(torch.cuda.current_stream(device).cuda_stream, device.index or 0)
+    cupy = cupy_with_device()
+    stream = torch.cuda.current_stream(device)
+    index = stream.device_index
+    with cupy.cuda.Device(index), _external_stream(cupy, stream.cuda_stream, index):
+        yield
+
+
+class _Handle(NamedTuple):
+    """A CUDA stream as CuPy takes it, by the CUDA stream protocol of cuda-core."""
+
+    pointer: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.pointer  # the version of the protocol comes first
+
+
+def _external_stream(cupy: Any, pointer: int, index: int) -> Any:
+    """Return CuPy's stream for a stream of another library; CuPy 14 made `ExternalStream` obsolete."""
+    if hasattr(cupy.cuda.Stream, "from_external"):
+        return cupy.cuda.Stream.from_external(_Handle(pointer))
+    return cupy.cuda.ExternalStream(pointer, index)
 
 
 def _array(x: Any) -> Any:

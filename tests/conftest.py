@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import backends
+from tests.support import backends, optional
 
 try:
     import fcntl
 except ImportError:  # on Windows the marker `alone` has no effect
     fcntl = None
+
+
+LEFT_OUT = pytest.StashKey()
 
 
 @pytest.fixture(params=["jacobi", "vendor"])
@@ -64,6 +67,19 @@ def pytest_configure():
 
 
 # Which tests run, and in which order
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out files whose libraries are not installed; `pytest_terminal_summary` names them."""
+    if collection_path.suffix == ".py" and (missing := optional.missing(collection_path)):
+        config.stash.setdefault(LEFT_OUT, {})[collection_path] = missing
+        return True
+    return None
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for path, libraries in config.stash.get(LEFT_OUT, {}).items():
+        terminalreporter.line(f"not collected: {path.name}, for lack of {', '.join(sorted(libraries))}")
 
 
 def pytest_addoption(parser):

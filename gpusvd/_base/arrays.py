@@ -5,6 +5,7 @@ module covers what one of the three spells differently.
 """
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ def array_namespace(*arrays: Any) -> Namespace:
     ------
     TypeError
         If the arrays belong to different libraries, or if one is in GPU memory but not a CuPy array.
+    ValueError
+        If the arrays are in the memory of different GPUs.
     """
     found = {xp.__name__: xp for xp in map(_library, arrays) if xp is not None}
     if len(found) > 1:
@@ -34,7 +37,23 @@ def array_namespace(*arrays: Any) -> Namespace:
             f"arrays of {' and '.join(sorted(found))} in one call: bring them to one library first, "
             "as cupy.asarray and cupy.asnumpy do"
         )
+    devices = sorted({a.device.id for a in arrays if is_cupy(a)})
+    if len(devices) > 1:
+        raise ValueError(
+            f"arrays on GPUs {' and '.join(map(str, devices))} in one call: bring them to one GPU first"
+        )
     return next(iter(found.values()), np)
+
+
+def is_cupy(a: Any) -> bool:
+    """Return whether this is a CuPy array, without importing CuPy."""
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(a, cupy.ndarray)
+
+
+def device_of(*arrays: Any) -> AbstractContextManager[object]:
+    """Return the context in which CuPy allocates and computes on the device of the first CuPy array."""
+    return next((a.device for a in arrays if is_cupy(a)), nullcontext())
 
 
 def _library(a: Any) -> Namespace | None:
@@ -43,9 +62,8 @@ def _library(a: Any) -> Namespace | None:
         return np
     if a is None or isinstance(a, bool | int | float | complex | np.generic | list | tuple):
         return None
-    cupy = sys.modules.get("cupy")
-    if cupy is not None and isinstance(a, cupy.ndarray):
-        return cupy
+    if is_cupy(a):
+        return sys.modules["cupy"]
     if hasattr(a, "__array_namespace__"):
         return a.__array_namespace__()
     if hasattr(a, "__cuda_array_interface__"):

@@ -1,4 +1,4 @@
-"""Send calls with Dask arrays or torch tensors to gpusvd.dask and gpusvd.torch."""
+"""Send each call where its arrays are: to gpusvd.dask or gpusvd.torch, and to the GPU of CuPy arrays."""
 
 import functools
 import importlib
@@ -7,26 +7,31 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import ParamSpec, TypeVar
 
+from gpusvd._base.arrays import device_of
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _MODULES = {"dask.array": ("Array", "gpusvd.dask"), "torch": ("Tensor", "gpusvd.torch")}
+_LIBRARIES = {*_MODULES, "cupy"}
 
 
 def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
     """
     Hand a call with a Dask array or a tensor among its arguments to `gpusvd.dask` or `gpusvd.torch`.
 
-    There the function of the same name takes it; if the module defines none, `function` itself does.
+    There the function of the same name takes it; if the module defines none, `function` itself does. With a
+    CuPy array the function runs on the device of that array, whichever is the current one.
     """
 
     @functools.wraps(function)
     def dispatched(*args: P.args, **kwargs: P.kwargs) -> R:
-        if sys.modules.keys().isdisjoint(_MODULES):
+        if sys.modules.keys().isdisjoint(_LIBRARIES):
             return function(*args, **kwargs)
         module = _module_for(*args, *kwargs.values())
         counterpart: Callable[P, R] = vars(module).get(function.__name__, function) if module else function
-        return counterpart(*args, **kwargs)
+        with device_of(*args, *kwargs.values()):
+            return counterpart(*args, **kwargs)
 
     return dispatched
 

@@ -11,6 +11,7 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     common_floating,
+    device_of,
     eps,
     floating,
     quiet,
@@ -73,7 +74,7 @@ class PCAResult(NamedTuple):
         samples, components, middle = common_floating(xp, x=x, components=self.components, mean=self.mean)
         _check_columns("x", samples, components.shape[-1], "N", "Q samples of N features")
         check_batch("the batch of x", samples.shape[:-2], components.shape[:-2])
-        with quiet():
+        with device_of(components), quiet():
             differences = widened(xp, samples) - widened(xp, middle)[..., None, :]
             scores = differences @ adjoint(xp, widened(xp, components))
             if self.whiten:
@@ -93,7 +94,7 @@ class PCAResult(NamedTuple):
         )
         _check_columns("scores", coordinates, components.shape[-2], "C", "Q samples along C components")
         check_batch("the batch of scores", coordinates.shape[:-2], components.shape[:-2])
-        with quiet():
+        with device_of(components), quiet():
             wide = widened(xp, coordinates)
             if self.whiten:
                 wide = wide * self._deviation(xp)

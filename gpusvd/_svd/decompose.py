@@ -1,5 +1,6 @@
 """The one path of every decomposition: check, allocate, run a driver, hand back."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,9 @@ def decompose(a: Any, options: Options, out: Any = None, with_info: bool = False
     with place.device_of(matrices):
         if outputs is not None and write_in_place:
             results = outputs
-        else:
-            results = [place.xp.empty(shape, kind) for _, shape, kind in expected]
+        else:  # in memory of the call if they are then copied into `out`
+            with nullcontext() if outputs is None else place.memory_of_the_call():
+                results = [place.xp.empty(shape, kind) for _, shape, kind in expected]
         info = _run(place, driver, options, matrices, results, expected, with_info)
         if outputs is not None and not write_in_place:
             for output, result in zip(outputs, results, strict=True):

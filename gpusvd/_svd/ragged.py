@@ -10,7 +10,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import ArrayLike, NDArray
 
-from gpusvd._base.arrays import array_namespace, to_host
+from gpusvd._base.arrays import array_namespace, device_of, is_cupy, to_host
 from gpusvd._base.checks import (
     Device,
     Driver,
@@ -141,7 +141,7 @@ def svd_ragged(
     arrays = _as_arrays(matrices)
     groups: defaultdict[Any, list[int]] = defaultdict(list)
     for index, a in enumerate(arrays):
-        groups[a.shape, a.dtype, type(a)].append(index)
+        groups[a.shape, a.dtype, a.device.id if is_cupy(a) else None].append(index)
     for (shape, dtype, _), indices in groups.items():
         _check(indices[0], shape, dtype, options.hermitian)
 
@@ -193,4 +193,5 @@ def _batch(arrays: list[Any], indices: list[int]) -> Any:
         return arrays[indices[0]][np.newaxis]
     members = itemgetter(*indices)(arrays)
     xp = array_namespace(members[0])
-    return xp.concatenate(members).reshape(len(indices), *members[0].shape)
+    with device_of(members[0]):
+        return xp.concatenate(members).reshape(len(indices), *members[0].shape)
