@@ -32,13 +32,17 @@ def test_two_libraries_are_refused(monkeypatch):
         _arrays.array_namespace(np.ones(3), array_api_strict.ones(3))
 
     class Array:
-        pass
+        def __init__(self, device=0):
+            self.device = SimpleNamespace(id=device)
 
     cupy = SimpleNamespace(__name__="cupy", ndarray=Array)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     assert _arrays.array_namespace(Array(), [1]) is cupy
     with pytest.raises(TypeError, match="cupy and numpy in one call"):
         _arrays.array_namespace(np.ones(3), Array())
+    assert _arrays.array_namespace(Array(1), Array(1)) is cupy
+    with pytest.raises(ValueError, match="arrays on GPUs 0 and 2 in one call"):
+        _arrays.array_namespace(Array(2), Array(0))
 
 
 def test_memory_of_the_gpu_that_is_no_cupy_array_is_refused():
