@@ -426,8 +426,8 @@ def test_memory_does_not_grow_with_the_source(tmp_path):
         def peak():
             status = open("/proc/self/status").read()
             return int(status.split("VmHWM:")[1].split()[0]) / 1024
-        gpusvd.svdvals(np.stack([np.ones((4, 4), "f"), np.zeros((4, 4), "f")]), driver="jacobi")  # compiles both
-        start = peak()
+        gpusvd.svdvals(np.stack([np.ones((4, 4), "f"), np.zeros((4, 4), "f")]), driver="jacobi")
+        start = peak()  # both kernels are compiled
         S = np.lib.format.open_memmap("S.npy", "w+", np.float32, {shape[:2]})
         gpusvd.stream("a.npy", compute_uv=False, out=S, chunk=50_000)
         print(peak() - start)
