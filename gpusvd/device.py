@@ -68,27 +68,27 @@ def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"
 
     Examples
     --------
-    The rotation of the polar decomposition of 3 x 3 deformation gradients, on the CPU:
+    The rotation of the polar decomposition of deformation gradients in a plane, on the CPU:
 
     >>> import numba
     >>> import numpy as np
     >>> import gpusvd.device
-    >>> svd = gpusvd.device.svd_function(3, 3, "float64", target="cpu")
+    >>> svd = gpusvd.device.svd_function(2, 2, "float64", target="cpu")
     >>> @numba.njit
     ... def rotations(gradients, out):
-    ...     u, s, vh = np.empty((3, 3)), np.empty(3), np.empty((3, 3))
+    ...     u, s, vh = np.empty((2, 2)), np.empty(2), np.empty((2, 2))
     ...     for b in range(gradients.shape[0]):
     ...         svd(gradients[b], u, s, vh)
-    ...         for i in range(3):
-    ...             for j in range(3):
-    ...                 out[b, i, j] = u[i, 0] * vh[0, j] + u[i, 1] * vh[1, j] + u[i, 2] * vh[2, j]
-    >>> gradients = np.eye(3) + 0.1 * np.random.default_rng(0).standard_normal((1000, 3, 3))
+    ...         for i in range(2):
+    ...             for j in range(2):
+    ...                 out[b, i, j] = u[i, 0] * vh[0, j] + u[i, 1] * vh[1, j]
+    >>> gradients = np.eye(2) + 0.1 * np.random.default_rng(0).standard_normal((1000, 2, 2))
     >>> out = np.empty_like(gradients)
     >>> rotations(gradients, out)
-    >>> np.allclose(out @ out.swapaxes(1, 2), np.eye(3))
+    >>> np.allclose(out @ out.swapaxes(1, 2), np.eye(2))
     True
 
-    and in a kernel of your own, with one thread per matrix::
+    and of 3 x 3 gradients in a kernel of your own, with one thread per matrix::
 
         svd = gpusvd.device.svd_function(3, 3, "float32", target="cuda")
 
