@@ -177,27 +177,33 @@ def rank_values(reals, header, s, converged, sweeps, off, order, n, b, has_matri
     singular values, and what happened to the matrix."""
     highest = header[b, HIGHEST]
     for j in range(thread, n, threads):
-        value, power, rank = reals[at(b), SIGMA, at(j)], reals[at(b), POWERS, at(j)], j if bad else 0
-        for k in range(0 if bad else n):
-            other, other_power = reals[at(b), SIGMA, at(k)], reals[at(b), POWERS, at(k)]
-            larger = other >= value if k < j else other > value
-            if other_power > power or (other_power == power and larger):
-                rank += 1
+        value, rank = (
+            real(math.nan),
+            j,
+        )  # of a matrix with NaN or Inf, for which the Jacobi kernels wrote nothing
+        if not bad:
+            value, power, rank = reals[at(b), SIGMA, at(j)], reals[at(b), POWERS, at(j)], 0
+            for k in range(n):
+                other, other_power = reals[at(b), SIGMA, at(k)], reals[at(b), POWERS, at(k)]
+                larger = other >= value if k < j else other > value
+                if other_power > power or (other_power == power and larger):
+                    rank += 1
+            value = scale(value, maximum(power + highest, LEAST_EXPONENT))
         order[at(rank)] = real(j)
         if has_matrix:
-            value = real(math.nan) if bad else scale(value, maximum(power + highest, LEAST_EXPONENT))
             s[b, rank] = value
             if rank == 0:
-                converged[b] = header[b, CONVERGED] > 0.0 and value < math.inf
+                converged[b] = not bad and header[b, CONVERGED] > 0.0 and value < math.inf
                 sweeps[b] = 0 if bad else int(header[b, SWEEPS])
                 off[b] = real(math.nan) if bad else header[b, OFF]
 
 
-def start_column(basis, b, k, x, n, first, m, lanes):
-    """Column k of [W 0; 0 I], from row `first` of this lane on."""
+def start_column(basis, b, k, x, n, first, m, lanes, bad):
+    """Column k of [W 0; 0 I], from row `first` of this lane on; zeros for W of a matrix with NaN or Inf."""
+    known = 0 if bad else n
     for i in range(first, m, lanes):
         if k < n:
-            x[at(i)] = basis[at(b), at(k), at(i)] if i < n else number(0.0)
+            x[at(i)] = basis[at(b), at(k), at(i)] if i < known else number(0.0)
         else:
             x[at(i)] = number(1.0) if i == k else number(0.0)
 
@@ -309,7 +315,7 @@ def assemble_batch(
             inside = min(rank, columns - 1)
             column = block[group * rows : (group + 1) * rows] if shares else left[b, :, inside]
             start = lane if exists else m
-            start_column(basis, b, k, column, n, start, m, lanes)
+            start_column(basis, b, k, column, n, start, m, lanes, bad)
             reflect_column(reflectors, reals, b, column, n, m, exists, lane, lanes, parts)
             if shares:
                 cuda.syncthreads()

@@ -119,7 +119,7 @@ def launched(problem):
     def record(kernel, kind, blocks, arguments):
         kernels.append((kernel, _cuda_launch._signature(kernel, kind, arguments)))
 
-    m, n, kind, columns, _ = problem
+    m, n, kind, columns = problem[:4]
     number, real = np.dtype(kind), np.empty(0, kind).real.dtype
     count = 3
     _cuda._solve(
