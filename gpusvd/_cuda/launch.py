@@ -242,11 +242,11 @@ def specialiser(kind: str) -> Specialiser:
 def _link(code: str, capability: str) -> bytes:
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
-    linker = Linker(ObjectCode.from_ptx(code.encode()), options=LinkerOptions(arch=f"sm_{capability}"))
+    options = LinkerOptions(arch=f"sm_{capability}")
     try:
-        linked: bytes = linker.link("cubin").code
+        linked: bytes = Linker(ObjectCode.from_ptx(code.encode()), options=options).link("cubin").code
     except Exception as error:  # the linker's own kinds
-        if "version" not in str(error).lower():
+        if "Unsupported .version" not in str(error):
             raise
         written = re.search(r"^\.version\s+(\S+)", code, re.MULTILINE)
         raise RuntimeError(

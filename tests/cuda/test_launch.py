@@ -94,6 +94,37 @@ def test_ptx_says_how_it_is_launched():
     assert ".maxntid" not in text
 
 
+@needs_compiler
+def test_code_of_another_toolchain_is_other_code(monkeypatch):
+    """The same numba-cuda may come with CUDA 12 or 13."""
+    from cuda.bindings import nvjitlink
+
+    kernel, signature = completion()
+    here = _cuda_launch._hash(kernel, signature)
+    monkeypatch.setattr(nvjitlink, "version", lambda: (12, 4))
+    monkeypatch.setattr(_cuda_launch, "_toolchain", _cuda_launch._toolchain.__wrapped__)
+    assert _cuda_launch._hash(kernel, signature) != here
+
+
+@needs_compiler
+def test_ptx_that_the_linker_does_not_know_is_named():
+    code = ".version 99.9\n.target sm_90\n.address_size 64\n"
+    with pytest.raises(RuntimeError, match=r"does not know PTX 99\.9.* pip install 'gpusvd\[cuda13\]'"):
+        _cuda_launch._link(code, "90")
+
+
+@needs_compiler
+def test_a_numpy_that_numba_cuda_cannot_work_with_is_named(monkeypatch):
+    from numba import cuda
+
+    def compile_ptx(*given, **options):
+        raise AttributeError("module 'numpy' has no attribute 'row_stack'")
+
+    monkeypatch.setattr(cuda, "compile_ptx", compile_ptx)
+    with pytest.raises(ImportError, match=r"does not work with NumPy .*: pip install 'numpy<2\.5'"):
+        _cuda_launch.ptx(*completion_of("float32"), "90")
+
+
 class OnDevice:
     """What a launch asks of a CuPy array."""
 
