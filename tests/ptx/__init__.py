@@ -1,0 +1,5 @@
+"""Execute PTX over NumPy arrays."""
+
+from .device import Device
+
+__all__ = ["Device"]
