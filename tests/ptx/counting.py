@@ -60,4 +60,6 @@ def count(run, kind, warps):
     for segment, times in zip(run.program.segments, run.executed.tolist(), strict=True):
         for instruction in segment.code if times else ():
             instructions[class_of(instruction)] += times
-    return Counted(run.program.name, kind, run.blocks, warps, instructions, run.bytes_loaded, run.bytes_stored)
+    return Counted(
+        run.program.name, kind, run.blocks, warps, instructions, run.bytes_loaded, run.bytes_stored
+    )

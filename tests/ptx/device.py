@@ -1,6 +1,7 @@
 """What stands for a GPU: CuPy's part in a launch."""
 
 import sys
+from contextlib import contextmanager
 from functools import cache
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -68,9 +69,7 @@ class Device:
         def load(kernel, kind, signature, number, capability):
             return Function(self, self._source(kernel, kind, signature), kind, memory)
 
-        here = SimpleNamespace(id=0, compute_capability=CAPABILITY)
-        cupy = SimpleNamespace(cuda=SimpleNamespace(Device=lambda: here))
-        with patch.dict(sys.modules, cupy=cupy), patch.object(shipped, "_load", load):
+        with _for_cupy(), patch.object(shipped, "_load", load):
             shipped.launch(kernel, kind, blocks, arguments)
 
     def execute(self, text, kind, blocks, threads, parameters, memory, shared=0):
@@ -78,6 +77,20 @@ class Device:
         run = Run(program(text, self._contraction), blocks, threads, parameters, memory, shared)
         run.run()
         self.launches.append(count(run, kind, blocks * -(-threads // WARP)))
+
+
+@contextmanager
+def _for_cupy():
+    """Let a launch import what it asks of CuPy: the current device."""
+    here = SimpleNamespace(id=0, compute_capability=CAPABILITY)
+    before = sys.modules.get("cupy")
+    sys.modules["cupy"] = SimpleNamespace(cuda=SimpleNamespace(Device=lambda: here))
+    try:
+        yield
+    finally:
+        del sys.modules["cupy"]
+        if before is not None:
+            sys.modules["cupy"] = before
 
 
 class _OnDevice:
@@ -114,9 +127,7 @@ class Function:
         (blocks,), (threads,) = grid, block
         self._check_limits(blocks, threads, shared_mem)
         parameters = packed(self._module.parameters, arguments)
-        self._device.execute(
-            self._text, self._kind, blocks, threads, parameters, self._memory, shared_mem
-        )
+        self._device.execute(self._text, self._kind, blocks, threads, parameters, self._memory, shared_mem)
 
     def _check_limits(self, blocks, threads, shared):
         """Raise LaunchError for what a driver would refuse."""

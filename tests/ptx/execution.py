@@ -114,7 +114,9 @@ class Run:
     def run(self):
         """Run all threads to their end."""
         program, kinds = self.program, self.program.module.registers
-        self._constants = [np.full(self.count, np.frombuffer(raw, kind)[0]) for raw, kind in program.constants]
+        self._constants = [
+            np.full(self.count, np.frombuffer(raw, kind)[0]) for raw, kind in program.constants
+        ]
         self._registers = [np.zeros(self.count, DTYPES[kinds[register]]) for register in program.slots]
         self._groups, self._waiting = {0: self._exists}, {}  # threads by the segment that they have come to
         with np.errstate(all="ignore"):
@@ -148,7 +150,9 @@ class Run:
             there = (here == self._exists).reshape(self.blocks, -1).all(1)
             ready = here & np.repeat(there, self.count // self.blocks)
         else:
-            ready = here & self._has_its_lanes(here, members.named(self._registers, self._constants), last.line)
+            ready = here & self._has_its_lanes(
+                here, members.named(self._registers, self._constants), last.line
+            )
         left = here & ~ready
         if left.any():
             self._waiting[number] = left

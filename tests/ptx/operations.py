@@ -53,7 +53,9 @@ def truncated(a, dtype):
     limit = 2.0 ** (info.bits - (info.min < 0))
     inside = (whole >= info.min) & (whole < limit)
     outside = np.where(whole >= limit, info.max, info.min).astype(dtype)
-    of_nan = np.array(1 << (info.bits - 1) if max(info.bits, 8 * a.itemsize) == 64 else 0, f"u{info.bits // 8}")
+    of_nan = np.array(
+        1 << (info.bits - 1) if max(info.bits, 8 * a.itemsize) == 64 else 0, f"u{info.bits // 8}"
+    )
     converted = np.where(inside, np.where(inside, whole, 0).astype(dtype), outside)
     return np.where(np.isnan(a), of_nan.view(dtype), converted)
 
@@ -83,9 +85,9 @@ def insert_bits(a, b, position, length):
     return (b & ~mask) | ((a << position) & mask)
 
 
-FUNCTIONS = {
-    f.__name__: f for f in (fma, fmax, fmin, truncated, quotient, high_product, insert_bits)
-} | {"np": np}
+FUNCTIONS = {f.__name__: f for f in (fma, fmax, fmin, truncated, quotient, high_product, insert_bits)} | {
+    "np": np
+}
 
 ORDERED = "({0} < {1}) | ({0} >= {1})"
 COMPARISONS = {"eq": "==", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
@@ -94,6 +96,7 @@ NEGATIONS = {"ltu": ">=", "leu": ">", "gtu": "<=", "geu": "<"}  # of the opposit
 
 def _all_operations():
     """Names, and what they compute."""
+
     def add(name, kinds, expression, operands=2, result=None):
         for kind in kinds:
             table[f"{name}.{kind}"] = Operation(result or kind, (kind,) * operands, expression)

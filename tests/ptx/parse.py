@@ -60,7 +60,9 @@ def parse(text):
         raise NotImplementedError(f"limits of a launch {limits}")
     body = Body(text, entry.end())
     shared = variables(text, body.instructions)
-    return Module(entry[1], parameters(entry[2]), body.registers, shared, limits, body.instructions, body.labels)
+    return Module(
+        entry[1], parameters(entry[2]), body.registers, shared, limits, body.instructions, body.labels
+    )
 
 
 def parameters(text):
@@ -74,7 +76,9 @@ def parameters(text):
 
 def variables(text, instructions):
     """The variables in shared memory; NotImplementedError if a variable elsewhere is used."""
-    words = {word for at in instructions for operand in at.operands for word in re.findall(r"[\w$]+", operand)}
+    words = {
+        word for at in instructions for operand in at.operands for word in re.findall(r"[\w$]+", operand)
+    }
     shared = []
     for space, alignment, kind, name, length in MEMORY.findall(text):
         if space == "shared":

@@ -40,9 +40,8 @@ def registers_of(operand):
 
 def results_of(instruction):
     """The registers that it writes."""
-    if instruction.name.startswith(NO_RESULT):
-        return []
-    return registers_of(instruction.operands[0])
+    first = [] if instruction.name.startswith(NO_RESULT) else instruction.operands[:1]
+    return [register for x in first for register in registers_of(x)]
 
 
 def sources_of(instruction):
@@ -59,7 +58,10 @@ def segments_of(module):
             starts |= {i, i + 1}
         elif operation(instruction) in BRANCHES:
             starts.add(i + 1)
-    bounds = [*sorted(start for start in starts if start < len(module.instructions)), len(module.instructions)]
+    bounds = [
+        *sorted(start for start in starts if start < len(module.instructions)),
+        len(module.instructions),
+    ]
     number = {start: k for k, start in enumerate(bounds)}
     segments = []
     for k, start in enumerate(bounds[:-1]):

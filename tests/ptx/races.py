@@ -10,7 +10,11 @@ import numpy as np
 
 NOBODY, SEVERAL = -1, -2
 THREAD, WARP, BLOCK, ERA, CLOCK, FIELDS = 0, 1, 2, 3, 4, 5
-UNWRITTEN, WRITE, READ = 1, 2, 4  # what is wrong with an access: its memory, or an earlier one that is unordered
+UNWRITTEN, WRITE, READ = (
+    1,
+    2,
+    4,
+)  # what is wrong with an access: its memory, or an earlier one that is unordered
 
 
 class History:

@@ -54,16 +54,16 @@ class Program:
         self.segments = segments_of(self.module)
         if contraction == "all":
             self.fused = contract(self.segments)
-        check_registers(self.segments, self.name)
         translator = _Translator(self.module, self.segments)
         lines = [line for segment in self.segments for line in translator.function(segment)]
+        check_registers(self.segments, self.name)
+        self.members = [translator.members(segment) for segment in self.segments]
         self.constants, self.slots = list(translator.constants), list(translator.slots)
         namespace = dict(FUNCTIONS)
         if contraction == "none":
             namespace["fma"] = lambda a, b, c: a * b + c
         exec(compile("\n".join(lines), f"<{self.name}>", "exec"), namespace)
         self.functions = [namespace[f"segment_{segment.number}"] for segment in self.segments]
-        self.members = [translator.members(segment) for segment in self.segments]
 
 
 class _Translator:
@@ -76,7 +76,10 @@ class _Translator:
     def function(self, segment):
         """The lines of the function of a segment."""
         body = [line for at in segment.code for line in self._instruction(at)]
-        return [f"def segment_{segment.number}(R, K, run, mask):", *(f"  {line}" for line in body or ["pass"])]
+        return [
+            f"def segment_{segment.number}(R, K, run, mask):",
+            *(f"  {line}" for line in body or ["pass"]),
+        ]
 
     def members(self, segment):
         """Whom a segment's threads wait for: None unless it is for lanes of their warp."""
@@ -205,7 +208,9 @@ class _Translator:
     def _vote(self, at):
         to, predicate, _ = at.operands
         over = at.name.split(".")[2 if at.name.startswith("vote") else 1]
-        return [self._assigned(Result(to, "pred", f"run.vote({over!r}, {self._read(predicate, 'pred')}, mask)"))]
+        return [
+            self._assigned(Result(to, "pred", f"run.vote({over!r}, {self._read(predicate, 'pred')}, mask)"))
+        ]
 
     def _barrier(self, at):
         if at.operands != ["0"]:
