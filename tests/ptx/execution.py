@@ -10,7 +10,6 @@ import numpy as np
 from .faults import DivergenceError, LaneError
 from .memory import Shared
 from .operations import DTYPES
-from .program import BRANCHES, operation
 from .races import Progress
 
 WARP = 32
@@ -138,8 +137,8 @@ class Run:
 
     def _that_go_on(self, number, mask):
         """Those threads, of the ones that have come to a segment, that need not wait for others."""
-        last = self.program.segments[number].last
-        if last is None or operation(last) in BRANCHES:
+        segment = self.program.segments[number]
+        if not segment.is_wait:
             return mask
         members = self.program.members[number]
         is_everyone = members is None or (members.is_everyone and self._all_exist)
@@ -150,9 +149,8 @@ class Run:
             there = (here == self._exists).reshape(self.blocks, -1).all(1)
             ready = here & np.repeat(there, self.count // self.blocks)
         else:
-            ready = here & self._has_its_lanes(
-                here, members.named(self._registers, self._constants), last.line
-            )
+            named = members.named(self._registers, self._constants)
+            ready = here & self._has_its_lanes(here, named, segment.last.line)
         left = here & ~ready
         if left.any():
             self._waiting[number] = left
@@ -169,14 +167,14 @@ class Run:
         """Run a segment, and let its threads come to the next ones."""
         segment = self.program.segments[number]
         is_everyone = mask is self._exists and self._all_exist
-        self.executed[number] += np.count_nonzero(mask.reshape(-1, WARP).any(1))
+        warps = self.count // WARP if is_everyone else np.count_nonzero(mask.reshape(-1, WARP).any(1))
+        self.executed[number] += warps
         function = self.program.functions[number]
         taken = function(self._registers, self._constants, self, None if is_everyone else mask)
-        last = segment.last
-        if last is None or operation(last) not in BRANCHES:
+        if not segment.is_branch:
             self._arrive(number + 1, mask)
             return
-        rest = None if last.guard is None else mask & ~taken
+        rest = None if segment.last.guard is None else mask & ~taken
         if rest is None or not rest.any():
             taken = mask
         else:
@@ -186,7 +184,7 @@ class Run:
             self._arrive(segment.target, taken)
 
     def _deadlock(self):
-        lines = {self.program.segments[number].code[-1].line: mask for number, mask in self._waiting.items()}
+        lines = {self.program.segments[number].last.line: mask for number, mask in self._waiting.items()}
         where = ", ".join(f"{np.flatnonzero(mask)[:4]} in line {line}" for line, mask in lines.items())
         return f"threads {where} of {self.program.name} wait for others that never come"
 

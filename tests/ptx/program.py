@@ -3,7 +3,7 @@ or wait for each other (barriers, shuffles, votes)."""
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .faults import UnwrittenError
 from .parse import Instruction
@@ -14,18 +14,18 @@ BRANCHES = ("bra", "ret", "exit")
 NO_RESULT = ("st", "bra", "ret", "exit", "bar.sync", "bar.warp")
 
 
-@dataclass
-class Segment:
-    """Instructions, of which the last one may be a branch or wait; `target` is where a branch goes."""
+class Segment(NamedTuple):
+    """Instructions of which the last one may be a branch, or what waits; `target` is where a branch goes."""
 
     number: int
     code: list[Instruction]
-    target: int | None = None
+    is_branch: bool
+    is_wait: bool
+    target: int | None
 
     @property
     def last(self):
-        """The instruction at which threads part or wait, None if they just go on."""
-        return self.code[-1] if operation(self.code[-1]) in WAITS + BRANCHES else None
+        return self.code[-1]
 
 
 def operation(instruction):
@@ -65,19 +65,16 @@ def segments_of(module):
     number = {start: k for k, start in enumerate(bounds)}
     segments = []
     for k, start in enumerate(bounds[:-1]):
-        segment = Segment(k, module.instructions[start : bounds[k + 1]])
-        if operation(segment.code[-1]) == "bra":
-            segment.target = number[module.labels[segment.code[-1].operands[0]]]
-        segments.append(segment)
+        code = module.instructions[start : bounds[k + 1]]
+        last = operation(code[-1])
+        target = number[module.labels[code[-1].operands[0]]] if last == "bra" else None
+        segments.append(Segment(k, code, last in BRANCHES, last in WAITS, target))
     return segments
 
 
 def successors(segment):
     """The numbers of the segments that may follow."""
-    last = segment.last
-    if last is None or operation(last) in WAITS:
-        return [segment.number + 1]
-    after = [segment.number + 1] if last.guard else []
+    after = [segment.number + 1] if segment.last.guard or not segment.is_branch else []
     return after if segment.target is None else [segment.target, *after]
 
 

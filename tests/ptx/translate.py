@@ -84,7 +84,7 @@ class _Translator:
     def members(self, segment):
         """Whom a segment's threads wait for: None unless it is for lanes of their warp."""
         last = segment.last
-        if last is None or last.name not in WARP_WAITS:
+        if last.name not in WARP_WAITS:
             return None
         mask = last.operands[-1]
         is_everyone = self._literals.get(mask, mask) in EVERYONE
