@@ -1,13 +1,19 @@
 """The executor of PTX computes what PTX's manual says, and reports what it leaves undefined."""
 
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from gpusvd._cuda import launch
+from gpusvd._cuda.jacobi import thread_kernel
+from gpusvd._cuda.problem import Problem
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="numba-cuda is for tests on Linux")
 if sys.platform == "linux":
-    from tests.ptx import Device
+    from tests.ptx import Device, source
     from tests.ptx.device import Function, packed
     from tests.ptx.faults import (
         AlignmentError,
@@ -227,7 +233,8 @@ def test_fma_rounds_once(dtype):
 
 def test_moves_between_halves():
     out = np.zeros(2, "u8")
-    body = """mov.b64 %rd5, 0x1234567890ABCDEF; { .reg .b32 %low; mov.b64 {%low, %r5}, %rd5; mov.u32 %r6, %low; }
+    body = """mov.b64 %rd5, 0x1234567890ABCDEF;
+    { .reg .b32 %low; mov.b64 {%low, %r5}, %rd5; mov.u32 %r6, %low; }
     mov.b64 %rd6, {%r5, %r6}; st.global.u64 [%rd1], %rd6;
     mov.b64 %fd1, {%r6, %r5}; st.global.f64 [%rd1+8], %fd1;"""
     run(body, out, threads=1)
@@ -251,8 +258,8 @@ def test_numbers_as_ptx_writes_them():
 
 def test_special_registers():
     out = np.zeros((3, 64, 5), "u4")
-    body = """mov.u32 %r1, %ctaid.x; mov.u32 %r2, %ntid.x; mad.lo.s32 %r3, %r1, %r2, %r0; mov.u32 %r4, %laneid;
-    mov.u32 %r5, %nctaid.x; mul.wide.s32 %rd5, %r3, 20; add.s64 %rd6, %rd1, %rd5;
+    body = """mov.u32 %r1, %ctaid.x; mov.u32 %r2, %ntid.x; mad.lo.s32 %r3, %r1, %r2, %r0;
+    mov.u32 %r4, %laneid; mov.u32 %r5, %nctaid.x; mul.wide.s32 %rd5, %r3, 20; add.s64 %rd6, %rd1, %rd5;
     st.global.u32 [%rd6], %r0; st.global.u32 [%rd6+4], %r1; st.global.u32 [%rd6+8], %r2;
     st.global.u32 [%rd6+12], %r4; st.global.u32 [%rd6+16], %r5;"""
     run(body, out, threads=64, blocks=3)
@@ -480,8 +487,9 @@ def test_reductions_over_a_block():
 
 
 def test_parts_of_a_warp_wait_for_themselves():
-    body = """setp.lt.s32 %p1, %r0, 16; selp.b32 %r1, 65535, -65536, %p1; shfl.sync.bfly.b32 %r9|%p2, %r0, 3, 31, %r1;
-    @%p1 bra $L; shfl.sync.bfly.b32 %r9|%p2, %r0, 1, 31, -65536; $L:"""
+    body = """setp.lt.s32 %p1, %r0, 16; selp.b32 %r1, 65535, -65536, %p1;
+    shfl.sync.bfly.b32 %r9|%p2, %r0, 3, 31, %r1; @%p1 bra $L;
+    shfl.sync.bfly.b32 %r9|%p2, %r0, 1, 31, -65536; $L:"""
     got, _ = per_thread(body)
     assert got == [i ^ 3 for i in range(16)] + [i ^ 1 for i in range(16, 32)]
 
@@ -664,16 +672,33 @@ def test_parameters_as_cupy_packs_them():
             packed(kinds, arguments)
 
 
+def test_ptx_is_made_once(tmp_path, monkeypatch):
+    made = []
+
+    def slow(kernel, *rest):
+        time.sleep(0.2)
+        made.append(kernel.threads)
+        return "text"
+
+    monkeypatch.setattr(source, "cache_folder", lambda sources: tmp_path)
+    monkeypatch.setattr(launch, "ptx", slow)
+    kernel = thread_kernel(Problem(1, 1, "float32", 1, True))
+    with ThreadPoolExecutor() as pool:
+        texts = list(pool.map(lambda _: source.source(kernel, "float32", ()), range(4)))
+    assert texts == ["text"] * 4
+    assert made == [0]  # for any number of threads
+
+
 # Counting
 
 
 def test_counts_instructions_of_warps():
     out = np.zeros(64, "f4")
-    body = """shl.b64 %rd2, %rd0, 2; add.s64 %rd3, %rd1, %rd2; ld.global.f32 %f1, [%rd3]; add.f32 %f2, %f1, %f1;
-    mul.f32 %f3, %f2, %f2; fma.rn.f32 %f4, %f3, %f2, %f1; rcp.rn.f32 %f5, %f4; cvt.f64.f32 %fd1, %f5;
+    body = """shl.b64 %rd2, %rd0, 2; add.s64 %rd3, %rd1, %rd2; ld.global.f32 %f1, [%rd3];
+    add.f32 %f2, %f1, %f1; mul.f32 %f3, %f2, %f2; fma.rn.f32 %f4, %f3, %f2, %f1; rcp.rn.f32 %f5, %f4;
+    cvt.f64.f32 %fd1, %f5;
     sub.f64 %fd2, %fd1, %fd1; setp.ge.s32 %p1, %r0, 32; vote.sync.any.pred %p2, %p1, -1; bar.sync 0;
-    st.shared.f32 [static], %f5; @%p1 bra $L; mad.lo.s32 %r1, %r0, %r0, %r0; st.global.f32 [%rd3], %f5; $L:"""
-    body = body.replace("st.shared.f32 [static], %f5;", "")
+    @%p1 bra $L; mad.lo.s32 %r1, %r0, %r0, %r0; st.global.f32 [%rd3], %f5; $L:"""
     counted = run(body, out, threads=64)
     assert counted.instructions == {
         "move": 4,  # tid, and the parameter

@@ -3,9 +3,9 @@
     device = Device()
     gpusvd._cuda.jacobi.decompose(device, device.launch, ...)   or   svd_ex(a, device=device)
 
-runs what a GPU would be given: the PTX that numba-cuda makes, launched by the library's own launch, which sees
-the device for CuPy. A register is an array over all threads. What CUDA leaves undefined, or would refuse, is an
-error that names the kernel and the line of its PTX:
+runs what a GPU is given: the PTX that numba-cuda makes, launched by the library's own launch, to which the
+device is CuPy. A register is an array over all threads. What CUDA leaves undefined, or refuses, is an error
+that names the kernel and the line of its PTX:
 
     AlignmentError    an address that is no multiple of the size of an access
     BoundsError       an address outside of the argument or of the launch's shared memory
@@ -19,9 +19,9 @@ error that names the kernel and the line of its PTX:
 `Device.launches` says what each launch has executed, `tests.ptx.counting.Counted`: instructions of warps by
 class, and bytes of global memory.
 
-Not modelled: ptxas (its registers, its order; what it may fuse is `Device(contraction="all")`), payloads of NaN,
-local and constant memory, atomic operations, calls, weak memory between blocks, bank conflicts, time; threads
-that have parted go in one order only, for which the check of races stands in.
+Not modelled: ptxas (its registers, its order; what it may fuse is `Device(contraction="all")`), payloads of
+NaN, local and constant memory, atomic operations, calls, weak memory between blocks, bank conflicts, time.
+Threads that have parted go in one order only: that no other order matters is left to the check of races.
 """
 
 from .counting import Counted

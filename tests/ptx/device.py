@@ -10,7 +10,7 @@ import numpy as np
 
 from gpusvd._cuda import launch as shipped
 
-from .counting import Counted, count
+from .counting import count
 from .execution import WARP, Run
 from .faults import LaunchError, UnwrittenError
 from .memory import Global, granule_of
@@ -22,7 +22,7 @@ STATIC_SHARED = 48 * 1024
 MOST_SHARED = 227 * 1024  # of a block, for compute capability 9.0
 REGISTERS = 64 * 1024  # of a multiprocessor
 
-program = cache(Program)
+_program = cache(Program)
 
 
 class Device:
@@ -37,7 +37,7 @@ class Device:
 
     Attributes
     ----------
-    launches : list of Counted
+    launches : list of tests.ptx.counting.Counted
         What each launch has executed.
     """
 
@@ -52,7 +52,6 @@ class Device:
     def empty(self, shape, dtype=float):
         """An array in memory that was never written."""
         x = np.empty(shape, dtype)
-        x.reshape(-1).view(np.uint8)[...] = 1  # true for booleans, elsewhere no number that a kernel makes
         self._made[id(x)] = x, np.zeros(x.nbytes // granule_of(x), bool)
         return x
 
@@ -72,9 +71,13 @@ class Device:
         with _for_cupy(), patch.object(shipped, "_load", load):
             shipped.launch(kernel, kind, blocks, arguments)
 
+    def program(self, text):
+        """The program of a text, contracted as the device does."""
+        return _program(text, self._contraction)
+
     def execute(self, text, kind, blocks, threads, parameters, memory, shared=0):
         """Run a program that is given the bytes of its parameters."""
-        run = Run(program(text, self._contraction), blocks, threads, parameters, memory, shared)
+        run = Run(self.program(text), blocks, threads, parameters, memory, shared)
         run.run()
         self.launches.append(count(run, kind, blocks * -(-threads // WARP)))
 
@@ -107,7 +110,7 @@ class Function:
 
     def __init__(self, device, text, kind, memory):
         self._device, self._text, self._kind, self._memory = device, text, kind, memory
-        self._module = program(text, "ptx").module
+        self._module = device.program(text).module
         self.shared_size_bytes = sum(variable.size or 0 for variable in self._module.shared)
         if self.shared_size_bytes > STATIC_SHARED:
             raise LaunchError(f"{self.shared_size_bytes} bytes of static shared memory, which ptxas refuses")

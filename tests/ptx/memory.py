@@ -1,7 +1,7 @@
 """The memory of a launch: arrays in global memory, each at an address of its own, and shared memory.
 
-Accesses are checked for what CUDA leaves undefined: alignment, bounds, reads of what was never written, races.
-Memory is watched in granules of at most four bytes."""
+Accesses are checked for what CUDA leaves undefined: misaligned ones, those outside, reads of what was never
+written, races. Memory is watched in granules of at most four bytes."""
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds

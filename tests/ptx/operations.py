@@ -48,7 +48,7 @@ def fmin(a, b):
 
 
 def truncated(a, dtype):
-    """A float as an integer: towards zero, the nearest there is, of NaN 0 in 32 bits and the top bit in 64."""
+    """The nearest integer towards zero that there is; of NaN, 0 in 32 bits and the top bit in 64."""
     info, whole = np.iinfo(dtype), np.trunc(a)
     limit = 2.0 ** (info.bits - (info.min < 0))
     inside = (whole >= info.min) & (whole < limit)

@@ -1,7 +1,7 @@
 """Which granules of a memory are written, and whether accesses of several threads to one are ordered.
 
-A barrier begins an era of its block, `bar.warp.sync` advances the clock of its warp, and what was before comes
-before what follows. Shuffles and votes order nothing, and nothing orders blocks. The last write of a granule is
+A barrier begins an era of its block, `bar.warp.sync` advances the clock of its warp, and what was before
+comes first. Shuffles and votes order nothing, and nothing orders blocks. The last write of a granule is
 known, and of its reads since then whose they are: a thread's, or those of SEVERAL of a warp, of a block or of
 the launch."""
 

@@ -1,4 +1,4 @@
-"""PTX of the library's kernels, kept on disk as their machine code is: compiling takes longer than running."""
+"""PTX of the library's kernels, kept on disk beside their machine code: to make it takes longer than a run."""
 
 import fcntl
 import tempfile

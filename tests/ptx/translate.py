@@ -2,9 +2,9 @@
 
     def segment_7(R, K, run, mask): ...
 
-R holds the registers that outlive a segment, K numbers, `run` is a `tests.ptx.execution.Run`, and `mask` says
-which threads are at work, None for all. Other registers are local variables. A segment that ends with a branch
-under a predicate returns the predicate."""
+R holds the registers that outlive a segment, K numbers; other registers are local variables. `run` is a
+`tests.ptx.execution.Run`, and `mask` says which threads are at work, None for all. A segment that ends with a
+branch under a predicate returns the predicate."""
 
 import re
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class Result(NamedTuple):
 
 
 class Members(NamedTuple):
-    """Lanes that a thread waits for: whether they are always all, and their mask for registers and numbers."""
+    """Lanes that a thread waits for: whether they are always all, and their mask as a function of R and K."""
 
     is_everyone: bool
     named: Callable[[list[Any], list[Any]], Any]
@@ -76,10 +76,7 @@ class _Translator:
     def function(self, segment):
         """The lines of the function of a segment."""
         body = [line for at in segment.code for line in self._instruction(at)]
-        return [
-            f"def segment_{segment.number}(R, K, run, mask):",
-            *(f"  {line}" for line in body or ["pass"]),
-        ]
+        return [f"def segment_{segment.number}(R, K, run, mask):", *(f"  {line}" for line in body)]
 
     def members(self, segment):
         """Whom a segment's threads wait for: None unless it is for lanes of their warp."""
@@ -167,13 +164,9 @@ class _Translator:
         (to, source), whole = at.operands, at.name.partition(".")[2]
         half, shift = f"b{SIZES[whole] * 4}", self._constant(SIZES[whole] * 4, DTYPES[whole])
         if to.startswith("{"):
-            value = self._read(source, whole)
-            halves = value, f"{value} >> {shift}"
-            names = _several(to)
-            return [
-                Result(name, half, f"({x}).astype({DTYPES[half]!r})")
-                for name, x in zip(names, halves, strict=True)
-            ]
+            low, high = _several(to)
+            value, narrow = self._read(source, whole), f".astype({DTYPES[half]!r})"
+            return [Result(low, half, value + narrow), Result(high, half, f"({value} >> {shift}){narrow}")]
         low, high = (f"{self._read(x, half)}.astype({DTYPES[whole]!r})" for x in _several(source))
         return [Result(to, whole, f"{low} | ({high} << {shift})")]
 
@@ -207,10 +200,8 @@ class _Translator:
 
     def _vote(self, at):
         to, predicate, _ = at.operands
-        over = at.name.split(".")[2 if at.name.startswith("vote") else 1]
-        return [
-            self._assigned(Result(to, "pred", f"run.vote({over!r}, {self._read(predicate, 'pred')}, mask)"))
-        ]
+        vote = f"run.vote({at.name.split('.')[2]!r}, {self._read(predicate, 'pred')}, mask)"
+        return [self._assigned(Result(to, "pred", vote))]
 
     def _barrier(self, at):
         if at.operands != ["0"]:
