@@ -187,6 +187,17 @@ def test_matrices_that_are_not_finite(n, kind):
     assert np.isnan(got.info.off[bad]).all()
 
 
+def test_every_byte_is_read_and_written_once_by_a_matrix_a_thread():
+    a, device = matrices(3, 3, "float32"), Device()
+    result = svd_ex(a, device=device)
+    (counted,) = device.launches
+    assert counted.bytes_loaded == a.nbytes
+    assert counted.bytes_stored == sum(x.nbytes for x in (*result[:3], *result.info))
+    assert (counted.name, counted.blocks, counted.warps) == ("svd_threads", 1, 4)
+    assert counted.instructions["fma.f32"] > 0
+    assert counted.instructions.keys().isdisjoint({"fma.f64", "add.f64", "mul.f64", "special.f64"})
+
+
 # Launches alone: nothing is computed
 
 

@@ -1,8 +1,8 @@
 """Run a program: all blocks of a launch at once, as arrays with an entry for each thread.
 
 Threads that have parted run under masks, those at the lowest address first, and meet where they come to the
-same segment. Threads that wait do so until all whom they name, or all of their block that have not returned,
-have come to the same instruction; if nobody can go on, that is divergence."""
+same segment. Threads wait until all whom they name, at a barrier all of their block, have come to the same
+instruction; if nobody can go on, that is divergence."""
 
 import numba
 import numpy as np
@@ -126,7 +126,6 @@ class Run:
                     self._execute(number, mask)
         if self._waiting:
             raise DivergenceError(self._deadlock())
-        return self
 
     def _arrive(self, number, mask):
         """Let threads come to a segment."""

@@ -1,4 +1,4 @@
-"""PTX of the library's kernels, kept on disk beside their machine code: to make it takes longer than a run."""
+"""PTX of the library's kernels, kept on disk beside their machine code: compiling takes longer than a run."""
 
 import fcntl
 import tempfile
