@@ -1,6 +1,5 @@
 """PTX of the library's kernels, kept on disk beside their machine code: compiling takes longer than a run."""
 
-import fcntl
 import tempfile
 from pathlib import Path
 
@@ -13,6 +12,8 @@ CAPABILITY = "90"
 
 def source(kernel, kind, signature):
     """The PTX of a kernel: compiled now, by one process only, unless it is on disk."""
+    import fcntl  # not on Windows, where nothing compiles
+
     name = f"{kernel.function.__name__}-{kind}-{launch._hash(kernel, signature)}.ptx"
     path = (cache_folder(launch._SOURCES) or Path(tempfile.mkdtemp(prefix="gpusvd-"))) / name
     if not path.exists():
