@@ -197,6 +197,16 @@ def test_every_byte_is_read_and_written_once_by_a_matrix_a_thread():
     assert counted.instructions.keys().isdisjoint({"fma.f64", "add.f64", "mul.f64", "special.f64"})
 
 
+@pytest.mark.parametrize(("n", "dtype"), [(3, np.float16), (2, np.int8), (2, np.bool_)])
+def test_other_dtypes_and_batches(n, dtype):
+    a = np.random.default_rng(0).integers(2, size=(2, 3, n, n)).astype(dtype)
+    U, S, Vh, info = svd_ex(a)
+    assert info.converged.all()
+    few = 4 * measures.eps(S.dtype)
+    np.testing.assert_allclose((U * S[..., np.newaxis, :]) @ Vh, a, rtol=0, atol=few)
+    np.testing.assert_allclose(S, gpusvd.svdvals(a, driver="jacobi"), rtol=0, atol=few)
+
+
 # Launches alone: nothing is computed
 
 

@@ -16,8 +16,10 @@ that names the kernel and the line of its PTX:
     UnwrittenError    a read of a register or of memory that may not have been written
     NotImplementedError   an instruction, a modifier or a memory that is not modelled
 
-`Device.launches` says what each launch has executed, `tests.ptx.counting.Counted`: instructions of warps by
-class, and bytes of global memory.
+What each launch has executed is counted, instructions of warps by class and bytes of global memory:
+
+    for launch in device.launches:  # of `Counted`
+        print(launch.name, launch.warps, launch.instructions["fma.f32"], launch.bytes_loaded)
 
 Not modelled: ptxas (its registers, its order; what it may fuse is `Device(contraction="all")`), payloads of
 NaN, local and constant memory, atomic operations, calls, weak memory between blocks, bank conflicts, time.

@@ -53,9 +53,8 @@ def truncated(a, dtype):
     limit = 2.0 ** (info.bits - (info.min < 0))
     inside = (whole >= info.min) & (whole < limit)
     outside = np.where(whole >= limit, info.max, info.min).astype(dtype)
-    of_nan = np.array(
-        1 << (info.bits - 1) if max(info.bits, 8 * a.itemsize) == 64 else 0, f"u{info.bits // 8}"
-    )
+    is_wide = max(info.bits, 8 * a.itemsize) == 64
+    of_nan = np.array(1 << (info.bits - 1) if is_wide else 0, f"u{info.bits // 8}")
     converted = np.where(inside, np.where(inside, whole, 0).astype(dtype), outside)
     return np.where(np.isnan(a), of_nan.view(dtype), converted)
 
@@ -89,70 +88,74 @@ FUNCTIONS = {f.__name__: f for f in (fma, fmax, fmin, truncated, quotient, high_
     "np": np
 }
 
-ORDERED = "({0} < {1}) | ({0} >= {1})"
-COMPARISONS = {"eq": "==", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-NEGATIONS = {"ltu": ">=", "leu": ">", "gtu": "<=", "geu": "<"}  # of the opposite: true for NaN
+
+def _each(name, kinds, expression, operands=2, result=None):
+    """An operation whose operands are of one type, in several."""
+    return {f"{name}.{kind}": Operation(result or kind, (kind,) * operands, expression) for kind in kinds}
 
 
-def _all_operations():
-    """Names, and what they compute."""
-
-    def add(name, kinds, expression, operands=2, result=None):
-        for kind in kinds:
-            table[f"{name}.{kind}"] = Operation(result or kind, (kind,) * operands, expression)
-
-    table = {}
-    add("mov", (*BITS, *INTEGERS, *REALS), "{0}", 1)
-    add("cvta.to.global", ["u64"], "{0}", 1)
-    add("add", (*INTEGERS, *REALS), "{0} + {1}")
-    add("sub", (*INTEGERS, *REALS), "{0} - {1}")
-    add("mul", REALS, "{0} * {1}")
-    add("add.rn", REALS, "{0} + {1}")
-    add("sub.rn", REALS, "{0} - {1}")
-    add("mul.rn", REALS, "{0} * {1}")
-    add("fma.rn", REALS, "fma({0}, {1}, {2})", 3)
-    add("div.rn", REALS, "{0} / {1}")
-    add("rcp.rn", REALS, "1 / {0}", 1)
-    add("sqrt.rn", REALS, "np.sqrt({0})", 1)
-    add("copysign", REALS, "np.copysign({1}, {0})")
-    add("max", REALS, "fmax({0}, {1})")
-    add("min", REALS, "fmin({0}, {1})")
-    add("neg", ("s32", "s64", *REALS), "-{0}", 1)
-    add("abs", ("s32", "s64", *REALS), "np.abs({0})", 1)
-
-    add("mul.lo", INTEGERS, "{0} * {1}")
-    add("mad.lo", INTEGERS, "{0} * {1} + {2}", 3)
-    add("mul.hi", ("u64", "s64"), "high_product({0}, {1})")
-    add("div", INTEGERS, "quotient({0}, {1})")
-    add("rem", INTEGERS, "np.fmod({0}, {1})")
-    add("max", INTEGERS, "np.maximum({0}, {1})")
-    add("min", INTEGERS, "np.minimum({0}, {1})")
-    add("and", BITS, "{0} & {1}")
-    add("or", BITS, "{0} | {1}")
-    add("xor", BITS, "{0} ^ {1}")
-    add("not", BITS, "~{0}", 1)
-    add("shl", ("b32", "b64"), "{0} << {1}")
-    add("shr", ("u32", "s32", "u64", "s64"), "{0} >> {1}")
-    for kind in ("b32", "b64"):
-        table[f"bfi.{kind}"] = Operation(kind, (kind, kind, "u32", "u32"), "insert_bits({0}, {1}, {2}, {3})")
+def _arithmetic():
+    numbers = (*INTEGERS, *REALS)
+    signed = ("s32", "s64", *REALS)
+    table = _each("add", numbers, "{0} + {1}") | _each("sub", numbers, "{0} - {1}")
+    table |= _each("neg", signed, "-{0}", 1) | _each("abs", signed, "np.abs({0})", 1)
+    for rounding in ("", ".rn"):
+        for name, symbol in (("add", "+"), ("sub", "-"), ("mul", "*")):
+            table |= _each(name + rounding, REALS, f"{{0}} {symbol} {{1}}")
+    table |= _each("fma.rn", REALS, "fma({0}, {1}, {2})", 3)
+    table |= _each("div.rn", REALS, "{0} / {1}")
+    table |= _each("rcp.rn", REALS, "1 / {0}", 1)
+    table |= _each("sqrt.rn", REALS, "np.sqrt({0})", 1)
+    table |= _each("copysign", REALS, "np.copysign({1}, {0})")
+    table |= _each("max", REALS, "fmax({0}, {1})") | _each("min", REALS, "fmin({0}, {1})")
+    table |= _each("max", INTEGERS, "np.maximum({0}, {1})") | _each("min", INTEGERS, "np.minimum({0}, {1})")
+    table |= _each("mul.lo", INTEGERS, "{0} * {1}") | _each("mad.lo", INTEGERS, "{0} * {1} + {2}", 3)
+    table |= _each("mul.hi", ("u64", "s64"), "high_product({0}, {1})")
+    table |= _each("div", INTEGERS, "quotient({0}, {1})") | _each("rem", INTEGERS, "np.fmod({0}, {1})")
     for kind, wide in (("s32", "s64"), ("u32", "u64")):
         product = f"{{0}}.astype({DTYPES[wide]!r}) * {{1}}"
         table[f"mul.wide.{kind}"] = Operation(wide, (kind, kind), product)
         table[f"mad.wide.{kind}"] = Operation(wide, (kind, kind, wide), product + " + {2}")
+    return table
 
-    for name, symbol in COMPARISONS.items():
-        add(f"setp.{name}", (*BITS[1:], *INTEGERS, *REALS), f"{{0}} {symbol} {{1}}", result="pred")
-    add("setp.ne", (*BITS[1:], *INTEGERS), "{0} != {1}", result="pred")
-    add("setp.ne", REALS, "({0} < {1}) | ({0} > {1})", result="pred")
-    add("setp.equ", REALS, "~(({0} < {1}) | ({0} > {1}))", result="pred")
-    add("setp.neu", REALS, "{0} != {1}", result="pred")
-    add("setp.num", REALS, ORDERED, result="pred")
-    add("setp.nan", REALS, f"~({ORDERED})", result="pred")
-    for name, opposite in NEGATIONS.items():
-        add(f"setp.{name}", REALS, f"~({{0}} {opposite} {{1}})", result="pred")
-    for kind in (*BITS[1:], *INTEGERS, *REALS):
+
+def _bits():
+    table = _each("not", BITS, "~{0}", 1)
+    for name, symbol in (("and", "&"), ("or", "|"), ("xor", "^")):
+        table |= _each(name, BITS, f"{{0}} {symbol} {{1}}")
+    table |= _each("shl", ("b32", "b64"), "{0} << {1}")
+    table |= _each("shr", ("u32", "s32", "u64", "s64"), "{0} >> {1}")
+    for kind in ("b32", "b64"):
+        table[f"bfi.{kind}"] = Operation(kind, (kind, kind, "u32", "u32"), "insert_bits({0}, {1}, {2}, {3})")
+    return table
+
+
+def _comparisons():
+    """Comparisons, of which those that end with u are true for NaN."""
+    whole, table = (*BITS[1:], *INTEGERS), {}
+    differ, ordered = "({0} < {1}) | ({0} > {1})", "({0} < {1}) | ({0} >= {1})"
+    for name, symbol, opposite in (
+        ("lt", "<", ">="),
+        ("le", "<=", ">"),
+        ("gt", ">", "<="),
+        ("ge", ">=", "<"),
+    ):
+        table |= _each(f"setp.{name}", (*whole, *REALS), f"{{0}} {symbol} {{1}}", result="pred")
+        table |= _each(f"setp.{name}u", REALS, f"~({{0}} {opposite} {{1}})", result="pred")
+    table |= _each("setp.eq", (*whole, *REALS), "{0} == {1}", result="pred")
+    table |= _each("setp.equ", REALS, f"~({differ})", result="pred")
+    table |= _each("setp.ne", whole, "{0} != {1}", result="pred")
+    table |= _each("setp.ne", REALS, differ, result="pred")
+    table |= _each("setp.neu", REALS, "{0} != {1}", result="pred")
+    table |= _each("setp.num", REALS, ordered, result="pred")
+    table |= _each("setp.nan", REALS, f"~({ordered})", result="pred")
+    for kind in (*whole, *REALS):
         table[f"selp.{kind}"] = Operation(kind, (kind, kind, "pred"), "np.where({2}, {0}, {1})")
+    return table
 
+
+def _conversions():
+    table = _each("mov", (*BITS, *INTEGERS, *REALS), "{0}", 1) | _each("cvta.to.global", ["u64"], "{0}", 1)
     whole = [kind for kind in DTYPES if kind[0] in "us"]
     for to in (*whole, *REALS):
         for source in whole:
@@ -167,4 +170,4 @@ def _all_operations():
     return table
 
 
-OPERATIONS = _all_operations()
+OPERATIONS = _arithmetic() | _bits() | _comparisons() | _conversions()

@@ -19,5 +19,6 @@ def svd_ex(a, full_matrices=True, compute_uv=True, hermitian=False, device=None)
     info = Info(device.empty(batch, np.bool_), device.empty(batch, np.int32), device.empty(batch, s.dtype))
     jacobi.decompose(device, device.launch, a, u, s, vh, info, hermitian=hermitian)
     for x in (*results, *info):
-        device.check_written(x)
+        if x.dtype != np.float16:  # which is converted from what kernels write
+            device.check_written(x)
     return SVDExResult(u, s, vh, info) if compute_uv else (s, info)
