@@ -42,12 +42,12 @@ def matrices(m, n, kind):
     return gallery.batch(m, n, np.dtype(kind))[:: 1 if max(m, n) < 32 else 6 if max(m, n) < 64 else 16].copy()
 
 
-def check(a, device=None, **kwargs):
+def check(a, device=None, more_sweeps=3, **kwargs):
     """Decompose matrices, and hold the factors and what is said about them to all that is known."""
     a.flags.writeable = False
     U, S, Vh, info = svd_ex(a, device=device, **kwargs)
     measures.assert_svd(whole(a) if kwargs.get("hermitian") else a, U, S, Vh)
-    assert_as_on_the_cpu(a, S, info, **kwargs)
+    assert_as_on_the_cpu(a, S, info, more_sweeps, **kwargs)
     return U, S, Vh, info
 
 
@@ -57,10 +57,10 @@ def whole(a):
     return lower + lower.conj().swapaxes(1, 2) + np.eye(a.shape[1], dtype=a.dtype) * a.real
 
 
-def assert_as_on_the_cpu(a, S, info, **kwargs):
+def assert_as_on_the_cpu(a, S, info, more_sweeps=3, **kwargs):
     cpu = gpusvd.svd_ex(a, driver="jacobi", **kwargs)
     np.testing.assert_array_equal(info.converged, cpu.info.converged)
-    assert (info.sweeps - cpu.info.sweeps)[info.converged].max() <= 3  # of clusters often four less
+    assert (info.sweeps - cpu.info.sweeps)[info.converged].max() <= more_sweeps  # of clusters often four less
     np.testing.assert_array_equal(np.isinf(S), np.isinf(cpu.S))
     top = np.minimum(cpu.S[:, :1], np.finfo(S.dtype).max)
     with np.errstate(invalid="ignore"):
@@ -128,7 +128,8 @@ def test_matrices_beyond_registers(n, kind):
     ("m", "n", "kind"), also([(3, 3, "float32"), (8, 8, "float32"), (8, 8, "complex128")], ALL_CASES)
 )
 def test_what_ptxas_may_fuse(m, n, kind):
-    check(matrices(m, n, kind), Device(contraction="all"), full_matrices=False)
+    # Other rounding costs graded rows one sweep more.
+    check(matrices(m, n, kind), Device(contraction="all"), more_sweeps=4, full_matrices=False)
 
 
 @pytest.mark.parametrize(
