@@ -151,7 +151,14 @@ def _load(
             path.unlink(missing_ok=True)
             path = cubin(kernel, kind, signature, capability)
             loaded = cupy.RawModule(path=str(path)).get_function(name)
-    # Beyond 48 KiB of static and dynamic shared memory together a kernel has to ask.
+    return opted_in(loaded, device)
+
+
+def opted_in(loaded: Any, device: int) -> tuple[Any, int]:
+    """Return machine code that may use all the shared memory of a block, and how much it has for itself.
+
+    Beyond 48 KiB of static and dynamic shared memory together a kernel has to ask.
+    """
     shared = _largest_shared(device) - loaded.shared_size_bytes
     loaded.max_dynamic_shared_size_bytes = shared
     return loaded, shared
