@@ -18,18 +18,6 @@ except ImportError:  # on Windows the marker `alone` has no effect
 LEFT_OUT = pytest.StashKey()
 
 
-def pytest_addoption(parser):
-    parser.addoption("--exhaustive", action="store_true", help="run the tests marked exhaustive too")
-
-
-def pytest_collection_modifyitems(config, items):
-    """Leave out what is marked exhaustive unless it is asked for."""
-    if not config.getoption("exhaustive"):
-        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
-
-
 @pytest.fixture(params=["jacobi", "vendor"])
 def driver(request):
     """The name of each driver by turns."""
