@@ -46,7 +46,7 @@ def traffic(m: int, n: int, dtype: str, work: str) -> int:
 
 
 def multiply_adds(m: int, n: int, dtype: str, work: str, sweeps: float, *, with_cosine: bool = True) -> float:
-    """Real multiply-adds for a matrix; rotations with their cosine, as the design counts, or without."""
+    """Return the real multiply-adds for a matrix, with the cosine of each rotation applied or not."""
     m, n = max(m, n), min(m, n)
     is_complex = np.dtype(dtype).kind == "c"
     product = 4 if is_complex else 1

@@ -156,8 +156,8 @@ def _on_cpu(m: int, n: int, kind: str) -> Function:
         factor, stack = np.empty(rows * columns, number), np.empty(2 * columns * columns, number)
         left, right = np.empty(rows * columns, number), np.empty(columns * columns, number)
         r = np.empty((13, columns), real)
-        column_state = (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9:].ravel())
-        return solve(a, u, s, vh, factor, stack, left, right, column_state, rows, columns, wide)
+        column_arrays = (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9:].ravel())
+        return solve(a, u, s, vh, factor, stack, left, right, column_arrays, rows, columns, wide)
 
     function: Function = jit(svd)
     return function

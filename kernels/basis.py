@@ -104,8 +104,8 @@ def substitute(factor, m, n, stack, x0, x1, heights, value0, value1, power0, pow
 
 @jit
 def orthonormalise(stack, n, stride, wanted):
-    """One step of Gram and Schmidt on W where it is wanted and the error is small enough for one step;
-    returns the lanes where it is. Lengths are left as they are.
+    """Apply one step of Gram and Schmidt to W in the wanted lanes; return those whose error was small enough
+    for one step. Lengths are left as they are.
 
     Four columns at a time, from the last on, against those before them, then against each other.
     """

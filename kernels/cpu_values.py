@@ -1,8 +1,8 @@
 """Singular values alone, a matrix a SIMD lane: by a bidiagonal form where it is nearly as accurate as Jacobi.
 
-The form changes every singular value by a few eps of the largest. That is what there is to have where the
+The form changes every singular value by a few eps of the largest. This is the best possible if the
 columns are about as long as each other: of A = B D, with D their lengths, the relative errors are eps cond(B)
-cond(D). So are taken the matrices of which every column has an entry of about 1/8 of the largest one or more,
+cond(D). A matrix is accepted if every column has an entry of about 1/8 of the largest one or more,
 and every row that is not zero one of 1/1024: with rows that differ by more Jacobi often does better, though
 it need not. The worst that was seen, orthogonal columns of one length but for a larger last one, are errors
 of 2 max(m, n) eps. The other matrices are left to Jacobi, as are those with NaN or Inf, and those whose

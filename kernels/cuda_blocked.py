@@ -30,7 +30,7 @@ its own, so nothing is launched in vain and nothing read back. A batch smaller t
 rest of it idle; meetings of disjoint blocks could share it. Products: columns in tiles of some rows in
 shared memory, 16 threads along the rows, every thread some rows and `each` columns in registers.
 
-Shared memory: 2 w (4 w + 2) numbers, 2 w (2 w + 1) less without vectors, 2 w (tile + 1) for the tile, 4 w
+Shared memory: 2 w (6 w + 3) numbers, 2 w (2 w + 1) less without vectors, 2 w (tile + 1) for the tile, 4 w
 for a round; 4 real numbers a column, and 8 w. Flops: 6 n³ a sweep in multiplications and additions, 4 n³
 more with vectors, complex ones four times that. Traffic with global memory: 3 n³ / w numbers a sweep, 2
 n³ / w more with vectors.
@@ -114,7 +114,7 @@ def blocked_bytes(n, kind, vectors, width):
 
 
 def block_count(n, width):
-    """The even number of blocks of at most so many columns."""
+    """Return the even number of blocks of at most `width` columns."""
     return 2 * ((n + 2 * width - 1) // (2 * width))
 
 

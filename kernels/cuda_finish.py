@@ -86,7 +86,7 @@ def is_known(reals, b, k, j):
 
 
 def take_components(triangle, reals, b, j, n, components, due, group, groups, lane, lanes, parts):
-    """What column j has of those that are known, zero for the others."""
+    """Compute the inner products of column j with the known columns, zero for the others."""
     for start in range(0, n, groups):
         k = start + group
         exists = due and k < n

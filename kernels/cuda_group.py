@@ -156,7 +156,7 @@ def group_shape(n, kind, vectors=True):
 
 
 def shared_bytes(groups, matrices, warps, parts, words_per_real, lanes, rows, crossing, vectors):
-    """What a block takes of shared memory."""
+    """Return the bytes of shared memory of a block."""
     moving = slots_of(groups * lanes, matrices, warps, lanes) * line_of(rows, parts, words_per_real, vectors)
     return 4 * words_per_real * (2 * groups * matrices + (2 * moving if crossing else 0))
 

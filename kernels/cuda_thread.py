@@ -123,14 +123,14 @@ def nonzero_columns(powers, n):
     return known
 
 
-def solve(factor, stack, column_state, m, n, rows):
+def solve(factor, stack, column_arrays, m, n, rows):
     """Decompose the matrix whose columns are in `factor`: afterwards it holds the reflectors, `stack` X over
-    W, and `column_state` the arrays with a number, or a record, for each column.
+    W, and `column_arrays` the arrays with a number, or a record, for each column.
 
     Returns whether there is a NaN or Inf, the exponent of the largest column, whether Jacobi converged, in
     how many sweeps, the largest cosine left, and whether some column is zero.
     """
-    exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state = column_state
+    exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state = column_arrays
     bad, highest = scale_columns(factor, m, n, exponents)
     pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
     scale_triangle(factor, m, n, exponents, keys)  # keys are no longer needed: their storage is reused
@@ -172,15 +172,15 @@ def svd_threads(a, left, s, right, converged, sweeps, off, adjoint, m, n, column
         for j in range(n):
             entry = staged[base + i * n + j] if has_matrix else number(0.0)
             store(factor, j * m + i, conjugate(entry) if adjoint else entry)
-    column_state = exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state
-    bad, highest, done, taken, left_over, zero = solve(factor, stack, column_state, m, n, rows)
-    fine = done and not bad
+    column_arrays = exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state
+    bad, highest, done, taken, left_over, zero = solve(factor, stack, column_arrays, m, n, rows)
+    has_converged = done and not bad
     for j in range(n):
         value = scale(load(sigma, j), maximum(load(powers, j) + highest, LEAST_EXPONENT))
-        fine = fine and value < math.inf
+        has_converged = has_converged and value < math.inf
         values[cuda.threadIdx.x * n + int(load(ranks, j))] = math.nan if bad else value
     if has_matrix:
-        converged[first + cuda.threadIdx.x] = fine
+        converged[first + cuda.threadIdx.x] = has_converged
         sweeps[first + cuda.threadIdx.x] = 0 if bad else int(taken)
         off[first + cuda.threadIdx.x] = math.nan if bad else left_over
     if rows > n:

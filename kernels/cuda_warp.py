@@ -51,7 +51,7 @@ def spaced_rows(m, lanes):
 
 def lanes_and_groups(m, columns):
     """Threads of a column of m rows, and how many columns at once: few lanes waste few instructions on sums
-    over them, and not so many groups that most are idle near the end."""
+    over them, and few enough groups to keep most of them busy near the end."""
     lanes, groups = 1, 1
     while lanes < WARP and 4 * lanes * lanes <= m:
         lanes *= 2

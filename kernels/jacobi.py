@@ -105,7 +105,7 @@ def renew(stack, j, n, rows, stride, state, mask):
 
 @jit
 def turn(p, q, gamma, alive, tol2, state):
-    """The rotation of columns p and q, and its effect on their records. The columns themselves are left to
+    """Compute the rotation of columns p and q, and update their records. The columns themselves are left to
     the caller.
 
     Returns what multiplies x_q and x_p, the same for w_q and w_p, where it rotates, where a column lost its

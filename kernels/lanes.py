@@ -114,8 +114,8 @@ from numba.extending import (
     register_model,
 )
 
-# The size of a real group: a register of AVX-512, and a cache line.
-GROUP_BYTES = 64
+from .layout import GROUP_BYTES
+
 # The alignment that LLVM may assume, in bytes: that of the smallest number, as a caller's array may begin
 # anywhere. Unaligned loads cost nothing unless they cross a cache line, and the workspaces are aligned to
 # cache lines.
@@ -126,10 +126,10 @@ ALIGN = 4
 # keep their order, and NaN and Inf are what they are.
 FLAGS = ("nsz", "contract")
 
-# How kernels compile their functions; it stands here, where all of them find their types, to be the same for
-# all. Without reference counts, which numba would keep atomically for every array at every call: they took as
-# long as everything else at n = 2, and a quarter of the time at n = 8. And without the wrappers through which
-# Python and C call a function: they took a sixth of the time to compile.
+# How kernels compile their functions, shared so that all of them compile alike. Without reference counts,
+# which numba would keep atomically for every array at every call: they took as long as everything else at
+# n = 2, and a quarter of the time at n = 8. And without the wrappers through which Python and C call a
+# function: they took a sixth of the time to compile.
 jit = njit(error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 inlined = njit(error_model="numpy", inline="always")
 

@@ -1,9 +1,11 @@
-"""How the memory that CPU kernels work in is divided: one source for the kernels, which divide it, and for
-`gpusvd._cpu.jacobi`, which allocates it and tells its size without importing numba.
+"""How CPU kernels divide their workspace: one source for the kernels, which divide it, and for
+`gpusvd._cpu.jacobi` and `plan`, which allocate it and know its size without importing numba.
 
 A workspace is two arrays, of numbers and of real numbers, both counted in groups of SIMD lanes. The functions
 `*_numbers` and `*_reals` return where the parts of one begin, in order, and last where they end.
 """
+
+GROUP_BYTES = 64  # of a real group of SIMD lanes: a register of AVX-512, and a cache line
 
 # What is kept of column j, its record: entries KEPT j + LENGTH2 and so on of a state.
 LENGTH2, SCALE, REST, EXPONENT, KEPT = 0, 1, 2, 3, 4

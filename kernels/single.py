@@ -27,18 +27,18 @@ def ranked(values, ranks, rank, stride, offset, n):
     return chosen
 
 
-def svd_into(a, u, s, vh, factor, stack, left, right, column_state, m, n, wide):
+def svd_into(a, u, s, vh, factor, stack, left, right, column_arrays, m, n, wide):
     """Thin SVD of one matrix; returns whether it converged.
 
     a : (m, n), or (n, m) if `wide`; u, s, vh : (m, n), (n,), (n, n), or (n, n), (n,), (n, m) if `wide`.
-    factor, stack, left, right, column_state : workspace of m n, 2 n n, n m and n n numbers, and a tuple of
+    factor, stack, left, right, column_arrays : workspace of m n, 2 n n, n m and n n numbers, and a tuple of
         nine arrays of n real numbers and one of 4 n.
     """
     for i in range(m):
         for j in range(n):
             store(factor, j * m + i, conjugate(a[j, i]) if wide else a[i, j])
-    bad, highest, done, _taken, _off, zero = solve(factor, stack, column_state, m, n, 2 * n)
-    _exponents, permutation, betas, _norms, _shifts, _keys, sigma, powers, ranks, state = column_state
+    bad, highest, done, _taken, _off, zero = solve(factor, stack, column_arrays, m, n, 2 * n)
+    _exponents, permutation, betas, _norms, _shifts, _keys, sigma, powers, ranks, state = column_arrays
     for j in range(n):
         value = scale(load(sigma, j), maximum(load(powers, j) + highest, LEAST_EXPONENT))
         store(sigma, j, math.nan if bad else value)
@@ -82,10 +82,10 @@ def svd_in_thread(a, u, s, vh, m, n, wide):
     """`svd_into` with a CUDA thread's registers for workspace."""
     factor, stack = cuda.local.array(m * n, number), cuda.local.array(2 * n * n, number)
     left, right = cuda.local.array(m * n, number), cuda.local.array(n * n, number)
-    column_state = (
+    column_arrays = (
         cuda.local.array(n, real), cuda.local.array(n, real), cuda.local.array(n, real),
         cuda.local.array(n, real), cuda.local.array(n, real), cuda.local.array(n, real),
         cuda.local.array(n, real), cuda.local.array(n, real), cuda.local.array(n, real),
         cuda.local.array(KEPT * n, real),
     )  # fmt: skip
-    return svd_into(a, u, s, vh, factor, stack, left, right, column_state, m, n, wide)
+    return svd_into(a, u, s, vh, factor, stack, left, right, column_arrays, m, n, wide)

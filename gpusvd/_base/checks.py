@@ -141,19 +141,25 @@ def check_outputs(outputs: Sequence[tuple[Any, Expected]]) -> None:
 
 
 def _check_output(array: Any, expected: Expected) -> None:
-    name, shape, dtype = expected
+    name, _, _ = expected
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} in out is {_kind(array)}, expected a NumPy array")
-    if array.shape != shape:
-        raise ValueError(f"{name} in out has shape {array.shape}, expected {shape}")
-    if array.dtype.newbyteorder("=") != dtype:
-        raise TypeError(f"{name} in out has dtype {array.dtype}, expected {dtype}")
+    check_fit(array, expected)
     if not array.flags.writeable:
         raise ValueError(f"{name} in out is read-only, expected a writable array")
     if array.size and _overlaps_itself(array):
         raise ValueError(
             f"{name} in out has strides {array.strides}, expected elements that do not share memory"
         )
+
+
+def check_fit(array: Any, expected: Expected) -> None:
+    """Raise unless an output of any library has the shape and dtype that are expected."""
+    name, shape, dtype = expected
+    if tuple(array.shape) != shape:
+        raise ValueError(f"{name} in out has shape {tuple(array.shape)}, expected {shape}")
+    if np.dtype(array.dtype).newbyteorder("=") != dtype:
+        raise TypeError(f"{name} in out has dtype {array.dtype}, expected {dtype}")
 
 
 def _overlaps_itself(array: Array) -> bool:

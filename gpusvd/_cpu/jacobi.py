@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.arrays import from_lower_triangles
-from gpusvd._base.checks import working_dtype
+from gpusvd._base.checks import factor_dtype, working_dtype
 from gpusvd._base.results import Array, Info
 from gpusvd._base.threads import for_each, piece_index, usable_cores
 from gpusvd._cpu.compile import compiled
-from gpusvd._cpu.plan import GROUP_BYTES, Kernel, bytes_of, jacobi_kernel, values_kernel
+from gpusvd._cpu.plan import Kernel, bytes_of, jacobi_kernel, values_kernel
+from gpusvd.kernels.layout import GROUP_BYTES
 
 # A piece is what a thread takes from the queue: long beside the cost of a call, short for a user who presses
 # Ctrl-C.
@@ -62,8 +63,8 @@ class _Job:
     ) -> None:
         m, n = max(a.shape[-2:]), min(a.shape[-2:])
         self.wide, self.hermitian = a.shape[-2] < a.shape[-1], hermitian
-        self.real = working_dtype(s.dtype.newbyteorder("="))
-        self.work = np.result_type(self.real, np.complex64) if a.dtype.kind == "c" else self.real
+        self.work = working_dtype(factor_dtype(a.dtype))
+        self.real = np.empty(0, self.work).real.dtype
         self.vectors = u is not None and vh is not None
         self.kernel = jacobi_kernel(m, n, self.work, self.vectors)
         self.values_kernel = None if self.vectors else values_kernel(m, n, self.work)

@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpusvd._base.checks import working_dtype
-from gpusvd.kernels.layout import rows_size, tile_size, values_size
-
-GROUP_BYTES = 64
+from gpusvd.kernels.layout import GROUP_BYTES, rows_size, tile_size, values_size
 
 # Largest workspace of a tile, n = 144 for square float32. Even beyond a second-level cache of 1 MiB a tile is
 # faster than `svd_rows`: 1.2 to 1.5 times at n = 128 in float32, as fast there in float64.
@@ -75,9 +73,11 @@ def plan(m: int, n: int, dtype: np.dtype[Any], vectors: bool) -> Plan:
 
 def lanes_of(work: np.dtype[Any]) -> int:
     """Return how many lanes a group has: the numbers, or the real parts, that fill it."""
-    return GROUP_BYTES // np.empty(0, work).real.itemsize
+    lanes: int = GROUP_BYTES // np.empty(0, work).real.itemsize
+    return lanes
 
 
 def bytes_of(work: np.dtype[Any], groups: int, reals: int) -> int:
     """Return the bytes of some groups of numbers and of real numbers."""
-    return GROUP_BYTES * (groups * (2 if work.kind == "c" else 1) + reals)
+    size: int = GROUP_BYTES * (groups * (2 if work.kind == "c" else 1) + reals)
+    return size

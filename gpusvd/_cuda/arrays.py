@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._base.checks import Expected, factor_dtype, outputs_of
+from gpusvd._base.checks import Expected, check_fit, factor_dtype, outputs_of
 
 INSTALL = "pip install 'gpusvd[cuda13]' (for a driver of CUDA 12: 'gpusvd[cuda12]')"
 
@@ -50,7 +50,7 @@ def on_device(cupy: Any, a: Any) -> Any:
 
 
 def memory_of_the_call(cupy: Any) -> AbstractContextManager[object]:
-    """Return the context in which to allocate memory that is freed before the call ends.
+    """Return a context for temporary memory, freed before the call ends.
 
     While a stream is captured, memory freed into CuPy's pool could be given to others although the graph
     still uses it in every replay. Then it is allocated by the graph itself, which owns it.
@@ -63,19 +63,17 @@ def memory_of_the_call(cupy: Any) -> AbstractContextManager[object]:
 
 def check_device_out(cupy: Any, out: Any, expected: Sequence[Expected], device: Any) -> list[Any]:
     """Return the arrays of `out`; raise unless they are CuPy's on this device, fit, and share no memory."""
-    given = outputs_of(out, expected)
-    for array, (name, shape, dtype) in zip(given, expected, strict=True):
+    outputs = outputs_of(out, expected)
+    for array, result in zip(outputs, expected, strict=True):
+        name, _, _ = result
         if not isinstance(array, cupy.ndarray):
             raise TypeError(f"{name} in out is a {type(array).__name__}, expected a CuPy array")
         if array.device != device:
             raise ValueError(f"{name} in out is on {array.device}, expected on {device} as the input")
-        if array.shape != shape:
-            raise ValueError(f"{name} in out has shape {array.shape}, expected {shape}")
-        if array.dtype != dtype:
-            raise TypeError(f"{name} in out has dtype {array.dtype}, expected {dtype}")
-    for (array, result), (other, other_result) in combinations(zip(given, expected, strict=True), 2):
+        check_fit(array, result)
+    for (array, result), (other, other_result) in combinations(zip(outputs, expected, strict=True), 2):
         if cupy.may_share_memory(array, other):
             raise ValueError(
                 f"{result[0]} and {other_result[0]} in out may share memory, expected separate arrays"
             )
-    return list(given)
+    return list(outputs)

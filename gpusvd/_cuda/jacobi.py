@@ -1,7 +1,8 @@
 """Run the Jacobi kernels on a GPU: choose the kernels for a shape, cut the batch, and give them their memory.
 
-Where arrays lie (`xp`) and how a kernel is launched is told to this module, CuPy and `_cuda.launch.launch` on
-a GPU, so that the same code runs in an emulator. It waits for nothing and reads nothing back.
+The array module (`xp`) and the function that launches a kernel are parameters, CuPy and
+`_cuda.launch.launch` on a GPU, so that the same code runs in an emulator. It waits for nothing and reads
+nothing back.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.arrays import from_lower_triangles
-from gpusvd._base.checks import working_dtype
+from gpusvd._base.checks import factor_dtype, working_dtype
 from gpusvd._base.results import Array, Info
 from gpusvd._cuda.launch import STATIC_SHARED, Kernel
 from gpusvd._cuda.phases import bytes_of_phases, orthogonalise_step, solve_in_phases
@@ -92,7 +93,7 @@ def decompose(
     """
     m, n = a.shape[-2:]
     wide = m < n
-    kind = _working_kind(a.dtype, s.dtype)
+    kind = working_dtype(factor_dtype(a.dtype)).name
     vectors = u is not None and vh is not None
     factors = [] if u is None or vh is None else [u, vh]
     left_columns = n if wide else m
@@ -102,12 +103,12 @@ def decompose(
 
     work, real = np.dtype(kind), np.empty(0, kind).real.dtype
     source = _flat(a, 2)
-    wanted = [*((x, 2, work) for x in factors), (s, 1, real), (info.converged, 0, np.dtype(np.bool_))]
-    wanted += [(info.sweeps, 0, np.dtype(np.int32)), (info.off, 0, real)]
-    in_place = [x.dtype == dtype and _has_one_stride(x, core) for x, core, dtype in wanted]
+    results = [*((x, 2, work) for x in factors), (s, 1, real), (info.converged, 0, np.dtype(np.bool_))]
+    results += [(info.sweeps, 0, np.dtype(np.int32)), (info.off, 0, real)]
+    in_place = [x.dtype == dtype and _has_one_stride(x, core) for x, core, dtype in results]
     targets = [
         _flat(x if direct else xp.empty(x.shape, dtype), core)
-        for (x, core, dtype), direct in zip(wanted, in_place, strict=True)
+        for (x, core, dtype), direct in zip(results, in_place, strict=True)
     ]
     nothing = xp.empty((1, 1, 1), work)
 
@@ -117,23 +118,17 @@ def decompose(
         block = source[first : first + step].astype(work, copy=False)
         if hermitian:
             block = from_lower_triangles(xp, block)
-        rooms = [x[first : first + step] for x in targets]
-        left, right = (rooms[0], rooms[1].swapaxes(1, 2)) if factors else (nothing, nothing)
+        outputs = [x[first : first + step] for x in targets]
+        left, right = (outputs[0], outputs[1].swapaxes(1, 2)) if factors else (nothing, nothing)
         if wide:
             block, left, right = block.swapaxes(1, 2), right, left
-        sigma, converged, sweeps, off = rooms[-4:]
+        sigma, converged, sweeps, off = outputs[-4:]
         _solve(xp, launch, problem, Chunk(block, left, sigma, right, converged, sweeps, off, wide))
-    for (array, _, _), target, direct in zip(wanted, targets, in_place, strict=True):
+    for (array, _, _), target, direct in zip(results, targets, in_place, strict=True):
         if not direct:
             array[...] = target.reshape(array.shape)
     if s.dtype == np.float16:
         info.converged[...] &= xp.isfinite(s[..., 0])
-
-
-def _working_kind(a: np.dtype[Any], s: np.dtype[Any]) -> str:
-    """Return the name of the dtype that kernels compute in."""
-    real = working_dtype(s)
-    return str(np.result_type(real, np.complex64) if a.kind == "c" else real)
 
 
 def _flat(array: Array, core: int) -> Array:

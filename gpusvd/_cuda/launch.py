@@ -107,8 +107,8 @@ def _in_order(kernel: Kernel, arguments: Sequence[Any]) -> list[Any]:
 
 
 def _flattened(kernel: Kernel, arguments: Sequence[Any]) -> tuple[Any, ...]:
-    """Return the arguments as the machine code takes them: an array is two unused pointers, the numbers of
-    its elements and of the bytes of one, its address, shape and strides."""
+    """Return the arguments as the machine code takes them: an array is two unused pointers, its element
+    count, item size, address, shape and strides."""
     flat: list[Any] = []
     for value in _in_order(kernel, arguments):
         if hasattr(value, "strides"):

@@ -1,4 +1,4 @@
-"""Matrices too large for a thread, on a GPU: a kernel for each phase, and the memory in which they hand on.
+"""Matrices too large for a thread, on a GPU: a kernel for each phase, and the buffers they pass on.
 
 factor        A P = Q R, L = Rᴴ                     `cuda_qr`
 orthogonalise L = X Σ Wᴴ                            `cuda_group` in registers, `cuda_blocked` beyond

@@ -11,7 +11,7 @@ Launch = Callable[[Kernel, str, int, Sequence[Any]], None]  # kernel, dtype, blo
 
 
 class Problem(NamedTuple):
-    """Matrices of one shape, m >= n after transposing wide ones, and what is wanted of them."""
+    """Matrices of one shape, m >= n after transposing wide ones, and which factors to compute."""
 
     m: int
     n: int

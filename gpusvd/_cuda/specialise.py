@@ -43,7 +43,7 @@ Assignments, calls, entries, slices, attributes and `return` stay. Everything el
 with the file and line:
 
 - `break` and `continue` in an unrolled loop, `else` of a loop, `while` on anything but constants;
-- `+=` and its like on a name that is indexed somewhere, or at an index that calls a function;
+- `+=` and its like on a name that is indexed or is a slice, or at an index that calls a function;
 - functions of `kernels` as values or through their module, and recursion;
 - parameters with defaults or stars, closures, and decorators other than numba's;
 - any other statement, expression or operator: `with`, `try`, `del`, `global`, nested functions, `lambda`,
@@ -268,6 +268,22 @@ def _forget(known: dict[str, int], names: Iterable[str]) -> None:
         known.pop(name, None)
 
 
+def _arrays(definition: ast.FunctionDef) -> set[str]:
+    """Return the names that are indexed, or assigned from a slice."""
+    indexed = {
+        node.value.id
+        for node in ast.walk(definition)
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)
+    }
+    slices = {
+        name
+        for node in ast.walk(definition)
+        if isinstance(node, ast.Assign) and any(isinstance(part, ast.Slice) for part in ast.walk(node.value))
+        for name in _assigned(node)
+    }
+    return indexed | slices
+
+
 class _Rewriter:
     """Rewrites one function; `known` holds the constants at each point of it."""
 
@@ -276,11 +292,7 @@ class _Rewriter:
         self._definition, code = _definition(function), function.__code__
         self._function, self._locals = function, set(code.co_varnames)
         self._parameters = code.co_varnames[: code.co_argcount]
-        self._indexed = {
-            node.value.id
-            for node in ast.walk(self._definition)
-            if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)
-        }
+        self._arrays = _arrays(self._definition)
         # The callee of each name that cannot be an alias any more; None for names of the source.
         self._callees: dict[str, Function | None] = dict.fromkeys(
             [function.__name__, *code.co_names, *code.co_varnames]
@@ -329,7 +341,7 @@ class _Rewriter:
     def _body(
         self, statements: Sequence[ast.stmt], known: dict[str, int], *, unrolled: bool
     ) -> list[ast.stmt]:
-        """Return one turn of a loop."""
+        """Rewrite the body of a loop for one iteration."""
         around, self._in_unrolled = self._in_unrolled, unrolled
         body = self._block(statements, known)
         self._in_unrolled = around
@@ -354,6 +366,8 @@ class _Rewriter:
         bounds = [_constant(argument) for argument in arguments or []]
         if not bounds or None in bounds or not isinstance(loop.target, ast.Name):
             return None
+        if bounds[2] == 0:
+            raise self.refusal(loop, f"`{ast.unparse(loop.iter)}`", "a step must not be zero")
         places = range(*bounds)  # type: ignore[arg-type]
         if len(places) > _MOST_TURNS:
             raise self._endless(loop)
@@ -420,7 +434,7 @@ class _Rewriter:
     def _expanded(self, statement: ast.AugAssign) -> ast.Assign:
         """Return `x += y` as `x = x + y`."""
         target = statement.target
-        if _assigned(target) & self._indexed or _calls(target):
+        if _assigned(target) & self._arrays or _calls(target):
             instead = "assign to entries of an array, at an index that calls nothing"
             raise self.refusal(statement, f"`{ast.unparse(statement)}`", instead)
         operand = copy.deepcopy(target)

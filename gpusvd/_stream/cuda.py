@@ -39,7 +39,7 @@ def on_gpus(
             yield slots[-1].finish()
     finally:
         for slot in (*slots, *busy):
-            slot.stream.synchronize()  # whoever stops early frees memory that copies are under way to
+            slot.stream.synchronize()  # a caller that stops early would free memory still being copied into
 
 
 class _Slot:
@@ -49,7 +49,7 @@ class _Slot:
         self.cupy, self.device = cupy, cupy.cuda.Device(device)
         with self.device:
             self.stream = cupy.cuda.Stream(non_blocking=True)
-        self._rooms: dict[str, Any] = {}
+        self._pinned: dict[str, Any] = {}
 
     def start(self, piece: Piece, matrices: Array, options: Options) -> None:
         """Queue a chunk's copy to the device, its kernels, and the copies of its results back."""
@@ -82,8 +82,8 @@ class _Slot:
         """Return page-locked memory, the same from chunk to chunk where it is large enough."""
         count = int(np.prod(shape))
         size = max(1, count * dtype.itemsize)
-        if name not in self._rooms or self._rooms[name].nbytes < size:
+        if name not in self._pinned or self._pinned[name].nbytes < size:
             memory = self.cupy.cuda.alloc_pinned_memory(size)
-            self._rooms[name] = np.frombuffer(memory, np.uint8, size)
-        room: Array = self._rooms[name][: count * dtype.itemsize].view(dtype).reshape(shape)
+            self._pinned[name] = np.frombuffer(memory, np.uint8, size)
+        room: Array = self._pinned[name][: count * dtype.itemsize].view(dtype).reshape(shape)
         return room

@@ -13,7 +13,7 @@ import numpy as np
 
 from gpusvd._base.checks import check_dimensions, factor_dtype
 from gpusvd._base.results import Array
-from gpusvd._cuda import arrays as _gpu
+from gpusvd._cuda.arrays import is_on_gpu
 
 Where = slice | tuple[int | slice, ...]
 _END: Any = object()  # marks the end of an iterator, which may yield None by mistake
@@ -132,7 +132,7 @@ def open_source(source: Any, hermitian: bool) -> Slices | Chunks:
     opened: Slices | Chunks
     if isinstance(source, str | os.PathLike):
         source = _mapped(source)
-    if _gpu.is_on_gpu(source):
+    if is_on_gpu(source):
         raise TypeError("source is in GPU memory already: pass it, or slices of it, to gpusvd.svd")
     if hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__"):
         try:

@@ -16,6 +16,7 @@ from gpusvd._base.checks import (
     Driver,
     Errors,
     Expected,
+    check_fit,
     check_outputs,
     checked_int,
     expected_results,
@@ -31,7 +32,7 @@ from gpusvd._stream.cuda import on_gpus
 from gpusvd._stream.progress import Progress, check_progress, reporting
 from gpusvd._stream.source import Chunks, Piece, Slices, Where, open_source, release
 from gpusvd._svd.decompose import Factors
-from gpusvd._svd.driver import choose, choose_on_gpu
+from gpusvd._svd.driver import choose_driver, choose_on_gpu
 from gpusvd._svd.options import Options, checked_options
 
 StreamDevice = Literal["cuda", "cuda:all"]
@@ -162,9 +163,8 @@ def stream(
     limit = opened.aligned(_automatic(expected, opened, device)) if chunk == "auto" else int(chunk)
     if device is not None:
         options = options._replace(driver=choose_on_gpu(opened.shape, driver))
-    elif driver == "auto":
-        chosen, _ = choose(opened.known, dtype, options.full_matrices, options.compute_uv, options.hermitian)
-        options = options._replace(driver=chosen)
+    else:
+        options = options._replace(driver=choose_driver(options, opened.known, dtype))
     checkpoint = None
     if resume is not None:
         checkpoint = Checkpoint(resume, _fingerprint(opened, options, limit, device), targets)
@@ -196,27 +196,25 @@ def _check(consume: Any, chunk: Any, out: Any, device: Any) -> None:
 
 def _check_targets(out: Any, expected: Sequence[Expected], opened: Slices | Chunks) -> tuple[Any, ...]:
     """Return the arrays of `out`; raise unless they fit. The batch of an iterator is as long as they are."""
-    given = outputs_of(out, expected)
-    for array, (name, _, _) in zip(given, expected, strict=True):
+    outputs = outputs_of(out, expected)
+    for array, (name, _, _) in zip(outputs, expected, strict=True):
         if not (hasattr(array, "shape") and hasattr(array, "dtype") and hasattr(array, "__setitem__")):
             raise TypeError(f"{name} in out is a {type(array).__name__}, expected an array")
     if opened.total is None:
-        count = given[0].shape[0] if given[0].shape else 0
+        count = outputs[0].shape[0] if outputs[0].shape else 0
         expected = [(name, (count, *shape[1:]), dtype) for name, shape, dtype in expected]
         opened.total = count * math.prod(opened.batch[1:])
-    pairs = zip(given, expected, strict=True)
+    pairs = zip(outputs, expected, strict=True)
     check_outputs([(array, result) for array, result in pairs if isinstance(array, np.ndarray)])
-    if len({id(array) for array in given}) < len(given):
+    if len({id(array) for array in outputs}) < len(outputs):
         raise ValueError("out has the same array or dataset twice, expected one for each of U, S and Vh")
-    for array, (name, shape, dtype) in zip(given, expected, strict=True):
-        if tuple(array.shape) != shape:
-            raise ValueError(f"{name} in out has shape {tuple(array.shape)}, expected {shape}")
-        if np.dtype(array.dtype).newbyteorder("=") != dtype:
-            raise TypeError(f"{name} in out has dtype {array.dtype}, expected {dtype}")
+    for array, result in zip(outputs, expected, strict=True):
+        name, _, _ = result
+        check_fit(array, result)
         if isinstance(array, np.ndarray) and opened.shares_memory(array):
             raise ValueError(f"{name} in out shares memory with source, expected an array of its own")
         _claim(array)
-    return given
+    return outputs
 
 
 def _claim(array: Any) -> None:

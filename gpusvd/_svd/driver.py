@@ -10,6 +10,7 @@ import numpy as np
 
 from gpusvd._base.checks import Driver, working_dtype
 from gpusvd._svd.driver_table import ASPECTS, JACOBI_FROM, SIZES
+from gpusvd._svd.options import Options
 
 JACOBI_COLUMNS = 512  # the most that the CUDA kernels take; beyond, `driver="auto"` is cuSOLVER
 
@@ -21,6 +22,14 @@ def choose(
     *batch, m, n = shape
     first = jacobi_from(m, n, dtype, bool(full_matrices), bool(compute_uv), bool(hermitian))
     return ("vendor" if first is None or math.prod(batch) < first else "jacobi"), first
+
+
+def choose_driver(options: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Driver:
+    """Return the driver that the options ask for, or that "auto" stands for on the CPU."""
+    if options.driver != "auto":
+        return options.driver
+    driver, _ = choose(shape, dtype, options.full_matrices, options.compute_uv, options.hermitian)
+    return driver
 
 
 @lru_cache(maxsize=1024)

@@ -72,7 +72,7 @@ def explain(
     Explanation
         To print, or to read by attribute: `shape`; the `dtype` of the singular vectors; the `driver` taken,
         "jacobi" or "vendor"; its `kernel` and `size_class`; the `lanes` of a SIMD group; `tile_bytes`, the
-        working memory of a thread's kernel (0 where it is LAPACK's own affair); the most `threads` that
+        working memory of a thread's kernel (0 for LAPACK, which allocates its own); the most `threads` that
         share the batch; and `why` this driver. On a GPU `kernel` is the one that rotates, `lanes` are the
         threads that share a pair of columns, `tile_bytes` the global memory of a matrix at work, and
         `threads` those of a block.

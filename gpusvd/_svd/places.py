@@ -17,7 +17,7 @@ from gpusvd._cuda.arrays import (
     memory_of_the_call,
     on_device,
 )
-from gpusvd._svd.driver import choose, choose_on_gpu
+from gpusvd._svd.driver import choose_driver, choose_on_gpu
 from gpusvd._svd.options import Options
 
 
@@ -40,10 +40,7 @@ class Cpu:
 
     def choose_driver(self, options: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Driver:
         """Return the driver that "auto" stands for."""
-        if options.driver != "auto":
-            return options.driver
-        driver, _ = choose(shape, dtype, options.full_matrices, options.compute_uv, options.hermitian)
-        return driver
+        return choose_driver(options, shape, dtype)
 
     def device_of(self, matrices: Array) -> AbstractContextManager[object]:
         """Return the context in which arrays are allocated beside the matrices."""

@@ -94,8 +94,8 @@ def svd(
     ----------
     a : (..., M, N) array_like
         A matrix, or a batch of them in any leading dimensions: float16, float32, float64, complex64,
-        complex128, any integer type or bool, of any strides and byte order. It is never written to. Of a
-        masked array the data count, not the mask. An array in GPU memory, CuPy's or any with ``__dlpack__``
+        complex128, any integer type or bool, of any strides and byte order. It is never written to. The
+        mask of a masked array is ignored. An array in GPU memory, CuPy's or any with ``__dlpack__``
         or ``__cuda_array_interface__`` (JAX), is taken without a copy. A torch tensor goes to
         `gpusvd.torch.svd` and gives tensors, a Dask array to `gpusvd.dask.svd` and gives Dask arrays.
     full_matrices : bool, optional
@@ -112,14 +112,15 @@ def svd(
         says which and why.
     out : tuple of ndarray (U, S, Vh), or ndarray S with ``compute_uv=False``, optional
         Arrays to write the results into, of their exact shapes and dtypes, in any strides and byte order;
-        they are what is returned. They must not share memory with each other. Where one shares memory with
-        `a` the results are right, for the price of temporary arrays.
+        they are what is returned. They must not share memory with each other. An output may overlap
+        `a`; the call then uses temporary arrays.
     errors : {"nan", "raise"}, optional
-        A matrix with NaN or Inf, or one that does not converge, gets NaN factors (default), for itself
-        alone; or LinAlgError is raised after the batch is done, with nothing written to `out`.
+        A matrix with NaN or Inf, or one that does not converge, gets NaN factors (default), and other
+        matrices are not affected; or LinAlgError is raised after the batch is done, with nothing written to
+        `out`.
     threads : int, optional
-        The most threads of the CPU to use. Default: as many as this process may use cores. LAPACK uses its
-        own for a matrix alone, and for those of more than 4 MiB.
+        The most CPU threads to use. Default: the number of cores available to this process. LAPACK uses its
+        own threads for a single matrix, and for matrices of more than 4 MiB.
     device : {None, "cuda"}, optional
         Where to compute: where the array is (default), or on the current CUDA device, from which the results
         of a NumPy array are copied back.
@@ -164,8 +165,8 @@ def svd(
     -----
     Beyond its input and results a call takes a few MiB a thread, whatever the batch: its workspace, 4 MiB up
     to 128 x 128 and 13 MiB for complex128 of 512 x 512, with LAPACK 32 MiB there; and copies of the matrices
-    at work where these must be converted. While LAPACK shares a batch among the cores, the BLAS of NumPy has
-    one thread in the whole process, and afterwards as many as before.
+    at work where these must be converted. While LAPACK shares a batch among the cores, NumPy's BLAS is
+    limited to one thread process-wide; afterwards its threads are restored.
 
     On a GPU a call is queued on CuPy's current stream, takes its memory from CuPy's pool and reads nothing
     back, so that it can be captured in a CUDA graph, after a first call that compiles and loads its kernels;

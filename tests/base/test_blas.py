@@ -12,7 +12,7 @@ import pytest
 
 import gpusvd
 from gpusvd._base import blas as _blas
-from gpusvd._cpu import lapack as _vendor
+from gpusvd._cpu import lapack
 from gpusvd._layer import products as _product
 
 BLAS = _blas._threads()
@@ -39,13 +39,13 @@ def two_threads():
 def seen(monkeypatch):
     """The threads that BLAS had, and the threads that called LAPACK, for each piece of a batch."""
     found = []
-    lapack = _vendor._lapack
+    shipped = lapack._lapack
 
     def watched(*arguments):
         found.append((BLAS.get(), threading.get_ident()))
-        return lapack(*arguments)
+        return shipped(*arguments)
 
-    monkeypatch.setattr(_vendor, "_lapack", watched)
+    monkeypatch.setattr(lapack, "_lapack", watched)
     return found
 
 

@@ -171,8 +171,8 @@ def test_hermitian(cupy, driver):
     )
 
 
-@pytest.mark.parametrize("informed", [False, True])
-def test_captured_in_a_graph_the_memory_of_a_call_is_the_graphs(monkeypatch, informed):
+@pytest.mark.parametrize("with_info", [False, True])
+def test_captured_in_a_graph_the_memory_of_a_call_is_the_graphs(monkeypatch, with_info):
     """All that the call gives back comes from the graph's allocator, all that it returns from the pool."""
     stand_in = stand_in_cupy.module()
     monkeypatch.setitem(sys.modules, "cupy", stand_in)
@@ -195,7 +195,7 @@ def test_captured_in_a_graph_the_memory_of_a_call_is_the_graphs(monkeypatch, inf
     monkeypatch.setattr(stand_in.cuda, "using_allocator", using_allocator)
     monkeypatch.setattr(stand_in, "empty", empty)
     a = stand_in.asarray(gaussian(3, 6, 5))
-    if informed:
+    if with_info:
         result = gpusvd.svd_ex(a)
         returned = [*result[:3], *result.info]
     else:

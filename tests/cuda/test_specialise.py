@@ -289,6 +289,8 @@ REFUSED = {
     ),
     "long for": ("for i in range(1001):\n    y += i", 2, "a loop of more than 1000 turns"),
     "array +=": ("x[0] = 1\nx += y", 3, r"`x \+= y`"),
+    "slice +=": ("z = x[0:2]\nz += 1.0", 3, r"`z \+= 1.0`"),
+    "range without a step": ("for i in range(0, n, 0):\n    y += 1", 2, r"`range\(0, n, 0\)`"),
     "+= with call": ("x[log(0)] += y", 2, r"`x\[log\(0\)\] \+= y`"),
     "try": ("try:\n    y = 1 // x\nfinally:\n    y = 1", 2, "`try:`"),
     "with": ("with x as y:\n    pass", 2, "`with x as y:`"),

@@ -1,6 +1,7 @@
 """Imports run one way, from the command line down to the kernels."""
 
 import ast
+from graphlib import TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import gpusvd
 
 PACKAGE = Path(gpusvd.__file__).parent
-FILES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py")])
+FILES = sorted({*PACKAGE.rglob("*.py"), *PACKAGE.glob("kernels/*.py")})  # kernels is a link
 
 # A folder imports itself and the folders below its level. "public" is what lies beside the folders.
 LEVELS = {
@@ -39,12 +40,12 @@ def folder_of(module):
     return part if part in LEVELS else "public"
 
 
-def imports_of(module):
-    """Return the modules of the package that a module imports, at the top or within a function."""
+def imports_of(module, *, top=False):
+    """Return the modules of the package that a module imports, at the top or also within functions."""
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree, names = ast.parse(path.read_text(encoding="utf-8")), []
+    for node in tree.body if top else ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -63,6 +64,18 @@ def test_no_import_goes_up(module):
 
 def test_every_folder_has_a_level():
     assert {path.parent.name for path in FILES} - {PACKAGE.name} == set(LEVELS) - {"public", "__main__"}
+    assert all(len(path.relative_to(PACKAGE).parts) <= 2 for path in FILES)
+
+
+def test_no_modules_import_each_other():
+    above = {module: imports_of(module, top=True) - {"gpusvd"} for module in MODULES}
+    list(TopologicalSorter(above).static_order())  # CycleError names a circle
+
+
+def test_modules_are_imported_by_name_in_two_places():
+    """Of what they import there, the order of the folders says nothing."""
+    by_name = {module for module, path in MODULES.items() if "import_module(" in path.read_text("utf-8")}
+    assert by_name == {"gpusvd", "gpusvd._base.dispatch", "gpusvd._commands.info", "gpusvd._cpu.compile"}
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def complete(cupy):
 
 
 def made_up_run():
-    """As a run on a GPU writes it, with numbers that are nobody's."""
+    """As a run on a GPU writes it, with made-up numbers."""
     limits = Ceilings(4e12, 30e12, 15e12)
     ceilings = [
         {"part": "ceilings", "what": "copy", "bytes_a_second": limits.copy},

@@ -10,7 +10,7 @@ import pytest
 from numpy.linalg import LinAlgError
 
 import gpusvd
-from gpusvd._cpu import lapack as _vendor
+from gpusvd._cpu import lapack
 from gpusvd._svd import driver as _driver
 from gpusvd._svd import driver_table as _driver_table
 
@@ -354,7 +354,7 @@ def test_pieces_cover_the_batch(monkeypatch):
     """A batch cut into many pieces, of any leading shape, is the same as in one."""
     a = random(7, 11, 6, 4)
     whole = gpusvd.svd_ex(a, driver="vendor")
-    monkeypatch.setattr(_vendor, "_PIECE_BYTES", 3 * 8 * (24 + 36 + 4 + 16))
+    monkeypatch.setattr(lapack, "_PIECE_BYTES", 3 * 8 * (24 + 36 + 4 + 16))
     for threads in (1, 3):
         for batch in ((7, 11), (77,)):
             pieces = gpusvd.svd_ex(a.reshape(*batch, 6, 4), driver="vendor", threads=threads)
