@@ -73,7 +73,7 @@ def calibrate(dtype: str, work: str, effort: Effort, rows: list[Row]) -> Column:
 
 
 def smallest_batch(dtype: str, work: str, m: int, n: int, effort: Effort, rows: list[Row]) -> int | None:
-    """Search by halves: who is faster in a large batch and in a small one is taken to be so between."""
+    """Return the smallest batch at which Jacobi is faster, by bisection: one crossover is assumed."""
     if m > LONGEST:
         return None
     largest = max(LEAST, count_filling(effort.megabytes, m, n, dtype, work))

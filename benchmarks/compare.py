@@ -118,7 +118,7 @@ def measured(folders: Sequence[Path], cases: Sequence[Case], pairs: int, limit: 
 
 @contextmanager
 def worker(folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    """A process that imports gpusvd from a folder and times what it is told, see `compare_worker.py`."""
+    """A process that imports gpusvd from a folder and times the calls it is sent; see `compare_worker.py`."""
     command = [sys.executable, str(WORKER), str(folder)]
     # numba's cache goes by the paths of sources, which are found here only once
     environment = os.environ | {"NUMBA_CACHE_DIR": str(folder.parent / "cache")}

@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def in_process_of(threads: int, minutes: float) -> dict[str, Any]:
-    """Run all cases in a process bound to so many cores, and return what it found."""
+    """Run all cases in a process pinned to `threads` cores, and return what it found."""
     environment = os.environ | dict.fromkeys(LIMITS, str(threads))
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     with tempfile.TemporaryDirectory() as folder:

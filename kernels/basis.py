@@ -37,8 +37,8 @@ LIMIT = 8.0
 
 @jit
 def recover(factor, m, n, stack, stride, heights, sigma, powers, wanted):
-    """Write W below X, from row n of the columns of `stack`, in the lanes that are wanted; returns those
-    where it is sound.
+    """Write W below X, from row n of the columns of `stack`, in the wanted lanes; return those where it is
+    accurate.
 
     factor : conj(l) in its upper triangle
     sigma, powers : the singular values, sigma 2**powers

@@ -5,8 +5,8 @@
 by Householder reflectors from both sides in turn (Golub and Kahan 1965). The reflector from the right of one
 step and that from the left of the next are applied in one pass over what is left of the matrix, which also
 collects the product that the next one from the right needs: four multiply-adds an entry and step, 4/3 n³ for
-a square matrix. Many more rows than columns are first reduced to a triangle (Chan 1982). Phases of B are of
-no account.
+a square matrix. Many more rows than columns are first reduced to a triangle (Chan 1982). The phases of B
+are irrelevant.
 
 Entry (i, j) of all the matrices of a tile is group j m + i of `factor`, as in `qr`. The largest should be
 near one; columns and rows whose squares may lose digits to underflow count as zero.

@@ -308,7 +308,7 @@ def renew(stack, j, half, rows, stride, column_state):
 
 @jit
 def four_columns(stack, i, s, t, half, stride, pairs):
-    """The six inner products of couples s and t, to lanes 2i and 2i + 1 of the first four groups of
+    """Write the six inner products of couples s and t to lanes 2i and 2i + 1 of the first four groups of
     `pairs`."""
     x, y, u, v = 2 * s * stride, (2 * s + 1) * stride, 2 * t * stride, (2 * t + 1) * stride
     xu, yv, xv, yu, xy, uv = six_products(stack, x, y, u, v, half)

@@ -246,7 +246,7 @@ def multiply(columns, staged, turns, n, left, right, w, width, tile, each, threa
 
 
 def largest_cosine(gram, state, left, right, w, line, all_pairs, thread, threads):
-    """The largest cos² of the pairs that are to meet, as far as this thread looks."""
+    """Return the largest cos² of this thread's share of the pairs that are to meet."""
     cos2 = real(0.0)
     for p in range(thread // ACROSS, 2 * w, threads // ACROSS):
         length2 = state[at(KEPT * column_of(p, w, left, right) + LENGTH2)]

@@ -10,7 +10,7 @@ eigenvalue turns some pivot negative: that lane takes its step again, with a sma
 Places i and i + 1 are decoupled where that moves no singular value by more than a quarter of the rounding
 error of the largest. By Weyl's bound on B Bᵀ it moves eigenvalues by the square root of e_i q_i+1, beside
 e_i itself above, and a singular value by that over its own size, whose square is above what was subtracted:
-so shifts let go of an e_i long before it is nothing.
+so shifting decouples e_i well before it reaches zero.
 
 Shifts come from the vector of the last pivot, as if it were that of the smallest eigenvalue (Parlett and
 Marques 2000, case 4): a is the squared length of the rest of it, θ = q_high / (1 + a) its Rayleigh quotient
@@ -24,10 +24,10 @@ import math
 
 from .lanes import any_lane, fill, jit, load, max_lanes, maximum, rounding, section, select, store
 
-STEPS = 12  # a column, from which on a lane is given up
+STEPS = 12  # a column, after which a lane counts as failed
 NEAR = 0.5  # up to which `a` is believed
 CAUTIOUS = 0.4  # of the smallest pivot, the shift before that; more with every step that does not fail
-FURTHER = 8.0  # a shift that failed is taken back by so many times the step before
+FURTHER = 8.0  # times the previous reduction: how much a shift that failed is reduced next
 AWAY = 0.75  # of the smallest pivot but the last, the guess at the next eigenvalue
 
 

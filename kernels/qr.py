@@ -228,7 +228,7 @@ def reflect_four(factor, v, target, x, stride, beta, j, m):
 
 @jit
 def scale_triangle(factor, m, n, exponents, heights):
-    """Let row j of R, column j of L = Rᴴ, have an exponent of its own, where it is far below the largest."""
+    """Give row j of R, column j of L = Rᴴ, an exponent of its own if it is far below the largest."""
     highest = fill(factor, LOWEST)
     for j in range(n):
         reach = fill(factor, LOWEST)

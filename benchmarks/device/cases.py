@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 class Case(NamedTuple):
-    """A batch of m x n matrices; of so many, or (None) of as many as fill `FILLING` bytes."""
+    """A batch of m x n matrices: `batch` of them, or (None) as many as fill `FILLING` bytes."""
 
     m: int
     n: int

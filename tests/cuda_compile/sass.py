@@ -139,8 +139,8 @@ def loops_of(blocks):
 
 
 def innermost(blocks, loops, kind):
-    """The loop to judge a kernel by: of those that hold such instructions, and none inside that does, the
-    one with most instructions."""
+    """Return the innermost loop with instructions of a kind, the one with most instructions if there are
+    several; None if there is none."""
     holding = [loop for loop in loops if counts(blocks, loop.body)[kind]]
     inner = [loop for loop in holding if not any(other.body < loop.body for other in holding)]
     return max(inner, key=lambda loop: counts(blocks, loop.body).total(), default=None)

@@ -46,8 +46,8 @@ def rows(kernels, architectures=ARCHITECTURES):
 
 
 def write(kernels):
-    """Compile these kernels, and put them in the table; of the others it keeps what it has, of those that are
-    no more nothing."""
+    """Compile these kernels and write them into the table; keep the rows of the others, and drop those of
+    kernels that no longer exist."""
     old = read()["kernels"] if PATH.exists() else {}
     names = [kernel.name for kernel in cuda_kernels()]
     table = {name: old[name] for name in names if name in old}
