@@ -19,7 +19,7 @@ class ndarray:  # noqa: N801  the name that CuPy gives it
         if memptr is None:
             memptr = MemoryPointer(allocate(int(np.prod(shape)) * dtype.itemsize), 0)
         self._memory = memptr.mem
-        self._host = np.ndarray(shape, dtype, memptr.mem.bytes, memptr.offset, strides, order)
+        self._host = np.ndarray(shape, dtype, memptr.mem.bytes, memptr._offset, strides, order)
 
     # What is known without a look at its elements
 
@@ -140,7 +140,7 @@ class ndarray:  # noqa: N801  the name that CuPy gives it
 
     def __getitem__(self, index):
         if any(isinstance(i, ndarray) and i.dtype == bool for i in as_tuple(index)):
-            get_current_stream().queue.synchronize()
+            get_current_stream()._queue.synchronize()
         return compute(operator.getitem, self, index)
 
     def __setitem__(self, index, value):
@@ -155,7 +155,7 @@ class ndarray:  # noqa: N801  the name that CuPy gives it
                 target[place] = number
 
         memories = [x._memory for x in reads[1:] if isinstance(x, ndarray)]
-        get_current_stream().queue.add(run, memories, [self._memory])
+        get_current_stream()._queue.add(run, memories, [self._memory])
 
     def fill(self, value):
         self[...] = value
@@ -262,7 +262,7 @@ def received(result, again, arrays):
     def run():
         np.copyto(target, first.pop() if first else again())
 
-    queue = get_current_stream().queue
+    queue = get_current_stream()._queue
     if queue.capture is not None:
         first.clear()
     queue.add(run, [x._memory for x in arrays], [made._memory])
@@ -286,7 +286,7 @@ def from_host(host):
     if host.dtype.kind not in "biufc" or not host.dtype.isnative:
         raise ValueError(f"Unsupported dtype {host.dtype}")
     made = on_device(host)
-    queue = get_current_stream().queue
+    queue = get_current_stream()._queue
     if queue.capture is not None:
         raise CUDARuntimeError("a copy from the host in a graph, which would read that memory again")
     queue.add(lambda: np.copyto(made._host, host), writes=[made._memory])
@@ -311,18 +311,29 @@ def binary(function):
         return operate(function, other, self)
 
     def in_place(self, other):
-        result = operate(function, self, other)
-        self[...] = result
+        check_operands(self, other)
+        check_devices([self, other])
+        hosts = to_host([self, other])
+        reads = [other._memory] if isinstance(other, ndarray) else []
+
+        def run():
+            np.copyto(hosts[0], applied(function, hosts, {}), casting="same_kind")
+
+        get_current_stream()._queue.add(run, reads, [self._memory])
         return self
 
     return forward, reflected, in_place
 
 
 def operate(function, *operands):
+    check_operands(*operands)
+    return compute(function, *operands)
+
+
+def check_operands(*operands):
     for x in operands:
         if not isinstance(x, ndarray | bool | int | float | complex | np.generic):
             raise TypeError(f"Unsupported type {type(x)}")
-    return compute(function, *operands)
 
 
 def unary(function):

@@ -56,7 +56,7 @@ def function(owner, name, theirs):
         MACHINE.api.check_call(owner, name, kwargs)
         check_arguments(name, theirs, args)
         if name in WAITING or (name == "where" and len(args) + len(kwargs) == 1):
-            get_current_stream().queue.synchronize()
+            get_current_stream()._queue.synchronize()
         return compute(counted if name == "count_nonzero" else theirs, *args, **kwargs)
 
     return call

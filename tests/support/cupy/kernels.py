@@ -34,7 +34,7 @@ def enqueue(kernel, kind, blocks, arguments, memories, execute):
     """Add a launch to the current stream: it reads all of the memory, and writes what it changes."""
     arrays = [x for x in arguments if isinstance(x, np.ndarray)]
     check_layouts(kernel, arrays)
-    queue = get_current_stream().queue
+    queue = get_current_stream()._queue
 
     def run():
         execute(kernel, kind, blocks, arguments)
@@ -102,7 +102,7 @@ class RawKernel:
         assert all(isinstance(x, tuple) for x in (grid, block, args))
         if self._image is None:
             written = [x._memory for x in args if isinstance(x, ndarray)]
-            get_current_stream().queue.add(lambda: None, writes=written)
+            get_current_stream()._queue.add(lambda: None, writes=written)
             return
         (blocks,), (threads,) = grid, block
         if self._device != MACHINE.current.device:

@@ -121,7 +121,7 @@ class Queue:
                 f"{MACHINE.current.device} is current"
             )
         if self.capture is not None:
-            self.capture.record(run, reads, writes)
+            self.capture._record(run, reads, writes)
             return
         self.begin()
         for memory in reads:

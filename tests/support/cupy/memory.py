@@ -36,11 +36,11 @@ class MemoryPointer:
     """What an array's `data` is: a place in memory."""
 
     def __init__(self, mem, offset):
-        self.mem, self.offset = mem, offset
+        self.mem, self._offset = mem, offset
 
     @property
     def ptr(self):
-        return self.mem.ptr + self.offset
+        return self.mem.ptr + self._offset
 
     @property
     def device(self):
@@ -67,9 +67,9 @@ POOL = MemoryPool()
 def malloc_async(size):
     """Memory of the current stream; of its graph, if it is captured."""
     pointer = POOL.malloc(size)
-    capture = get_current_stream().queue.capture
+    capture = get_current_stream()._queue.capture
     if capture is not None:
-        capture.allocated.append(weakref.ref(pointer.mem))
+        capture._allocated.append(weakref.ref(pointer.mem))
     return pointer
 
 

@@ -14,7 +14,7 @@ class BaseStream:
         self.ptr, self.device_id = ptr, device_id
 
     @property
-    def queue(self):
+    def _queue(self):
         return MACHINE.queue(self.ptr)
 
     def __eq__(self, other):
@@ -24,7 +24,7 @@ class BaseStream:
         return self.ptr
 
     def __enter__(self):
-        device = self.check_device()
+        device = self._check_device()
         stack_of(device).append(self)
         MACHINE.current.of_devices.append(device)
         return self
@@ -32,7 +32,7 @@ class BaseStream:
     def __exit__(self, *error):
         stack_of(MACHINE.current.of_devices.pop()).pop()
 
-    def check_device(self):
+    def _check_device(self):
         """The device that the stream belongs to; raise unless it is the current one."""
         current = MACHINE.current.device
         if self.device_id not in (-1, current):
@@ -44,10 +44,10 @@ class BaseStream:
 
     @property
     def done(self):
-        return self.queue.is_done()
+        return self._queue.is_done()
 
     def synchronize(self):
-        self.queue.synchronize()
+        self._queue.synchronize()
 
     def record(self, event=None):
         event = Event() if event is None else event
@@ -55,24 +55,24 @@ class BaseStream:
         return event
 
     def wait_event(self, event):
-        self.queue.merge(event.clock)
+        self._queue.merge(event._clock)
 
     def begin_capture(self, mode=None):
         if self.ptr == 0:
             raise RuntimeError("cannot capture on the default (legacy) stream")
-        if self.queue.capture is not None:
+        if self._queue.capture is not None:
             raise CUDARuntimeError("cudaErrorIllegalState: the stream is captured already")
-        self.queue.capture = Graph._of(self.queue)
+        self._queue.capture = Graph._of(self._queue)
 
     def end_capture(self):
-        graph, self.queue.capture = self.queue.capture, None
+        graph, self._queue.capture = self._queue.capture, None
         if graph is None:
             raise CUDARuntimeError("cudaErrorIllegalState: the stream is not captured")
-        graph.end()
+        graph._end()
         return graph
 
     def is_capturing(self):
-        return self.queue.capture is not None
+        return self._queue.capture is not None
 
 
 class Stream(BaseStream):
@@ -118,30 +118,30 @@ def get_current_stream(device_id=-1):
 
 class Event:
     def __init__(self, block=False, disable_timing=False, interprocess=False):
-        self.timed, self.at, self.clock = not disable_timing, None, {}
+        self._timed, self._at, self._clock = not disable_timing, None, {}
 
     def record(self, stream=None):
-        queue = (get_current_stream() if stream is None else stream).queue
+        queue = (get_current_stream() if stream is None else stream)._queue
         if queue.capture is not None:
             raise NotImplementedError("events in a graph are not modelled")
         queue.begin()
-        self.at, self.clock = time.perf_counter(), dict(queue.clock)
+        self._at, self._clock = time.perf_counter(), dict(queue.clock)
 
     def synchronize(self):
-        MACHINE.learn(self.clock)
+        MACHINE.learn(self._clock)
 
     @property
     def done(self):
-        return all(MACHINE.known.get(queue, 0) >= ticks for queue, ticks in self.clock.items())
+        return all(MACHINE.known.get(queue, 0) >= ticks for queue, ticks in self._clock.items())
 
 
 def get_elapsed_time(start_event, end_event):
     """Milliseconds between two events that are over."""
-    if not (start_event.timed and end_event.timed) or start_event.at is None or end_event.at is None:
+    if not (start_event._timed and end_event._timed) or start_event._at is None or end_event._at is None:
         raise CUDARuntimeError("cudaErrorInvalidResourceHandle: an event that was not recorded or not timed")
     if not (start_event.done and end_event.done):
         raise CUDARuntimeError("cudaErrorNotReady: an event that is not over")
-    return 1000 * (end_event.at - start_event.at)
+    return 1000 * (end_event._at - start_event._at)
 
 
 class GraphError(AssertionError):
@@ -157,26 +157,26 @@ class Graph:
     @classmethod
     def _of(cls, queue):
         graph = cls.__new__(cls)
-        graph.queue, graph.work, graph.allocated, graph.launches = queue, [], [], 0
+        graph._queue, graph._work, graph._allocated, graph._launches = queue, [], [], 0
         return graph
 
-    def record(self, run, reads, writes):
+    def _record(self, run, reads, writes):
         """Keep some work for later, and not the memory that it uses alive."""
-        self.work.append((run, list(map(weakref.ref, reads)), list(map(weakref.ref, writes))))
+        self._work.append((run, list(map(weakref.ref, reads)), list(map(weakref.ref, writes))))
 
-    def end(self):
+    def _end(self):
         """Keep apart which of the memory was the graph's own and was freed in it."""
-        self.left = [memory for memory in self.allocated if memory() is not None]
+        self._left = [memory for memory in self._allocated if memory() is not None]
 
     def launch(self, stream=None):
-        if self.launches and any(memory() is not None for memory in self.left):
+        if self._launches and any(memory() is not None for memory in self._left):
             raise GraphError("memory that the graph allocates must be freed before it is launched again")
-        queue = (get_current_stream() if stream is None else stream).queue
-        for run, reads, writes in self.work:
-            if any(memory() is None and memory not in self.allocated for memory in (*reads, *writes)):
+        queue = (get_current_stream() if stream is None else stream)._queue
+        for run, reads, writes in self._work:
+            if any(memory() is None and memory not in self._allocated for memory in (*reads, *writes)):
                 raise GraphError("the graph uses memory that was given back to the pool")
             queue.add(run, alive(reads), alive(writes))
-        self.launches += 1
+        self._launches += 1
 
 
 def alive(references):
