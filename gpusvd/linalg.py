@@ -18,6 +18,7 @@ from gpusvd._base.arrays import (
     widened,
 )
 from gpusvd._base.arrays import transpose as _transpose
+from gpusvd._base.dispatch import on_the_device_of_arrays
 from gpusvd._base.results import Array, SVDResult
 from gpusvd._layer import solve as _solve
 from gpusvd._layer import spectrum as _spectrum
@@ -40,6 +41,7 @@ def inv(x: Array, /) -> Array:
     return _solve.inv(x)
 
 
+@on_the_device_of_arrays
 def matrix_norm(
     x: Array,
     /,
@@ -90,6 +92,7 @@ def _extreme(xp: Any, a: Array, ord: float) -> Array:  # noqa: A002
         return astype(xp, (xp.max if ord > 0 else xp.min)(sums, axis=-1), real_dtype(xp, a))
 
 
+@on_the_device_of_arrays
 def matrix_rank(x: Array, /, *, rtol: Any = None) -> Array:
     """
     Return the number of singular values of every matrix (..., M, N) above rtol σ₁, as `gpusvd.matrix_rank`.
@@ -133,6 +136,7 @@ def pinv(x: Array, /, *, rtol: Any = None) -> Array:
     return _solve.pinv(x, rtol=rtol)
 
 
+@on_the_device_of_arrays
 def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
     """
     Return U, S and Vh of every matrix (..., M, N), as `gpusvd.svd`, as arrays of the library of `x`.
@@ -147,6 +151,7 @@ def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
     return SVDResult(*decompose(xp, matrices(xp, x), full_matrices))
 
 
+@on_the_device_of_arrays
 def svdvals(x: Array, /) -> Array:
     """
     Return the singular values (..., K) of every matrix, as `gpusvd.svdvals`, as an array of the library of

@@ -1,7 +1,6 @@
 import importlib
 import importlib.util
 import signal
-import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -51,14 +50,9 @@ def cupy(request, monkeypatch):
         if not has_device():
             pytest.skip("there is no CuPy, or no CUDA device")
         return importlib.import_module("cupy")
-    from gpusvd._cuda import jacobi, launch
-    from tests.support import stand_in_cupy
+    from tests.support.cupy import install
 
-    module = stand_in_cupy.module()
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(launch, "launch", stand_in_cupy.launch)
-    monkeypatch.setattr(jacobi, "_THREADS", 8)
-    return module
+    return install(monkeypatch)
 
 
 def pytest_configure():

@@ -36,6 +36,18 @@ def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
     return dispatched
 
 
+def on_the_device_of_arrays(function: Callable[P, R]) -> Callable[P, R]:
+    """Run a function on the device of the first CuPy array among its arguments, whichever is the current
+    one."""
+
+    @functools.wraps(function)
+    def placed(*args: P.args, **kwargs: P.kwargs) -> R:
+        with device_of(*args, *kwargs.values()):
+            return function(*args, **kwargs)
+
+    return placed
+
+
 def _module_for(*arguments: object) -> ModuleType | None:
     """
     Return the module of this package for the first library that has an array among the arguments, or None.

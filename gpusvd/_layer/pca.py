@@ -71,10 +71,10 @@ class PCAResult(NamedTuple):
         Raises ValueError for samples of another shape.
         """
         xp = array_namespace(x, self.components)
-        samples, components, middle = common_floating(xp, x=x, components=self.components, mean=self.mean)
-        _check_columns("x", samples, components.shape[-1], "N", "Q samples of N features")
-        check_batch("the batch of x", samples.shape[:-2], components.shape[:-2])
-        with device_of(components), quiet():
+        with device_of(self.components), quiet():
+            samples, components, middle = common_floating(xp, x=x, components=self.components, mean=self.mean)
+            _check_columns("x", samples, components.shape[-1], "N", "Q samples of N features")
+            check_batch("the batch of x", samples.shape[:-2], components.shape[:-2])
             differences = widened(xp, samples) - widened(xp, middle)[..., None, :]
             scores = differences @ adjoint(xp, widened(xp, components))
             if self.whiten:
@@ -89,12 +89,12 @@ class PCAResult(NamedTuple):
         Raises ValueError for scores of another shape.
         """
         xp = array_namespace(scores, self.components)
-        coordinates, components, middle = common_floating(
-            xp, scores=scores, components=self.components, mean=self.mean
-        )
-        _check_columns("scores", coordinates, components.shape[-2], "C", "Q samples along C components")
-        check_batch("the batch of scores", coordinates.shape[:-2], components.shape[:-2])
-        with device_of(components), quiet():
+        with device_of(self.components), quiet():
+            coordinates, components, middle = common_floating(
+                xp, scores=scores, components=self.components, mean=self.mean
+            )
+            _check_columns("scores", coordinates, components.shape[-2], "C", "Q samples along C components")
+            check_batch("the batch of scores", coordinates.shape[:-2], components.shape[:-2])
             wide = widened(xp, coordinates)
             if self.whiten:
                 wide = wide * self._deviation(xp)

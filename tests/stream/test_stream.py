@@ -12,10 +12,8 @@ import pytest
 from numpy.linalg import LinAlgError
 
 import gpusvd
-from gpusvd._cuda import jacobi as _cuda
-from gpusvd._cuda import launch as _cuda_launch
 from gpusvd._stream import checkpoint as _checkpoint
-from tests.support import stand_in_cupy
+from tests.support import cupy as stand_in
 
 
 def random(*shape, dtype=np.float32, seed=0):
@@ -132,7 +130,7 @@ def test_sources_that_are_none(source, error, part):
 
 def test_source_in_gpu_memory():
     with pytest.raises(TypeError, match="source is in GPU memory"):
-        gpusvd.stream(stand_in_cupy.ndarray(np.zeros((2, 2, 2))))
+        gpusvd.stream(stand_in.module().zeros((2, 2, 2)))
 
 
 # Options
@@ -545,9 +543,7 @@ def test_sources_of_other_libraries(a):
 @pytest.mark.parametrize(("device", "devices"), [("cuda", 1), ("cuda:all", 3)])
 @pytest.mark.parametrize("driver", ["auto", "vendor"])
 def test_on_gpus(device, devices, driver, a, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy.module(devices))
-    monkeypatch.setattr(_cuda_launch, "launch", stand_in_cupy.launch)
-    monkeypatch.setattr(_cuda, "_THREADS", 8)
+    stand_in.install(monkeypatch, devices=devices)
     a = a[:20].astype(">f4")
     expected = gpusvd.svd(a, device="cuda", driver=driver)
     pairs = list(gpusvd.stream(a, chunk=3, device=device, driver=driver))
@@ -561,24 +557,15 @@ def test_on_gpus(device, devices, driver, a, monkeypatch):
 
 
 def test_no_copy_is_under_way_after_a_stream_on_a_gpu_is_left(a, monkeypatch):
-    made = []
-
-    class Stream(stand_in_cupy.Stream):
-        def __init__(self, non_blocking):
-            super().__init__(non_blocking)
-            made.append(self)
-
-    cupy = stand_in_cupy.module(1)
-    monkeypatch.setattr(cupy.cuda, "Stream", Stream)
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    stand_in.install(monkeypatch)
     chunks = gpusvd.stream(a, chunk=5, device="cuda", driver="vendor")
     next(chunks)
-    assert any(stream.queue for stream in made)
+    assert stand_in.MACHINE.has_copies()
     chunks.close()
-    assert not any(stream.queue for stream in made)
+    assert not stand_in.MACHINE.has_copies()
 
 
 def test_no_gpu(a, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", stand_in_cupy.module(0))
+    stand_in.install(monkeypatch, devices=0)
     with pytest.raises(RuntimeError, match="no CUDA device"):
         gpusvd.stream(a, device="cuda")

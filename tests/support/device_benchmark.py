@@ -1,36 +1,9 @@
-"""For tests of the GPU's benchmark: more of CuPy than `stand_in_cupy` has, and a run with made-up numbers."""
+"""For tests of the GPU's benchmark: what stands for other libraries, and a run with made-up numbers."""
 
-import time
 import types
-from contextlib import nullcontext
-
-import numpy as np
 
 from benchmarks.bounds import Ceilings
 from benchmarks.device.__main__ import with_bound
-from tests.support import stand_in_cupy
-
-
-class Generator:
-    def __init__(self, seed):
-        self.rng = np.random.default_rng(seed)
-
-    def standard_normal(self, size, dtype):
-        return stand_in_cupy.ndarray(self.rng.standard_normal(size).astype(dtype))
-
-
-class Event:
-    def record(self):
-        self.at = time.perf_counter()
-
-    def synchronize(self):
-        pass
-
-
-class Stream(stand_in_cupy.Stream):
-    """A stream that always has something to do, and captures nothing by itself."""
-
-    done = False
 
 
 class Theirs:
@@ -40,7 +13,10 @@ class Theirs:
         self.data = data
 
     def __dlpack_device__(self):
-        return (2, 0)
+        return self.data.__dlpack_device__()
+
+    def __dlpack__(self, **options):
+        return self.data.__dlpack__(**options)
 
     def copy(self, *_):
         return Theirs(self.data.copy())
@@ -63,25 +39,6 @@ OTHERS = {
     ),
     "cupyx": types.SimpleNamespace(cusolver=types.SimpleNamespace(gesvdj=gesvdj)),
 }
-
-
-def complete(cupy):
-    """Add to the stand-in for CuPy what the benchmark's tasks use."""
-    names = "abs arange empty_like ascontiguousarray full isnan sqrt zeros_like"
-    for name in names.split():
-        setattr(cupy, name, stand_in_cupy.on_device(getattr(np, name)))
-    cupy.random = types.SimpleNamespace(RandomState=Generator)
-    pool = types.SimpleNamespace(free_all_blocks=lambda: None)
-    cupy.get_default_memory_pool = lambda: pool
-    cupy.cuda.Device = lambda: types.SimpleNamespace(id=0)
-    cupy.cuda.Event = Event
-    cupy.cuda.Stream = Stream
-    cupy.RawKernel = lambda source, name: lambda grid, block, arguments: None
-    cupy.cuda.get_elapsed_time = lambda start, end: 1000 * (end.at - start.at)
-    cupy.cuda.using_allocator = nullcontext
-    cupy.cuda.runtime.deviceSynchronize = lambda: None
-    cupy.cuda.runtime.memGetInfo = lambda: (0, 0)
-    cupy.cuda.runtime.getDeviceProperties = lambda device: {"l2CacheSize": 500}
 
 
 def made_up_run():

@@ -1,6 +1,5 @@
 """Matrices of several sizes: what `svd` gives for each, in the order given."""
 
-import sys
 from collections import Counter
 
 import numpy as np
@@ -10,10 +9,8 @@ from hypothesis import strategies as st
 from numpy.linalg import LinAlgError
 
 import gpusvd
-from gpusvd._cuda import jacobi as _cuda
-from gpusvd._cuda import launch as _cuda_launch
 from gpusvd._svd import ragged as _ragged
-from tests.support import stand_in_cupy
+from tests.support import cupy as stand_in
 
 SHAPES = [(3, 3), (4, 2), (2, 4), (1, 1), (0, 3), (3, 0), (3, 3)]
 DTYPES = ["f", "d", ">f8", "i4", "?", "e"]
@@ -105,11 +102,7 @@ def test_bad_matrices_by_their_index_in_the_list():
 
 
 def test_in_gpu_memory(monkeypatch):
-    cupy = stand_in_cupy.module()
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    cupy.concatenate = lambda arrays: cupy.asarray(np.concatenate([cupy.asnumpy(a) for a in arrays]))
-    monkeypatch.setattr(_cuda_launch, "launch", stand_in_cupy.launch)
-    monkeypatch.setattr(_cuda, "_THREADS", 8)
+    cupy = stand_in.install(monkeypatch)
     matrices = [matrix(i, shape, "f") for i, shape in enumerate([(2, 2), (3, 1), (2, 2)])]
     on_device = [cupy.asarray(a) for a in matrices]
     for mixed in (on_device, [on_device[0], matrices[1], on_device[2]]):

@@ -1,0 +1,141 @@
+"""Every function of the layer for arrays of a GPU that is not the current one: with the stand-in for CuPy."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import gpusvd
+import gpusvd.linalg
+from tests.support import cupy as stand_in
+
+HANDED_ON = {"explain", "storage_ratio", "stream", "svd_ragged", "warmup"}  # these take no arrays, or lists
+
+
+def inputs(dtype):
+    """Matrices (a), square ones (q), the factors of a, right-hand sides (b), points (x, y), ranks (r)."""
+    rng = np.random.default_rng(0)
+
+    def random(*shape):
+        x = 10 * rng.standard_normal(shape)
+        return (x + 10j * rng.standard_normal(shape) if np.dtype(dtype).kind == "c" else x).astype(dtype)
+
+    a, q, b, x = random(2, 4, 3), random(2, 3, 3), random(2, 4, 1), random(2, 5, 3)
+    U, S, Vh = np.linalg.svd(a, full_matrices=False)
+    return {"a": a, "q": q, "b": b, "x": x, "y": x @ q, "U": U, "S": S, "Vh": Vh, "r": np.array([1, 2])}
+
+
+CALLS = [
+    ("best_fit_subspace", "x", {"k": 2}),
+    ("cond", "q", {}),
+    ("cond", "q", {"p": "nuc"}),
+    ("effective_rank", "S", {}),
+    ("energy", "S", {}),
+    ("inv", "q", {}),
+    ("inv", "q", {"errors": "raise"}),
+    ("kabsch", "x y", {"weights": [1, 2, 1, 1, 1]}),
+    ("left_null_space", "a", {}),
+    ("low_rank", "a", {"rank": 1}),
+    ("low_rank", "a", {"energy": 0.9, "max_rank": 2}),
+    ("lstsq", "a b", {}),
+    ("matrix_rank", "a", {}),
+    ("matrix_rank", "q", {"hermitian": True}),
+    ("norm", "a", {"ord": "nuc"}),
+    ("norm", "a", {"ord": 2}),
+    ("null_space", "a", {"max_dim": 2}),
+    ("optimal_threshold", "S", {"m": 4, "n": 3}),
+    ("optimal_threshold", "S", {"m": 4, "n": 3, "noise": 0.1}),
+    ("orth", "a", {}),
+    ("participation_ratio", "S", {}),
+    ("pca", "x", {}),
+    ("pca", "x", {"energy": 0.8, "whiten": True}),
+    ("pinv", "a", {}),
+    ("pinv", "q", {"hermitian": True}),
+    ("polar", "a", {}),
+    ("polar", "q", {"side": "left"}),
+    ("procrustes", "x y", {}),
+    ("projector", "a", {}),
+    ("rank_one_terms", "U S Vh", {"rank": 2}),
+    ("reconstruct", "U S Vh", {}),
+    ("ridge", "a b", {"alpha": 0.1}),
+    ("row_space", "a", {}),
+    ("sign_flip", "U Vh", {}),
+    ("spectral_entropy", "S", {}),
+    ("svd", "a", {}),
+    ("svd_ex", "a", {"full_matrices": False}),
+    ("svdvals", "a", {}),
+    ("svt", "a", {"tau": 0.5}),
+    ("truncate", "U S Vh", {"rank": 2}),
+    ("truncate", "U S Vh", {"error": 0.1}),
+    ("truncate", "U S Vh", {"atol": 0.1}),
+    ("truncation_error", "S r", {}),
+    ("linalg.inv", "q", {}),
+    ("linalg.matrix_norm", "a", {"ord": 1}),
+    ("linalg.matrix_norm", "a", {"ord": "nuc", "keepdims": True}),
+    ("linalg.matrix_rank", "a", {}),
+    ("linalg.matrix_transpose", "a", {}),
+    ("linalg.pinv", "a", {}),
+    ("linalg.svd", "a", {}),
+    ("linalg.svdvals", "a", {}),
+]
+
+
+def public(module, prefix=""):
+    return {prefix + name for name in module.__all__ if inspect.isfunction(getattr(module, name))}
+
+
+def test_every_function_is_there():
+    called = {name for name, _, _ in CALLS}
+    assert called == (public(gpusvd) | public(gpusvd.linalg, "linalg.")) - HANDED_ON
+
+
+def named(name):
+    return getattr(gpusvd.linalg, name.removeprefix("linalg.")) if "." in name else getattr(gpusvd, name)
+
+
+def parts(result):
+    """The arrays of a result, which may hold others."""
+    if isinstance(result, tuple):
+        return [x for part in result for x in parts(part)]
+    return [] if isinstance(result, bool) else [result]
+
+
+CASES = [
+    pytest.param(name, arguments, options, dtype, id="-".join((name, *options, dtype)))
+    for name, arguments, options in CALLS
+    for dtype in ("float32", "complex128", "int64")
+    if (name, dtype) != ("kabsch", "complex128")  # there are no complex rotations
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "options", "dtype"), CASES)
+def test_as_on_the_cpu(monkeypatch, name, arguments, options, dtype):
+    given = [inputs(dtype)[x] for x in arguments.split()]
+    expected = parts(named(name)(*given, **options))
+    cupy = stand_in.install(monkeypatch, devices=2)
+    with cupy.cuda.Device(1):
+        arrays = [cupy.asarray(x) for x in given]
+    found = parts(named(name)(*arrays, **options))
+    assert cupy.cuda.Device().id == 0
+    for x, y in zip(found, expected, strict=True):
+        assert isinstance(x, cupy.ndarray), type(x)
+        assert x.device.id == 1
+        assert x.dtype == y.dtype
+        host = cupy.asnumpy(x)
+        assert host.shape == np.shape(y)
+        np.testing.assert_allclose(abs(host), abs(y), rtol=1e-3, atol=1e-3)  # vectors have any sign
+
+
+def test_further_samples_for_principal_components(monkeypatch):
+    x = inputs("int64")["x"]
+    expected = gpusvd.pca(x, whiten=True)
+    cupy = stand_in.install(monkeypatch, devices=2)
+    with cupy.cuda.Device(1):
+        samples = cupy.asarray(x)
+    found = gpusvd.pca(samples, whiten=True)
+    for given in (samples, x.tolist()):
+        scores = found.transform(given)
+        back = found.inverse_transform(scores)
+        assert scores.device.id == back.device.id == 1
+        np.testing.assert_allclose(abs(cupy.asnumpy(scores)), abs(expected.transform(x)), atol=1e-9)
+        np.testing.assert_allclose(cupy.asnumpy(back), x, atol=1e-9)
