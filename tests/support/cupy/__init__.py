@@ -71,7 +71,7 @@ def module(version="both", devices=1, attributes=None, capability="90"):
     cupy.ndarray = arrays.ndarray
     cupy.RawModule, cupy.RawKernel = kernels.RawModule, kernels.RawKernel
     cupy.get_default_memory_pool = lambda: memory.POOL
-    cupy.linalg = functions.Namespace("cupy.linalg", np.linalg)
+    cupy.linalg = functions.Namespace("cupy.linalg", functions.LinearAlgebra())
     cupy.random = types.SimpleNamespace(RandomState=functions.RandomState)
     cupy.cuda = types.SimpleNamespace(
         Device=Device,

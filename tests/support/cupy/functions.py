@@ -147,6 +147,22 @@ def may_share_memory(a, b, max_work=None):
     return a._memory is b._memory and np.may_share_memory(a._host, b._host)
 
 
+class LinearAlgebra:
+    """NumPy's, but for what CuPy does otherwise."""
+
+    def __getattr__(self, name):
+        return getattr(np.linalg, name)
+
+    @staticmethod
+    def svd(a, full_matrices=True, compute_uv=True):
+        """NaN for what NumPy refuses to decompose."""
+        try:
+            return np.linalg.svd(a, full_matrices, compute_uv)
+        except np.linalg.LinAlgError:
+            factors = np.linalg.svd(np.zeros_like(a), full_matrices, compute_uv)
+            return tuple(x * np.nan for x in factors) if compute_uv else factors * np.nan
+
+
 class RandomState:
     """Numbers of NumPy's, which are others than CuPy's."""
 
