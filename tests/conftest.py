@@ -50,7 +50,7 @@ def cupy(request, monkeypatch):
         if not has_device():
             pytest.skip("there is no CuPy, or no CUDA device")
         return importlib.import_module("cupy")
-    from tests.support.cupy import install
+    from tests.support.stand_in import install
 
     return install(monkeypatch)
 

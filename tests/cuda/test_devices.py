@@ -9,8 +9,7 @@ import pytest
 
 import gpusvd
 from gpusvd._cuda import jacobi
-from tests.support import cupy as stand_in
-from tests.support import measures
+from tests.support import measures, stand_in
 
 
 def gaussian(*shape, dtype="float32"):

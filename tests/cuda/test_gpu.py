@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import gpusvd
-from tests.support import cupy as stand_in
-from tests.support import measures
+from tests.support import measures, stand_in
 
 
 def gaussian(*shape, dtype=np.float32):

@@ -5,8 +5,7 @@ import pytest
 
 import gpusvd
 from gpusvd._cuda import launch
-from tests.support import cupy as stand_in
-from tests.support import measures
+from tests.support import measures, stand_in
 
 
 @pytest.fixture
@@ -101,7 +100,7 @@ def launches(monkeypatch, folder):
         def record(kernel, kind, blocks, arguments):
             found.append(kernel)
 
-        monkeypatch.setattr("tests.support.cupy.kernels.emulated", record)
+        monkeypatch.setattr("tests.support.stand_in.kernels.emulated", record)
         if believed is not None:
             monkeypatch.setattr(launch, "shared_bytes", lambda device: believed)
         gpusvd.svd(cupy.asarray(np.zeros(shape, dtype)), driver="jacobi")

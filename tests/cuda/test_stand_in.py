@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from tests.support import cupy as stand_in
-from tests.support.cupy import api, functions
+from tests.support import stand_in
+from tests.support.stand_in import api, functions
 
 CLASSES = {
     "cupy.ndarray": "ndarray",

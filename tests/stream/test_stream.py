@@ -13,7 +13,7 @@ from numpy.linalg import LinAlgError
 
 import gpusvd
 from gpusvd._stream import checkpoint as _checkpoint
-from tests.support import cupy as stand_in
+from tests.support import stand_in
 
 
 def random(*shape, dtype=np.float32, seed=0):

@@ -1,6 +1,6 @@
 """Launches: of the library's kernels as `gpusvd._cuda.launch.launch` is asked for them, and of machine code.
 
-Machine code only tells which kernel it is, see `tests.support.cupy.compiler`. Both are executed by
+Machine code only tells which kernel it is, see `tests.support.stand_in.compiler`. Both are executed by
 `tests.support.cuda_emulated`.
 """
 

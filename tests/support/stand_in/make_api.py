@@ -1,6 +1,6 @@
 """Write `api.json`: the names and parameters of CuPy's public interface, in the versions that we support.
 
-    python tests/support/cupy/make_api.py PATHS_OF_13 PATHS_OF_14
+    python tests/support/stand_in/make_api.py PATHS_OF_13 PATHS_OF_14
 
 Each argument is what to put on PYTHONPATH to import a version of CuPy, which needs no GPU for that: the
 folder of an unpacked wheel, say, and one with fastrlock, separated by colons.
