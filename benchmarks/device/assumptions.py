@@ -14,6 +14,7 @@ from gpusvd._cuda.arrays import cupy_with_device, on_device
 
 SHAPE = (1000, 8, 8)
 LARGER = (200, 64, 64)
+ON_HOST = (100_000, 8, 8)  # as a NumPy array
 ALONE = (1, 8, 8)  # what a call costs that has next to nothing to do
 SPIN = """
 extern "C" __global__ void spin(long long cycles) {
@@ -172,7 +173,7 @@ def host_seconds(cupy: Any, call: Callable[[], object]) -> list[float]:
 
 def numpy_there_and_back(cupy: Any) -> Row:
     """A NumPy array with device="cuda": the bits of the same array of CuPy's."""
-    host = np.random.default_rng(0).standard_normal((100_000, 8, 8)).astype(np.float32)
+    host = np.random.default_rng(0).standard_normal(ON_HOST).astype(np.float32)
     expected = gpusvd.svd(cupy.asarray(host), full_matrices=False)
     seconds = []
     for _ in range(5):

@@ -4,10 +4,12 @@ for CuPy and the kernels in the emulator, or on a device where there is one."""
 import itertools
 import json
 import math
+import re
 import signal
 import sys
 import time
 import types
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from benchmarks.device import (
     tests,
 )
 from benchmarks.device.cases import Case
+from gpusvd._base.cache import cache_folder, hash_of_sources
 from tests.support import device_benchmark
 from tests.support.device_benchmark import made_up_run
 
@@ -398,12 +401,9 @@ def test_sanitize(on_device, monkeypatch, capsys):
 @pytest.mark.parametrize("what", [name for name in assumptions.CHECKS if name != "numpy"])
 def test_every_assumption_is_looked_at(on_device, monkeypatch, what):
     """Names, calls and comparisons are right, as far as a stand-in tells; "numpy" is below."""
-    small = {"SHAPE": (2, 3, 3), "LARGER": (2, 3, 2), "ALONE": (1, 2, 2), "OTHER_SIZES": (8,), "CALLS": 1}
-    for name, value in small.items():
+    for name, value in device_benchmark.SMALL.items():
         monkeypatch.setattr(assumptions, name, value)
-    monkeypatch.setattr(
-        assumptions, "event_seconds", lambda cupy, call, times: machine.event_seconds(cupy, call, 1)
-    )
+    monkeypatch.setattr(assumptions, "event_seconds", device_benchmark.once)
     for library, stand_in in device_benchmark.OTHERS.items():
         monkeypatch.setitem(sys.modules, library, stand_in)
     row = assumptions.run({"what": what})
@@ -419,10 +419,7 @@ def test_every_assumption_is_looked_at(on_device, monkeypatch, what):
 
 
 def test_numpy_there_and_back(on_device, monkeypatch):
-    small = np.random.default_rng(0).standard_normal((4, 3, 3))
-    monkeypatch.setattr(
-        np.random, "default_rng", lambda seed: types.SimpleNamespace(standard_normal=lambda _: small)
-    )
+    monkeypatch.setattr(assumptions, "ON_HOST", device_benchmark.SMALL["ON_HOST"])
     assert assumptions.run({"what": "numpy"})["passed"]
 
 
@@ -437,6 +434,61 @@ def test_without_a_device_it_says_so(tmp_path, capfd, monkeypatch):
     assert "CUDA device" in said or "CuPy" in said
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert tests.main() == 2
+
+
+CUPY_ELSEWHERE = """
+from gpusvd._base.cache import cache_folder, hash_of_sources
+from tests.support import device_benchmark
+
+device_benchmark.stand_in_for_this_process()
+"""
+
+
+def test_from_the_first_part_to_the_last(tmp_path, monkeypatch, capsys):
+    """At toy size; the tasks run in processes of their own, where the stand-in is what `cupy` imports."""
+    (tmp_path / "cupy.py").write_text(CUPY_ELSEWHERE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    kept = str(cache_folder(hash_of_sources()).parents[1])  # nothing is compiled that was before
+    monkeypatch.setenv("NUMBA_CACHE_DIR", kept)
+    folder = types.SimpleNamespace(TemporaryDirectory=lambda prefix: nullcontext(kept))
+    monkeypatch.setattr(device, "tempfile", folder)
+    size = {"m": 3, "n": 3, "dtype": "float32"}
+    calls = [{"device": where, **size, "work": "thin"} for where in ("cpu", "cuda")]
+    speeds = {**size, "contenders": ["gpusvd", "cupy", "torch gesvdj", "cuSOLVER gesvda"], "filling": 72.0}
+    speeds = [{**speeds, "work": work, "batch": None} for work in ("thin", "values")]
+    checks = [{**size, "matrices": 12, "seconds": 1e3}]
+    monkeypatch.setattr(cases, "compile_tasks", lambda quick: calls)
+    monkeypatch.setattr(cases, "load_tasks", lambda quick: calls[1:])
+    monkeypatch.setattr(cases, "check_tasks", lambda seconds, quick: checks)
+    monkeypatch.setattr(cases, "speed_tasks", lambda quick: speeds)
+    (tmp_path / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
+    command = [sys.executable, "-m", "pytest", str(tmp_path), "-p", "no:cacheprovider"]
+    monkeypatch.setattr(tests, "pytest_command", lambda report, quick: [*command, f"--junitxml={report}"])
+    monkeypatch.setattr(tests, "find_sanitizer", lambda: None)
+
+    path = tmp_path / "run.json"
+    assert device.main(["--quick", "--minutes", "20", "--output", str(path)]) == 0
+    written = json.loads(path.read_text())
+    assert written["provenance"]["machine"]["gpu"] == "A device that is not there"
+    assert list(written["parts"]) == list(device.parts())
+    assert not any(part.get("error") or part["left_out"] for part in written["parts"].values())
+    rows = {name: [row for row in written["rows"] if row["part"] == name] for name in written["parts"]}
+    assert {row["what"] for row in rows["ceilings"] if "error" not in row} >= {"copy", "float32", "float64"}
+    assert all(row["first"] > 0 for row in rows["compile"] + rows["load"])
+    assert [row["passed"] for row in rows["check"]] == [True]
+    assert rows["tests"][0]["passed"] == 1
+    assumed = {row["what"]: row for row in rows["assumptions"]}
+    assert assumed.keys() == assumptions.CHECKS.keys()
+    assert all(assumed[what]["passed"] for what in ("own stream", "graph", "numpy"))
+    assert all("error" in assumed[what] for what in ("torch", "jax"))  # not there, or on no such device
+    for row in rows["speed"]:
+        assert row["rate"].keys() == {"gpusvd", "cupy"}
+        assert 0 < row["of_bound"] < 1
+        assert row["refused"].keys() == {"torch gesvdj", "cuSOLVER gesvda"}
+    said = capsys.readouterr().out
+    assert table.table(written) in said
+    assert set(re.findall(r"FAILED (\w+)", said)) <= {"memcheck", "racecheck", "torch", "jax", "gesvdj"}
+    assert "A device that is not there" in table.markdown([written])
 
 
 def test_a_part_that_fails_loses_nothing(tmp_path, monkeypatch):

@@ -2,8 +2,12 @@
 
 import types
 
+import pytest
+
 from benchmarks.bounds import Ceilings
+from benchmarks.device import assumptions, check, machine, speed
 from benchmarks.device.__main__ import with_bound
+from tests.support.cupy import install
 
 
 class Theirs:
@@ -106,3 +110,32 @@ def made_up_run():
         "parts": {"speed": {"seconds": 100.0, "rows": len(speed) + 1, "left_out": [{"m": 1}]}},
         "rows": [*ceilings, check, *speed, others],
     }
+
+
+SMALL = {
+    "SHAPE": (2, 3, 3),
+    "LARGER": (2, 3, 2),
+    "ON_HOST": (4, 3, 3),
+    "ALONE": (1, 2, 2),
+    "OTHER_SIZES": (8,),
+    "CALLS": 1,
+}
+
+
+def once(cupy, call, times):
+    """As `event_seconds` of the benchmark, of one call."""
+    return machine.event_seconds(cupy, call, 1)
+
+
+def stand_in_for_this_process():
+    """Put the stand-in for CuPy into its place, and make the benchmark small."""
+    patch = pytest.MonkeyPatch()  # which is never undone
+    install(patch)
+    for module, constants in (
+        (machine, {"COPIED": 1 << 12}),
+        (check, {"STEP_BYTES": 0}),
+        (assumptions, {**SMALL, "event_seconds": once}),
+        (speed, {"ROUNDS": 2, "SAMPLE": 1e-6, "OWN_CALL": 1e6}),
+    ):
+        for name, value in constants.items():
+            patch.setattr(module, name, value)
