@@ -74,13 +74,14 @@ def test_counts_and_slots_of_a_known_kernel():
 
 def test_weights():
     weights = {}
-    names = ["fma.rn.f32", "rcp.rn.f32", "div.u32", "add.s64", "mul.lo.s64", "selp.f64", "mov.b64"]
+    names = ["fma.rn.f32", "rcp.rn.f32", "div.u32", "add.s64", "mul.lo.s64", "selp.f64", "mov.b64", "div.s64"]
     names += ["ld.shared.v2.f64", "st.shared.v4.f32", "and.pred", "bra", "vote.sync.any.pred", "shl.b64"]
     instructions.calibrate(weights, names)
     assert weights["fma.rn.f32"] == Counter(issue=1, single=1)
     assert weights["rcp.rn.f32"]["special"] == weights["div.u32"]["special"] == 1
     assert 4 <= weights["rcp.rn.f32"]["issue"] <= 12  # without its slow path
     assert {weights[name]["issue"] for name in ("add.s64", "selp.f64", "shl.b64")} == {2}
+    assert 60 <= weights["div.s64"]["issue"] <= 110  # a function's
     assert 3 <= weights["mul.lo.s64"]["issue"] <= 5
     assert weights["ld.shared.v2.f64"] == weights["st.shared.v4.f32"] == Counter(issue=1, memory=4)
     assert weights["bra"] == weights["vote.sync.any.pred"] == Counter(issue=1)
