@@ -1,15 +1,15 @@
 """What a matrix costs a GPU, computed from the instructions that the CUDA kernels execute: no GPU is needed.
 
 The executor of `tests.ptx` runs the PTX of the kernels on Gaussian matrices and counts the instructions of
-warps, by name, and the bytes of global memory, each access as if it missed every cache. Batches fill whole
-blocks of all kernels of a shape.
+warps, by name, and the bytes of global memory that they access. Batches fill whole blocks of all kernels of a
+shape.
 
 The issue slots that an instruction takes are measured for each name: straight-line PTX with N and with 2 N of
 it, each on numbers of its own, is linked by ptxas and disassembled, and the difference is divided by N, less
 the loads and stores of those numbers. Divisions, reciprocals and roots count without their slow path. Moves
 and loads of parameters, of which ptxas leaves few, count nothing; a branch counts one. In a whole kernel
-ptxas merges more than in straight lines, an addition into an address for example, and adds what a kernel
-needs beside its arithmetic.
+ptxas merges more than in straight lines, an addition into an address for example: machine code of the kernels
+for a matrix a thread has 0.91 to 0.98 of the instructions so counted.
 
 A matrix takes at least as long as the busiest unit of an H200 whose multiprocessors all work all the time:
 
@@ -18,7 +18,8 @@ A matrix takes at least as long as the busiest unit of an H200 whose multiproces
     double      64 lanes of float64
     special     16 lanes of reciprocals and roots
     memory      32 words of 4 bytes, through the path that shuffles, shared and global memory have in common
-    bandwidth   4.3 TB/s of global memory, achievable of 4.8
+    bandwidth   4.3 TB/s of global memory, achievable of 4.8: each launch's arrays once, or what it accesses
+                of them if that is less; whatever else it accesses may lie in a cache
 
 The clock is 1.98 GHz, the boost clock behind the 67 Tflop/s of the H200's data sheet: 132 multiprocessors
 with 128 lanes, two operations a clock each. Integer arithmetic has no limit of its own here: ptxas divides it
@@ -99,14 +100,15 @@ def print_row(row: Row) -> None:
 def measured(m: int, n: int, dtype: str, work: str, weights: Weights) -> Row:
     """What a matrix costs: executed instructions by kernel and class, their issue slots, and the bounds."""
     count = whole_blocks(m, n, dtype, work)
-    device = Device()
+    device = _Measured()
     info = svd_ex(random_batch(count, m, n, dtype), device=device, **WORK[work])[-1]
     sweeps = float(info.sweeps.mean())
     units: Work = Counter()
     for launch in device.launches:
         calibrate(weights, launch.executed)
         units += work_of(launch.executed, weights)
-    moved = sum(launch.bytes_loaded + launch.bytes_stored for launch in device.launches)
+    accessed = [launch.bytes_loaded + launch.bytes_stored for launch in device.launches]
+    moved = sum(map(min, accessed, device.bytes_given))
     seconds = {unit: time / count for unit, time in least_seconds(units, moved).items()}
     bound_by = max(seconds, key=seconds.__getitem__)
     arithmetic = multiply_adds(m, n, dtype, work, sweeps) / H200.multiply_adds(dtype)
@@ -119,7 +121,8 @@ def measured(m: int, n: int, dtype: str, work: str, weights: Weights) -> Row:
         "sweeps": sweeps,
         "slots": units["issue"] / count,
         "launches": len(device.launches),
-        "global_bytes": moved / count,
+        "global_bytes": sum(accessed) / count,
+        "least_global_bytes": moved / count,
         "seconds": seconds,
         "rate": 1 / seconds[bound_by],
         "bound_by": bound_by,
@@ -155,6 +158,18 @@ def least_seconds(units: Work, moved: int) -> dict[str, float]:
     """By limit: seconds that an H200 takes at least for work and for bytes of global memory."""
     clocks = {unit: 32 * units[unit] / LANES[unit] / MULTIPROCESSORS for unit in UNITS}
     return {unit: count / CLOCK for unit, count in clocks.items()} | {"bandwidth": moved / BANDWIDTH}
+
+
+class _Measured(Device):
+    """A device that also notes how many bytes the arrays of each launch have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes_given: list[int] = []
+
+    def launch(self, kernel: Any, kind: str, blocks: int, arguments: Any) -> None:
+        self.bytes_given.append(sum(x.nbytes for x in arguments if isinstance(x, np.ndarray)))
+        super().launch(kernel, kind, blocks, arguments)
 
 
 # Batches

@@ -12,8 +12,12 @@ if sys.platform != "linux":
     pytest.skip("numba-cuda is for tests on Linux", allow_module_level=True)
 
 from benchmarks import instructions
-from tests.ptx import Device
+from tests.cuda_compile import sass
+from tests.cuda_compile.compiler import machine_code
+from tests.ptx import Device, svd_ex
 from tests.ptx.memory import Global
+from tests.ptx.parse import parse
+from tests.ptx.source import source
 
 KERNEL = """
 .version 8.0
@@ -88,6 +92,18 @@ def test_weights():
     assert not weights["mov.b64"] + weights["and.pred"]
 
 
+def test_slots_of_a_whole_kernel_are_those_of_its_machine_code():
+    """As far as ptxas unrolls no loop."""
+    texts, weights = [], {}
+    device = Device(source=lambda *kernel: texts.append(source(*kernel)) or texts[-1])
+    svd_ex(np.ones((1, 3, 3), np.float32), device=device)
+    names = [at.name for at in parse(texts[0]).instructions]
+    instructions.calibrate(weights, names)
+    _, code = machine_code(lambda _: texts[0], "90")
+    found = sum(at.opcode != "NOP" for at in sass.parsed(code)[0])
+    assert sum(weights[name]["issue"] for name in names) == pytest.approx(found, rel=0.15)
+
+
 def test_least_seconds():
     clock = 132 * 1.98e9  # of all multiprocessors
     units = Counter(issue=400, single=30, double=20, special=10, memory=50)
@@ -120,7 +136,8 @@ def test_a_row(capsys):
         "thin",
         1,
     )
-    assert thin["global_bytes"] == 4 * (4 + 4 + 2 + 4) + 9  # A, U, S, V and info
+    assert thin["global_bytes"] == thin["least_global_bytes"] == 4 * (4 + 4 + 2 + 4) + 9  # A, U, S, V, info
+    assert thin["seconds"]["bandwidth"] == pytest.approx(65 / 4.3e12)
     assert values["slots"] < thin["slots"]
     (kernel,) = thin["kernels"]
     assert kernel["name"] == "svd_threads"
