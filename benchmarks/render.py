@@ -19,6 +19,7 @@ from benchmarks.accuracy import CONTENDERS, GROUPS, chosen, summary
 from benchmarks.accuracy import DTYPES as ACCURACY_DTYPES
 from benchmarks.ceilings import growth, rows_of
 from benchmarks.device.table import markdown
+from benchmarks.device.table import short as three_digits
 from benchmarks.measure import DTYPES, HERE, count_filling, line, paragraph
 from benchmarks.peers import FULL, best_peer
 
@@ -309,6 +310,47 @@ def first_calls(rows: Sequence[Any]) -> list[list[str]]:
         ]
         lines.append([dtype, *pairs, f"{values['cold'][1]:.1f} s"])
     return lines
+
+
+# Instructions
+
+
+def instructions(found: Sequence[Document]) -> str:
+    """What a matrix costs a GPU by the instructions that kernels execute; of each case the newest."""
+    runs = sorted(found, key=lambda run: str(run["provenance"]["date"]))
+    cases = {
+        (row["dtype"], row["work"], row["m"], row["n"]): (row, run) for run in runs for row in run["rows"]
+    }
+    if not cases:
+        return NOTHING
+    shapes = sorted({key[2:] for key in cases}, key=lambda shape: (shape[0] != shape[1], shape))
+    names = [n if m == n else f"{m} x {n}" for m, n in shapes]
+    lines = [line("n", names), line("---", ["---"] * len(names))]
+    for dtype, work in LINES:
+        rows = [cases.get((dtype, work, *shape), (None,))[0] for shape in shapes]
+        kind = dtype if work == "thin" else f"{dtype}, values only"
+        for what, cell in INSTRUCTION_CELLS.items() if any(rows) else ():
+            lines.append(line(f"{kind}, {what}", ("" if row is None else cell(row) for row in rows)))
+    used = [run for run in runs if any(source is run for _, source in cases.values())]
+    return "\n\n".join([COMPUTED, "\n".join(lines), *map(computed_by, used)])
+
+
+COMPUTED = "**Computed from executed instructions, not measured**:"
+INSTRUCTION_CELLS: dict[str, Callable[[Row], str]] = {
+    "issue slots": lambda row: three_digits(row["slots"]),
+    "matrices a second at most": lambda row: (
+        three_digits(row["rate"]) + ("" if row["bound_by"] == "issue" else f" {row['bound_by']}")
+    ),
+    "of the bound of arithmetic": lambda row: f"{100 * row['of_arithmetic']:.0f}%",
+}
+
+
+def computed_by(run: Document) -> str:
+    ran_on = run["provenance"]
+    return paragraph(
+        f"{str(ran_on['date'])[:10]}, `python {ran_on['command']}`, commit {ran_on['commit']}, "
+        f"ptxas {ran_on['ptxas']}."
+    )
 
 
 TABLES: dict[str, Callable[[Sequence[Document]], str]] = {

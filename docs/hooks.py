@@ -158,6 +158,10 @@ def gpu(_: str) -> str:
     return markdown(render.documents(render.RESULTS, "device"))
 
 
+def instructions(_: str) -> str:
+    return render.instructions(render.documents(render.RESULTS, "instructions"))
+
+
 def accuracy(_: str) -> str:
     """Residual and loss of orthogonality in units of eps, as `docs/figures.py` measured them."""
     document = json.loads((ROOT / "docs" / "figures" / "accuracy.json").read_text(encoding="utf-8"))
@@ -256,6 +260,7 @@ RENDERERS = {
     "gpu": gpu,
     "budgets": budgets,
     "command_help": command_help,
+    "instructions": instructions,
     "layer": layer,
     "losses": losses,
     "measured": measured,

@@ -3,7 +3,6 @@
 from collections import Counter
 from typing import NamedTuple
 
-from .program import operation
 from .translate import ACCESS
 
 SPECIAL = ("rcp", "sqrt", "div", "rem")
@@ -19,8 +18,10 @@ class Counted(NamedTuple):
     ----------
     name, kind : of the kernel, and the dtype of the matrices
     blocks, warps : of the launch
+    executed : Counter
+        Instructions executed by warps, by their names in PTX, modifiers and types included.
     instructions : Counter
-        Instructions executed by warps, by class: "fma", "add" (and sub) and "mul", each with ".f32" or
+        The same by class: "fma", "add" (and sub) and "mul", each with ".f32" or
         ".f64"; "special" (reciprocals, roots, divisions) with ".f32", ".f64" or ".int"; "int32" and
         "int64"; "select" (also comparisons, conversions, min, max, abs, neg); "shuffle" (and votes);
         "shared" and "global" loads and stores; "branch"; "barrier"; "move" (also of parameters), which
@@ -33,33 +34,38 @@ class Counted(NamedTuple):
     kind: str
     blocks: int
     warps: int
-    instructions: Counter[str]
+    executed: Counter[str]
     bytes_loaded: int
     bytes_stored: int
 
+    @property
+    def instructions(self):
+        by_class = Counter()
+        for name, times in self.executed.items():
+            by_class[class_of(name)] += times
+        return by_class
 
-def class_of(instruction):
-    """The class in which an instruction is counted."""
-    operator, kind = operation(instruction), instruction.name.rpartition(".")[2]
-    if operator in CLASSES or instruction.name.startswith("ld.param"):
+
+def class_of(name):
+    """The class in which an instruction of that name is counted."""
+    operator, kind = name.partition(".")[0], name.rpartition(".")[2]
+    if operator in CLASSES or name.startswith("ld.param"):
         return CLASSES.get(operator, "move")
     if operator in ("ld", "st"):
-        return ACCESS.fullmatch(instruction.name)[2] or "global"
+        return ACCESS.fullmatch(name)[2] or "global"
     if operator in SPECIAL:
         return f"special.{kind if kind[0] == 'f' else 'int'}"
     if operator in SELECTIONS:
         return "select"
     if kind[0] == "f":
         return f"{'add' if operator == 'sub' else operator}.{kind}"
-    return "int64" if kind.endswith("64") or ".wide." in instruction.name else "int32"
+    return "int64" if kind.endswith("64") or ".wide." in name else "int32"
 
 
 def count(run, kind, warps):
     """What a run has done."""
-    instructions = Counter()
+    executed = Counter()
     for segment, times in zip(run.program.segments, run.executed.tolist(), strict=True):
         for instruction in segment.code if times else ():
-            instructions[class_of(instruction)] += times
-    return Counted(
-        run.program.name, kind, run.blocks, warps, instructions, run.bytes_loaded, run.bytes_stored
-    )
+            executed[instruction.name] += times
+    return Counted(run.program.name, kind, run.blocks, warps, executed, run.bytes_loaded, run.bytes_stored)
