@@ -2,7 +2,7 @@
 Lazy versions of the functions for Dask arrays, for batches beyond one machine.
 
 Results are Dask arrays with the chunks of the batch: each task decomposes one chunk, and every matrix must
-lie in one chunk. The functions of the same name in `gpusvd`, and `low_rank`, pass Dask arrays on to this
+lie in one chunk. The functions of the same name in `gpusvd` pass Dask arrays on to this
 module: ``gpusvd.svd(x)`` and ``gpusvd.dask.svd(x)`` are the same.
 
 A task uses one core unless `threads` says otherwise, since Dask runs as many tasks at once as it has threads.
