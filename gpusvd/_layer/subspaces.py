@@ -288,11 +288,12 @@ def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tup
             "svd(a, full_matrices=False) returns them"
         )
     check_batch("the batch of Vh", vh.shape[:-2], u.shape[:-2])
-    phase = _leading_phase(xp, transpose(u) if u_based_decision else vh)
-    opposite = xp.conj(phase) if is_complex(xp, phase) else phase
-    if not u_based_decision:
-        phase, opposite = opposite, phase
-    return u * opposite[..., None, :], phase[..., None] * vh
+    with quiet():
+        phase = _leading_phase(xp, transpose(u) if u_based_decision else vh)
+        opposite = xp.conj(phase) if is_complex(xp, phase) else phase
+        if not u_based_decision:
+            phase, opposite = opposite, phase
+        return u * opposite[..., None, :], phase[..., None] * vh
 
 
 # Steps that the functions share
