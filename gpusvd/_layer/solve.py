@@ -21,7 +21,7 @@ from gpusvd._base.arrays import (
     transpose,
     widened,
 )
-from gpusvd._base.checks import Errors, check_batch, check_errors
+from gpusvd._base.checks import Driver, Errors, check_batch, check_errors
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array, failures
 from gpusvd._layer.decompositions import decompose
@@ -53,7 +53,12 @@ class LstsqResult(NamedTuple):
 
 @for_libraries
 def pinv(
-    a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike | None = None
+    a: ArrayLike,
+    rcond: ArrayLike | None = None,
+    hermitian: bool = False,
+    *,
+    rtol: ArrayLike | None = None,
+    driver: Driver = "auto",
 ) -> Array:
     """
     Return the Moore-Penrose pseudo-inverse of every matrix.
@@ -74,6 +79,8 @@ def pinv(
         Singular values up to rtol σ₁ count as zero: a number for all matrices, or one for each. Default:
         max(M, N) eps of the dtype of `a`, as in the array API standard. (NumPy's default is 1e-15 for every
         dtype, which in single precision treats rounding errors as singular values.)
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -110,21 +117,25 @@ def pinv(
             [0.  , 0.  ]]])
     """
     if rcond is not None and rtol is not None:
-        raise ValueError("pinv takes rcond or rtol, not both: they are the same")
+        raise ValueError(
+            "`rtol` and `rcond` can't be both set. pinv takes rcond or rtol, not both: they are the same"
+        )
     xp = array_namespace(a, rcond, rtol)
     a = matrices(xp, a, hermitian)
     wide = widened(xp, a)
-    u, s, vh = decompose(xp, wide, hermitian=hermitian)
+    u, s, vh = decompose(xp, wide, driver, hermitian=hermitian)
     limit, name = (rcond, "rcond") if rtol is None else (rtol, "rtol")
     above = not_zero(xp, a, s, limit, name)
     inverse = _Inverse(u, _inverse(xp, s, above), vh, None, None)
     if not hermitian:
-        inverse = _in_one_unit(xp, wide, inverse, above)
+        inverse = _in_one_unit(xp, wide, inverse, above, driver)
     return astype(xp, _product(xp, inverse), a.dtype)
 
 
 @for_libraries
-def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqResult:
+def lstsq(
+    a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None, *, driver: Driver = "auto"
+) -> LstsqResult:
     """
     Return the minimum-norm least-squares solution of A x = b, for every matrix and right-hand side.
 
@@ -142,6 +153,8 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
         Singular values up to rcond σ₁ count as zero: a number for all matrices, or one for each. Default:
         max(M, N) eps of the common dtype (NumPy uses the eps of double precision in single precision too). A
         negative number stands for eps, as in LAPACK.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -185,9 +198,9 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
     xp = array_namespace(a, b, rcond)
     a, b, vector = _system(xp, a, b)
     wide, right = widened(xp, a), widened(xp, b)
-    u, s, vh = decompose(xp, wide)
+    u, s, vh = decompose(xp, wide, driver)
     above = not_zero(xp, a, s, _lapack_rcond(xp, a, rcond), "rcond")
-    inverse = _in_one_unit(xp, wide, _Inverse(u, _inverse(xp, s, above), vh, None, None), above)
+    inverse = _in_one_unit(xp, wide, _Inverse(u, _inverse(xp, s, above), vh, None, None), above, driver)
     with quiet():
         x = _apply(xp, inverse, right)
         distances = xp.abs(right - wide @ x)
@@ -201,7 +214,7 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
 
 
 @for_libraries
-def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
+def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike, *, driver: Driver = "auto") -> Array:
     """
     Return the solution of ridge regression (Tikhonov regularisation), for any number of penalties at once.
 
@@ -219,6 +232,8 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
         The penalties α >= 0, which broadcast against the leading dimensions of `a` and `b`: a number for all
         matrices, any number of penalties for one matrix, or for a batch (B,) one for each matrix; in shape
         (A, 1), A penalties for all.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -251,7 +266,7 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     a, b, vector = _system(xp, a, b)
     penalty = limits(xp, "alpha", alpha, np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a)
     wide = widened(xp, a)
-    u, s, vh = decompose(xp, wide)
+    u, s, vh = decompose(xp, wide, driver)
     with quiet():
         penalty = astype(xp, penalty, s.dtype)[..., None]
         # σ / (σ² + α), without a square that could over- or underflow
@@ -267,7 +282,7 @@ _SINGULAR = (
 
 
 @for_libraries
-def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
+def inv(a: ArrayLike, *, errors: Errors = "nan", driver: Driver = "auto") -> Array:
     """
     Return the inverse of every matrix.
 
@@ -283,6 +298,8 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
         "nan" (default) gives NaN for the inverse of a singular matrix or a matrix with NaN or Inf, and leaves
         the others alone. "raise" raises LinAlgError, as `numpy.linalg.inv` does for singular matrices, and
         names them; for that, a flag for each matrix is read back from the device.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -313,7 +330,7 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
     wide = widened(xp, a)
     with quiet():
         rows, columns = _units(xp, wide)
-        u, s, vh = decompose(xp, wide / columns / rows)
+        u, s, vh = decompose(xp, wide / columns / rows, driver)
         invertible = xp.all(s > 0, axis=-1, keepdims=True)
         values = xp.where(invertible, 1 / xp.where(invertible, s, 1), xp.nan)
         x = astype(xp, _product(xp, _Inverse(u, values, vh, rows, columns)), a.dtype)
@@ -364,7 +381,7 @@ def _unit(xp: Namespace, a: Array, axis: int) -> Array:
     return xp.maximum(power, xp.full_like(power, float(xp.finfo(power.dtype).smallest_normal)))
 
 
-def _in_one_unit(xp: Namespace, a: Array, inverse: _Inverse, above: Array) -> _Inverse:
+def _in_one_unit(xp: Namespace, a: Array, inverse: _Inverse, above: Array, driver: Driver) -> _Inverse:
     """
     Return the factors of the pseudo-inverses, for some matrices from another decomposition.
 
@@ -379,7 +396,7 @@ def _in_one_unit(xp: Namespace, a: Array, inverse: _Inverse, above: Array) -> _I
         apart = xp.all(above, axis=-1) & ~(_alike(xp, rows) & _alike(xp, columns))
         if not bool(xp.any(apart)):
             return inverse
-        u, s, vh = decompose(xp, a / columns / rows)
+        u, s, vh = decompose(xp, a / columns / rows, driver)
         better = apart & xp.all(not_zero(xp, a, s, None), axis=-1)
         return _Inverse(
             xp.where(better[..., None, None], u, inverse.u),
