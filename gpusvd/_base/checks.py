@@ -37,6 +37,12 @@ def working_dtype(factors: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32) if factors == np.float16 else factors
 
 
+def values_dtype(factors: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of singular values: real, and float32 for float16, which may not hold the sum of its
+    squares."""
+    return np.dtype(working_dtype(factors).char.lower())
+
+
 def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
     """Raise LinAlgError, in NumPy's words, unless `shape` is that of matrices, square ones if `hermitian`."""
     if len(shape) < 2:
@@ -106,7 +112,7 @@ def expected_results(
     """Return the name, shape and dtype of each result of an SVD."""
     *batch, m, n = shape
     k = min(m, n)
-    values = "S", (*batch, k), np.dtype(dtype.char.lower())
+    values = "S", (*batch, k), values_dtype(dtype)
     if not compute_uv:
         return [values]
     rows, columns = (m, n) if full_matrices else (k, k)

@@ -43,8 +43,6 @@ def decompose(
     else:
         pieces = [range(start, min(start + step, count)) for start in range(0, count, step)]
         for_each(job.decompose, pieces, threads or usable_cores(), job.stop if cost > _LONG_COST else None)
-    if s.dtype == np.float16:
-        info.converged[...] &= np.isfinite(s[..., 0])
 
 
 def _cost(a: Array, u: Array | None, vh: Array | None) -> int:
@@ -162,8 +160,7 @@ class _Batch:
     def write(self, piece: range, block: Array) -> None:
         """Copy the piece to its place, unless it was computed there."""
         if self.flat is None:
-            with np.errstate(over="ignore"):  # float32 may be too large for float16
-                self.array[piece_index(piece, self.batch)] = block if self.batch else block[0]
+            self.array[piece_index(piece, self.batch)] = block if self.batch else block[0]
 
 
 def _workspace(groups: int, reals: int, work: np.dtype[Any], real: np.dtype[Any]) -> tuple[Array, Array]:

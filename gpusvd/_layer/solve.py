@@ -169,7 +169,7 @@ def lstsq(
         rank : (...) array of integers
             The ranks; 0 for a matrix with NaN or Inf, for which all other results are NaN.
         s : (..., K) array
-            The singular values.
+            The singular values, as `svdvals` returns them.
 
     Raises
     ------
@@ -209,7 +209,7 @@ def lstsq(
         astype(xp, x[..., 0] if vector else x, a.dtype),
         astype(xp, residuals, real_dtype(xp, a)),
         count(xp, above),
-        astype(xp, s, real_dtype(xp, a)),
+        s,
     )
 
 

@@ -134,7 +134,8 @@ def svd(
             Left singular vectors, in the dtype of `a`; float64 for integers and bool. float16 is computed
             in float32.
         S : (..., K) ndarray
-            Singular values in descending order, in the real dtype of the same precision.
+            Singular values in descending order, in the real dtype of the same precision; of float16 in
+            float32, since they may be too large for it.
         Vh : (..., N, N) or (..., K, N) ndarray
             Conjugate transposes of the right singular vectors, in the dtype of U.
 
