@@ -10,6 +10,7 @@ from numpy.linalg import LinAlgError
 from gpusvd._base.results import Array
 
 Driver = Literal["auto", "jacobi", "vendor"]
+Taken = Literal["jacobi", "bidiagonal", "vendor"]  # what decomposes; "auto" stands for one of them
 Errors = Literal["nan", "raise"]
 Device = Literal["cuda"]
 Expected = tuple[str, tuple[int, ...], np.dtype[Any]]  # name, shape and dtype of a result

@@ -68,7 +68,7 @@ def _signature(solver: str, dtype: np.dtype[Any]) -> tuple[types.Type, ...]:
     flags = types.boolean, types.boolean, array(types.uint8, 1, "C")
     workspace = array(number, 1, "C"), array(real, 1, "C")
     if solver == "svdvals_tiles":
-        return batch, values, info[0], *flags[1:], *workspace
+        return batch, values, info[0], *flags, *workspace
     return batch, batch, values, batch, *info, *flags, *workspace
 
 

@@ -172,6 +172,12 @@ def test_lstsq_is_numpys(backend, shape, dtype):
             np.testing.assert_allclose(result.s[i], s, atol=atol)
         one = backend.numpy(gpusvd.lstsq(backend.array(a[0]), backend.array(b[0] if b is matrix else b)))
         np.testing.assert_allclose(one.x, result.x[0], atol=atol)
+        for i in (0, 1):  # of full rank, and not
+            one = backend.numpy(gpusvd.lstsq(backend.array(a[i]), backend.array(b[i] if b is matrix else b)))
+            numpys = np.linalg.lstsq(a[i], b[i] if b is matrix else b, rcond)
+            assert one.residuals.shape == numpys[1].shape
+            assert isinstance(one.rank, int)
+            assert one.rank == numpys[2]
         assert result.x.dtype == dtype
         assert result.residuals.dtype == result.s.dtype == np.zeros(1, dtype).real.dtype
 
