@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpusvd._base.checks import check_dimensions, factor_dtype
+from gpusvd._base.checks import check_dimensions, factor_dtype, share_memory
 from gpusvd._base.results import Array
 from gpusvd._cuda.arrays import is_on_gpu
 
@@ -70,7 +70,7 @@ class Slices:
         return checksum([np.asarray(first), np.asarray(last)])
 
     def shares_memory(self, array: Array) -> bool:
-        return isinstance(self.array, np.ndarray) and np.may_share_memory(self.array, array)
+        return isinstance(self.array, np.ndarray) and share_memory(self.array, array)
 
     def _read(self, where: Where) -> Array:
         if not self.reads_ahead:

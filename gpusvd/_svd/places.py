@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._base.checks import Driver, Expected, check_out
+from gpusvd._base.checks import Driver, Expected, check_out, share_memory
 from gpusvd._base.results import Array, Info
 from gpusvd._cpu import lapack
 from gpusvd._cuda import cusolver
@@ -36,7 +36,7 @@ class Cpu:
 
     def is_apart(self, matrices: Array, outputs: Sequence[Array]) -> bool:
         """Return whether the results can be written while the matrices are read."""
-        return not any(np.may_share_memory(matrices, output) for output in outputs)
+        return not any(share_memory(matrices, output) for output in outputs)
 
     def choose_driver(self, options: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Driver:
         """Return the driver that "auto" stands for."""
