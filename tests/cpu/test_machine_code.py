@@ -264,24 +264,33 @@ def test_a_kernel_that_fails_is_an_error():
 
 
 def test_the_entry_lets_the_gil_go():
-    """A kernel that waits for a number which only another thread writes."""
+    """A kernel answers a number that only another thread can write, for which it waits some seconds."""
     function = entry(
         f"""define i32 @kernel({PARAMETERS}) {{
+        start:
         br label %wait
         wait:
+        %turn = phi i64 [0, %start], [%next, %on]
         %seen = load volatile double, ptr %data0
-        %still = fcmp oeq double %seen, 0.0
-        br i1 %still, label %wait, label %done
-        done:
+        %written = fcmp oeq double %seen, 1.0
+        br i1 %written, label %answer, label %on
+        on:
+        %next = add i64 %turn, 1
+        %last = icmp eq i64 %next, 4000000000
+        br i1 %last, label %end, label %wait
+        answer:
+        store double 2.0, ptr %data0
+        br label %end
+        end:
         ret i32 0
         }}"""
     )
     signal = np.zeros((1, 1))
-    waiting = threading.Thread(target=function, args=(signal, np.zeros(1, bool), True, False), daemon=True)
+    waiting = threading.Thread(target=function, args=(signal, np.zeros(1, bool), True, False))
     waiting.start()
     signal[0, 0] = 1
-    waiting.join(60)
-    assert not waiting.is_alive()
+    waiting.join()
+    assert signal[0, 0] == 2
 
 
 # Threads, failures, and what is said
