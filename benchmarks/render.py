@@ -289,14 +289,14 @@ def first_use(found: Sequence[Document]) -> str:
 
 
 FIRST_CALLS = (
-    "svd, with a release",
-    "with other sources",
-    "filled cache",
-    "svdvals, with a release",
-    "with other sources",
-    "filled cache",
-    "of graded columns then, with a release",
-    "with other sources",
+    "svd, release",
+    "svd, other sources",
+    "svd, filled cache",
+    "svdvals, release",
+    "svdvals, other sources",
+    "svdvals, filled cache",
+    "of graded columns then, release",
+    "of graded columns then, other sources",
 )
 
 

@@ -2,13 +2,12 @@
 
     python -m gpusvd._cpu.bitcode
 
-writes `gpusvd/_cpu/bitcode.zip` in some three minutes: every solver for every dtype, optimised by LLVM for no
-processor in particular, so that only its back end is left to run. Optimising for a certain processor gains
-nothing. It may fuse other products of complex numbers with their sums, and so change last bits: those of
-complex singular values alone differ with AVX-512.
+writes `gpusvd/_cpu/bitcode.zip` in some three minutes: every solver for every dtype, optimised for no
+particular processor, so that only LLVM's back end is left to run. Optimising for a certain processor gains no
+speed, but may fuse other complex products with their sums, which changes last bits.
 
-The bitcode has the kernel behind an entry that Python calls. It calls nothing that would have to be found
-when it is loaded, but for what LLVM itself needs, as memset.
+The bitcode of a solver contains its kernel, the functions that the kernel calls, and the entry that Python
+calls. Apart from what LLVM itself calls, such as memset, no symbol has to be found when it is loaded.
 """
 
 import argparse
@@ -29,6 +28,7 @@ from numba import types
 from numba.core import config
 
 from gpusvd._cpu.compile import BITCODE, ENTRY, PYTHON, SOLVERS, bitcode_name
+from gpusvd.kernels.lanes import jit
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 
@@ -126,9 +126,7 @@ def build(solver: str, dtype: str) -> bytes:
     """Return the bitcode of a solver for a dtype, optimised for the processor that numba is set to."""
     kernel = _kernel(solver)
     argument_types = signature(kernel, dtype)
-    dispatcher = numba.njit(error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(
-        kernel
-    )
+    dispatcher = jit(kernel)
     with _quiet_numba():
         dispatcher.compile(argument_types)
     module = llvm.parse_assembly(dispatcher.inspect_llvm(argument_types))
@@ -184,7 +182,7 @@ def _kernel(solver: str) -> Callable[..., None]:
 
 @contextmanager
 def _quiet_numba() -> Iterator[None]:
-    """Keep back what numba logs for its own developers, thousands of lines, unless its level has been set."""
+    """Keep back the thousands of lines that numba logs for its developers, unless its level has been set."""
     log = logging.getLogger("numba")
     before = log.level
     log.setLevel(before or logging.WARNING)

@@ -1,12 +1,12 @@
 """The machine code of the CPU kernels: compiled once on a machine, loaded once a process.
 
-LLVM bitcode of every solver comes with a release, in `BITCODE`. LLVM's back end, which llvmlite has, makes
-machine code for this processor out of it in about a second. Where there is no bitcode of these sources for
-this LLVM, numba makes it here, in about ten. The machine code is kept in the cache, from which later
-processes load it. Only what numba makes needs numba.
+A release comes with LLVM bitcode of every solver, `BITCODE`. From it LLVM's back end, a part of llvmlite,
+makes machine code for this processor in about a second. Without bitcode of these sources for this LLVM, numba
+makes it first, in about ten seconds; nothing else imports numba. The machine code is kept in the cache
+folder, where later processes find it.
 
-A solver is called as a built-in function of Python: its entry, which `gpusvd._cpu.bitcode` writes, reads the
-addresses and strides from NumPy's arrays itself and runs the kernel without the GIL.
+Python calls a solver as a built-in function. Its entry, written by `gpusvd._cpu.bitcode`, reads addresses,
+shapes and strides from NumPy's arrays, and runs the kernel without the GIL.
 """
 
 import ctypes

@@ -17,6 +17,7 @@ import pytest
 from llvmlite import binding as llvm
 from numba import types
 
+import gpusvd
 from gpusvd._cpu import bitcode
 from gpusvd._cpu import compile as cpu_compile
 from tests.support.gallery import DTYPES
@@ -121,6 +122,20 @@ def test_every_solver_of_every_dtype_is_released(monkeypatch, tmp_path):
     with zipfile.ZipFile(tmp_path / "bitcode.zip") as archive:
         names = {cpu_compile.bitcode_name(*pair) for pair in product(cpu_compile.SOLVERS, map(str, DTYPES))}
         assert set(archive.namelist()) == names
+
+
+def bitcode_is_missing(version, path):
+    """Whether a version is a release without bitcode of these sources for every solver and dtype."""
+    if "dev" in version:
+        return False
+    found = zipfile.ZipFile(path).namelist() if path.exists() else []
+    count = sum(name.startswith(cpu_compile.SOURCES) for name in found)
+    return count != len(cpu_compile.SOLVERS) * len(bitcode.DTYPES)
+
+
+def test_a_released_version_has_its_bitcode(release):
+    assert not bitcode_is_missing(gpusvd.__version__, cpu_compile.BITCODE)
+    assert bitcode_is_missing("1.0.0", release)
 
 
 # Bits
