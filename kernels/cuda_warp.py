@@ -78,19 +78,36 @@ def complex_of(x, y):
     return number(complex(x, y))
 
 
+def shuffle_real(x, lane):
+    """x of another lane of the warp, on a GPU by `gpusvd._cuda.instructions`; so is the next."""
+    return cuda.shfl_sync(EVERYONE, x, lane)
+
+
+def shuffle_real_across(x, step):
+    """x of the lane whose number differs in the bits of `step`."""
+    return cuda.shfl_xor_sync(EVERYONE, x, step)
+
+
+def plus_product(x, a, y, parts):
+    """x + a y, in multiply-adds alone, which NVVM makes of sums with products and not of differences."""
+    if parts == 2:
+        first = (x.real + a.real * y.real) + (0.0 - a.imag) * y.imag
+        return complex_of(first, (x.imag + a.real * y.imag) + a.imag * y.real)
+    return x + a * y
+
+
 def shuffled(x, lane, parts):
     """x of another lane of the warp."""
     if parts == 2:
-        first, second = cuda.shfl_sync(EVERYONE, x.real, lane), cuda.shfl_sync(EVERYONE, x.imag, lane)
-        return complex_of(first, second)
-    return cuda.shfl_sync(EVERYONE, x, lane)
+        return complex_of(shuffle_real(x.real, lane), shuffle_real(x.imag, lane))
+    return shuffle_real(x, lane)
 
 
 def sum_real(x, lanes):
     """The sum over the lanes of a group. All lanes of the warp call it, as they do the next two."""
     step = 1
     while step < lanes:
-        x = x + cuda.shfl_xor_sync(EVERYONE, x, step)
+        x = x + shuffle_real_across(x, step)
         step = 2 * step
     return x
 
@@ -104,6 +121,6 @@ def sum_number(x, lanes, parts):
 def largest_real(x, lanes):
     step = 1
     while step < lanes:
-        x = maximum(cuda.shfl_xor_sync(EVERYONE, x, step), x)
+        x = maximum(shuffle_real_across(x, step), x)
         step = 2 * step
     return x
