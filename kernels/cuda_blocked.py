@@ -47,7 +47,19 @@ import math
 from numba import cuda, int32
 
 from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
-from .cuda_warp import SHARED_BYTES, SIZES, WARP, LaunchShape, at, largest_real, size_and_parts, sum_real
+from .cuda_warp import (
+    SHARED_BYTES,
+    SIZES,
+    WARP,
+    LaunchShape,
+    at,
+    largest_real,
+    plus_dot,
+    plus_product,
+    quantum_of,
+    size_and_parts,
+    sum_real,
+)
 from .jacobi import (
     CANCELLED,
     EXPONENT,
@@ -64,7 +76,6 @@ from .jacobi import (
 from .lanes import (
     abs2,
     conjugate,
-    dot,
     exponent,
     half_of,
     largest_part,
@@ -98,11 +109,6 @@ def blocked_shape(n, kind, vectors=True, width=None, shared_bytes=SHARED_BYTES):
         "vectors": bool(vectors),
     }  # fmt: skip
     return LaunchShape(constants, 8 * width, 1, blocked_bytes(n, kind, vectors, width), BLOCKED_REGISTERS)
-
-
-def quantum_of(kind):
-    """The numbers that are loaded at once."""
-    return 16 // SIZES[kind]
 
 
 def tile_rows(kind):
@@ -196,7 +202,7 @@ def stage(columns, numbers, staged, first, n, left, right, w, width, tile, quant
                 numbers[at(place + i * pitch + row)] = entry
 
 
-def make_gram(columns, numbers, staged, gram, n, left, right, w, width, tile, quantum, thread):
+def make_gram(columns, numbers, staged, gram, n, left, right, w, width, tile, quantum, parts, thread):
     """Inner products of all columns that meet; entry (p, q) is x_pᴴ x_q.
 
     A thread takes the columns p that are its row modulo ACROSS, and q that are its column modulo `down`. Of
@@ -226,8 +232,8 @@ def make_gram(columns, numbers, staged, gram, n, left, right, w, width, tile, qu
                 for k in range(high):
                     for c in range(each):
                         if c * down // ACROSS >= k:
-                            product = dot(x[k * quantum + i], y[c * quantum + i])
-                            sums[k * each + c] = sums[k * each + c] + product
+                            place = k * each + c
+                            sums[place] = plus_dot(sums[place], x[k * quantum + i], y[c * quantum + i], parts)
         cuda.syncthreads()
     for k in range(high):
         for c in range(each):
@@ -238,7 +244,7 @@ def make_gram(columns, numbers, staged, gram, n, left, right, w, width, tile, qu
                     numbers[at(gram + q * line + p)] = conjugate(sums[k * each + c])
 
 
-def multiply(columns, numbers, staged, turns, n, left, right, w, width, tile, quantum, thread):
+def multiply(columns, numbers, staged, turns, n, left, right, w, width, tile, quantum, parts, thread):
     """Multiply the columns that meet by a matrix in shared memory, in place. A thread takes runs of `quantum`
     rows, ACROSS runs apart, and four neighbouring columns."""
     line, pitch = 2 * width + quantum, tile + quantum
@@ -261,7 +267,7 @@ def multiply(columns, numbers, staged, turns, n, left, right, w, width, tile, qu
                     t[c] = numbers[at(first_t + k * line + (i * line + c))]
                 for r in range(high):
                     for c in range(each):
-                        sums[r * each + c] = sums[r * each + c] + x[r] * t[c]
+                        sums[r * each + c] = plus_product(sums[r * each + c], t[c], x[r], parts)
         for c in range(each):
             j = column_of(column + c, w, left, right)
             rows = n - first if column + c < 2 * w and j < n else 0
@@ -292,7 +298,7 @@ def make_identity(numbers, turns, width, line, thread):
             numbers[at(turns + p * line + q)] = number(1.0) if p == q else number(0.0)
 
 
-def rotate_columns(numbers, turns, rotations, paired_slots, w, width, line, thread):
+def rotate_columns(numbers, turns, rotations, paired_slots, w, width, line, parts, thread):
     """Apply the rotations of a round to the columns of a matrix in shared memory; two numbers of each begin
     at `rotations`."""
     down = width // 2
@@ -302,11 +308,11 @@ def rotate_columns(numbers, turns, rotations, paired_slots, w, width, line, thre
         minus, b = numbers[at(rotations + ROTATION * i)], numbers[at(rotations + ROTATION * i + 1)]
         for k in range(4):
             x, y = numbers[at(p + k * down * line)], numbers[at(q + k * down * line)]
-            numbers[at(p + k * down * line)] = x + minus * y
-            numbers[at(q + k * down * line)] = y + b * x
+            numbers[at(p + k * down * line)] = plus_product(x, minus, y, parts)
+            numbers[at(q + k * down * line)] = plus_product(y, b, x, parts)
 
 
-def rotate_gram(numbers, gram, rotations, paired_slots, w, width, line, thread):
+def rotate_gram(numbers, gram, rotations, paired_slots, w, width, line, parts, thread):
     """Apply the rotations of a round to the Gram matrix, from both sides: where two pairs cross, to four
     entries."""
     down = width // 2
@@ -323,12 +329,12 @@ def rotate_gram(numbers, gram, rotations, paired_slots, w, width, line, thread):
                 minus_c = conjugate(numbers[at(rotations + ROTATION * i)])
                 cb = conjugate(numbers[at(rotations + ROTATION * i + 1)])
                 x0, y0, x1, y1 = numbers[pu], numbers[pv], numbers[qu], numbers[qv]
-                z0, z1 = x0 + minus * y0, x1 + minus * y1
-                t0, t1 = y0 + b * x0, y1 + b * x1
-                numbers[pu] = z0 + minus_c * z1
-                numbers[qu] = z1 + cb * z0
-                numbers[pv] = t0 + minus_c * t1
-                numbers[qv] = t1 + cb * t0
+                z0, z1 = plus_product(x0, minus, y0, parts), plus_product(x1, minus, y1, parts)
+                t0, t1 = plus_product(y0, b, x0, parts), plus_product(y1, b, x1, parts)
+                numbers[pu] = plus_product(z0, minus_c, z1, parts)
+                numbers[qu] = plus_product(z1, cb, z0, parts)
+                numbers[pv] = plus_product(t0, minus_c, t1, parts)
+                numbers[qv] = plus_product(t1, cb, t0, parts)
 
 
 def start(triangle, basis, reals, b, n, columns, state, vectors, thread, threads):
@@ -416,7 +422,9 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, qua
             left, right, all_pairs = s * w, t * w, s % 2 == 0 and t == s + 1
 
             # 1. The Gram matrix of the columns, and their lengths and cosines from it.
-            make_gram(l_columns, numbers, staged, gram, n, left, right, w, width, tile, quantum, thread)
+            make_gram(
+                l_columns, numbers, staged, gram, n, left, right, w, width, tile, quantum, parts, thread
+            )
             cuda.syncthreads()
             for slot in range(thread, size, threads):
                 length2 = math.sqrt(abs2(numbers[at(gram + slot * line + slot)]))
@@ -450,17 +458,33 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, qua
                         if lost or is_out(state, k, floors[at(q)]):
                             may_rotate[at(q)] = 0.0
                     cuda.syncthreads()
-                    rotate_gram(numbers, gram, rotations, paired_slots, w, width, line, thread)
-                    rotate_columns(numbers, turns, rotations, paired_slots, w, width, line, thread)
+                    rotate_gram(numbers, gram, rotations, paired_slots, w, width, line, parts, thread)
+                    rotate_columns(numbers, turns, rotations, paired_slots, w, width, line, parts, thread)
                     if vectors:
-                        rotate_columns(numbers, turns_w, rotations + 2, paired_slots, w, width, line, thread)
+                        rotate_columns(
+                            numbers, turns_w, rotations + 2, paired_slots, w, width, line, parts, thread
+                        )
                     cuda.syncthreads()
 
                 # 3. The columns are multiplied by the accumulated rotations; those that sat out are renewed.
-                multiply(l_columns, numbers, staged, turns, n, left, right, w, width, tile, quantum, thread)
+                multiply(
+                    l_columns, numbers, staged, turns, n, left, right, w, width, tile, quantum, parts, thread
+                )
                 if vectors:
                     multiply(
-                        w_columns, numbers, staged, turns_w, n, left, right, w, width, tile, quantum, thread
+                        w_columns,
+                        numbers,
+                        staged,
+                        turns_w,
+                        n,
+                        left,
+                        right,
+                        w,
+                        width,
+                        tile,
+                        quantum,
+                        parts,
+                        thread,
                     )
                 for slot in range(warp, size, warps):
                     j = column_of(slot, w, left, right)

@@ -37,8 +37,8 @@ numbers that it is launched with. So n = 5 to 128 take 31 kernels in float32 wit
 n would be 124, and with those of the other phases 52 for 496.
 
 Shared memory, dynamic: 2 ceil(n / 2) reals a matrix, and if a block has more than one warp, 2 g columns a
-warp, or a warp and a matrix, and 4 g a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds with W
-and 3 n without.
+warp, or a warp and a matrix, and 4 g a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds
+with W and 3 n without.
 
 Stopping rule: that of `jacobi.orthogonalise`.
 
