@@ -1,12 +1,13 @@
 """The SVD of arrays of any library, returned as arrays of that library."""
 
 from gpusvd._base.arrays import Namespace, is_numpy_or_cupy, to_host
+from gpusvd._base.checks import Driver
 from gpusvd._base.results import Array, SVDResult
 from gpusvd._svd.svd import svd, svdvals
 
 
 def decompose(
-    xp: Namespace, a: Array, full_matrices: bool = False, hermitian: bool = False
+    xp: Namespace, a: Array, driver: Driver, *, full_matrices: bool = False, hermitian: bool = False
 ) -> tuple[Array, Array, Array]:
     """
     Return U, S and Vh of floating-point matrices as arrays of their library.
@@ -15,16 +16,16 @@ def decompose(
     and their factors back to the device of `a`.
     """
     if is_numpy_or_cupy(xp):
-        return svd(a, full_matrices, hermitian=hermitian)
-    factors = svd(to_host(xp, a), full_matrices, hermitian=hermitian)
+        return svd(a, full_matrices, hermitian=hermitian, driver=driver)
+    factors = svd(to_host(xp, a), full_matrices, hermitian=hermitian, driver=driver)
     return SVDResult(*(_from_host(xp, factor, a) for factor in factors))
 
 
-def singular_values(xp: Namespace, a: Array, hermitian: bool = False) -> Array:
+def singular_values(xp: Namespace, a: Array, driver: Driver, *, hermitian: bool = False) -> Array:
     """Return only the singular values, as `decompose` does."""
     if is_numpy_or_cupy(xp):
-        return svdvals(a, hermitian=hermitian)
-    return _from_host(xp, svdvals(to_host(xp, a), hermitian=hermitian), a)
+        return svdvals(a, hermitian=hermitian, driver=driver)
+    return _from_host(xp, svdvals(to_host(xp, a), hermitian=hermitian, driver=driver), a)
 
 
 def _from_host(xp: Namespace, x: Array, beside: Array) -> Array:

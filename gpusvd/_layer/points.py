@@ -61,20 +61,21 @@ def zero_where_weightless(xp: Namespace, x: Array, weights: Array | None) -> Arr
     return xp.where(weights[..., None] == 0, 0, x)
 
 
-def power_of_two(xp: Namespace, x: Array) -> Array:
+def power_of_two(xp: Namespace, x: Array, axis: int | tuple[int, int] = (-2, -1)) -> Array:
     """
-    Return a power of two (..., 1, 1) by which to divide each matrix to bring its entries to the scale of one.
+    Return a power of two by which to divide each matrix (each column for axis -2, each row for axis -1) to
+    bring its entries to the scale of one.
 
     It is the largest one up to the largest magnitude of a real or imaginary part. The division is exact
-    except for underflow, and sums and products of entries then stay in range. 1 for a zero matrix, NaN for a
-    matrix with NaN or Inf.
+    except for underflow, and sums and products of entries then stay in range. 1 for zeros, NaN where there is
+    a NaN or Inf. The reduced axes have length one.
     """
     if 0 in x.shape[-2:]:
-        return xp.sum(xp.abs(x), axis=(-2, -1), keepdims=True) + 1
+        return xp.sum(xp.abs(x), axis=axis, keepdims=True) + 1
     parts = [xp.real(x), xp.imag(x)] if is_complex(xp, x) else [x]
-    top = xp.max(xp.abs(parts[0]), axis=(-2, -1), keepdims=True)
+    top = xp.max(xp.abs(parts[0]), axis=axis, keepdims=True)
     for part in parts[1:]:
-        top = xp.maximum(top, xp.max(xp.abs(part), axis=(-2, -1), keepdims=True))
+        top = xp.maximum(top, xp.max(xp.abs(part), axis=axis, keepdims=True))
     # The logarithm of the largest finite number rounds up to that of infinity.
     within = xp.minimum(top, float(xp.finfo(x.dtype).max) / 2)
     power = xp.floor(xp.log2(xp.where(top == 0, 1, within)))

@@ -17,6 +17,7 @@ from gpusvd._base.arrays import (
     transpose,
     widened,
 )
+from gpusvd._base.checks import Driver
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
@@ -81,7 +82,7 @@ class KabschResult(NamedTuple):
 
 
 @for_libraries
-def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult:
+def polar(a: ArrayLike, side: Literal["right", "left"] = "right", *, driver: Driver = "auto") -> PolarResult:
     """
     Return the polar decomposition of every matrix: A = U P, or A = P U.
 
@@ -96,6 +97,8 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult
         Matrices of any shape, as `svd` takes them.
     side : {"right", "left"}, optional
         The side of U on which P stands.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -134,7 +137,7 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult
     xp = array_namespace(a)
     a = matrices(xp, a)
     wide = widened(xp, a)
-    w, _, vh = decompose(xp, wide)
+    w, _, vh = decompose(xp, wide, driver)
 
     def multiply(
         w: Array, vh: Array, a: Array, u: Array | None = None, p: Array | None = None
@@ -148,7 +151,7 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult
 
 
 @for_libraries
-def procrustes(x: ArrayLike, y: ArrayLike) -> ProcrustesResult:
+def procrustes(x: ArrayLike, y: ArrayLike, *, driver: Driver = "auto") -> ProcrustesResult:
     """
     Return the orthogonal matrix R that minimises ‖x R - y‖ in the Frobenius norm, for every pair of matrices.
 
@@ -159,6 +162,8 @@ def procrustes(x: ArrayLike, y: ArrayLike) -> ProcrustesResult:
     ----------
     x, y : (..., P, N) array_like
         Pairs of matrices with one point per row, as `svd` takes them; leading dimensions broadcast.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -201,13 +206,16 @@ def procrustes(x: ArrayLike, y: ArrayLike) -> ProcrustesResult:
     dtype, real = x.dtype, real_dtype(xp, x)
     with quiet():
         x_scale, y_scale = power_of_two(xp, widened(xp, x)), power_of_two(xp, widened(xp, y))
-        u, s, vh = decompose(xp, adjoint(xp, widened(xp, x) / x_scale) @ (widened(xp, y) / y_scale))
+        product = adjoint(xp, widened(xp, x) / x_scale) @ (widened(xp, y) / y_scale)
+        u, s, vh = decompose(xp, product, driver)
         scale = xp.sum(s, axis=-1) * (x_scale * y_scale)[..., 0, 0]
         return ProcrustesResult(astype(xp, u @ vh, dtype), astype(xp, scale, real))
 
 
 @for_libraries
-def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> KabschResult:
+def kabsch(
+    x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, *, driver: Driver = "auto"
+) -> KabschResult:
     """
     Return the rotation and translation that superpose every set of points on another.
 
@@ -224,6 +232,8 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
     weights : (..., P) array_like, optional
         Non-negative weights of the points, of which only the ratios count. Default: equal weights. A weight
         of 0 leaves out a pair of points, so that sets of different sizes can be padded with any numbers.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -287,7 +297,7 @@ def kabsch(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Kabs
         x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
         x, x_mean = centred(xp, x / x_scale, w)
         y, y_mean = centred(xp, y / y_scale, w)
-        u, _, vh = decompose(xp, transpose(x if w is None else w[..., None] * x) @ y)
+        u, _, vh = decompose(xp, transpose(x if w is None else w[..., None] * x) @ y, driver)
         rotation = _proper_rotation(xp, u, vh)  # acts on rows
         translation = y_scale * y_mean - x_scale * (x_mean @ rotation)
         scale = xp.maximum(x_scale, y_scale)

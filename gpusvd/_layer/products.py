@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
 from gpusvd._base.arrays import quiet
 from gpusvd._base.blas import Sizes, shared
 from gpusvd._base.results import Array
-from gpusvd._base.threads import for_each, usable_cores
+from gpusvd._base.threads import for_each, piece_index, usable_cores
 
 # Size of the largest operand or result of a piece. For batches of 50 MB, 64 KiB is up to a third slower, and
 # 4 MiB is no faster.
@@ -27,25 +28,35 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
     if not isinstance(arrays[0], np.ndarray) or any(array.shape[:-2] != batch for array in arrays):
         return operation(*arrays)
     count = math.prod(batch)
-    arrays = tuple(array.reshape(count, *array.shape[-2:]) for array in arrays)
-    one = operation(*(array[:1] for array in arrays))
-    if count == 1:
-        return tuple(result.reshape(*batch, *result.shape[1:]) for result in one)
-    results = tuple(np.empty((count, *result.shape[1:]), result.dtype) for result in one)
+    take = [_pieces_of(array) for array in arrays]
+    like = operation(*(piece(range(0)) for piece in take))
+    results = tuple(np.empty((count, *result.shape[1:]), result.dtype) for result in like)
 
     def work(which: range) -> None:
-        piece = slice(which.start, which.stop)
         with quiet():  # each thread has its own state of errors
-            operation(*(array[piece] for array in arrays), *(result[piece] for result in results))
+            outputs = (result[which.start : which.stop] for result in results)
+            operation(*(piece(which) for piece in take), *outputs)
 
-    largest = max((*arrays, *results), key=lambda array: math.prod(array.shape[1:]) * array.itemsize)
-    m, n = largest.shape[1:]
+    largest = max((*arrays, *results), key=lambda array: math.prod(array.shape[-2:]) * array.itemsize)
+    m, n = largest.shape[-2:]
     size = m * n * largest.itemsize
     step = max(1, _PIECE_BYTES // max(1, size))
     pieces = [range(begin, min(begin + step, count)) for begin in range(0, count, step)]
-    with shared(Sizes(count, m, n, largest.itemsize, 3 * size), usable_cores()) as pool:
+    # One matrix counts as two: BLAS then has one thread for it as in a batch, and its result the same bits.
+    with shared(Sizes(max(2, count), m, n, largest.itemsize, 3 * size), usable_cores()) as pool:
         for_each(work, pieces, pool)
     return tuple(result.reshape(*batch, *result.shape[1:]) for result in results)
+
+
+def _pieces_of(array: Array) -> Callable[[range], Array]:
+    """Return a function that takes a piece of a batch as (count, M, N), copied if no flat view of the array
+    can be had."""
+    core = array.shape[-2:]
+    with suppress(ValueError):
+        flat = array.reshape((math.prod(array.shape[:-2]), *core), copy=False)
+        return lambda which: flat[which.start : which.stop]
+    batch = array.shape[:-2]
+    return lambda which: array[piece_index(which, batch)].reshape((len(which), *core))
 
 
 def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
