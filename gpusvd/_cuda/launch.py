@@ -27,7 +27,7 @@ from gpusvd._cuda.specialise import Function, Specialiser
 from gpusvd.kernels.cuda_warp import SHARED_BYTES
 
 _HERE = Path(__file__)
-_SOURCES = hash_of_sources(_HERE, _HERE.with_name("specialise.py"))
+_SOURCES = hash_of_sources(_HERE, _HERE.with_name("instructions.py"), _HERE.with_name("specialise.py"))
 
 STATIC_SHARED = 48 * 1024  # bytes of shared memory that a block gets without asking
 _RESERVED = 1024  # of a block's shared memory, for the arrays of fixed size in our kernels
@@ -229,9 +229,10 @@ def ptx(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) 
 def specialiser(kind: str) -> Specialiser:
     from numba import cuda
 
+    from gpusvd._cuda.instructions import instructions
     from gpusvd.kernels.scalars import scalar_operations
 
-    operations = scalar_operations(kind)
+    operations = scalar_operations(kind) | instructions(kind)
     compiled: Callable[[Function], Function] = cuda.jit(device=True, forceinline=True)
     return Specialiser(operations, operations["real"], compiled)
 

@@ -393,7 +393,7 @@ class _Rewriter:
         """Return a loop over a range upwards as a while loop, None for any other loop: on CUDA, numba's
         iterator of a range costs ten instructions a turn."""
         bounds = _range_arguments(iterable)
-        if bounds is None or not ((_constant(bounds[2]) or 0) > 0):
+        if bounds is None or not self._is_positive(bounds[2]):
             return None
         self._loops += 1
         place, end = f"_place{self._loops}", f"_end{self._loops}"
@@ -407,6 +407,11 @@ class _Rewriter:
             ast.Assign([ast.Name(end, ast.Store())], last),
             loop,
         ]
+
+    def _is_positive(self, step: ast.expr) -> bool:
+        """Return whether a step is a positive constant, or a global that is."""
+        value = self.value_of(step.id) if isinstance(step, ast.Name) else _constant(step)
+        return isinstance(value, int) and value > 0
 
     def _while(self, loop: ast.While, known: dict[str, int]) -> list[ast.stmt]:
         unrolled: list[ast.stmt] = []
