@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.arrays import from_lower_triangles
-from gpusvd._base.checks import factor_dtype, working_dtype
+from gpusvd._base.checks import factor_dtype, values_dtype, working_dtype
 from gpusvd._base.results import Array, Info
 from gpusvd._base.threads import for_each, piece_index, usable_cores
 from gpusvd._cpu.compile import compiled
@@ -80,7 +80,7 @@ class _Job:
         m, n = max(a.shape[-2:]), min(a.shape[-2:])
         self.wide, self.hermitian, self.relative = a.shape[-2] < a.shape[-1], hermitian, relative
         self.work = working_dtype(factor_dtype(a.dtype))
-        self.real = np.empty(0, self.work).real.dtype
+        self.real = values_dtype(self.work)
         self.vectors = u is not None and vh is not None
         self.kernel = jacobi_kernel(m, n, self.work, self.vectors)
         self.values_kernel = None if self.vectors else values_kernel(m, n, self.work)
@@ -158,6 +158,8 @@ class _Batch:
         if array.dtype == dtype and array.flags.aligned:
             if split == 1:
                 self.flat = array
+            elif split == 0:
+                self.flat = array[np.newaxis]
             else:
                 with suppress(ValueError):
                     self.flat = array.reshape((-1, *self.core), copy=False)

@@ -371,6 +371,24 @@ def test_inv_of_graded_integer_half_and_empty_matrices(backend):
         gpusvd.inv(np.eye(2), errors="ignore")
 
 
+@pytest.mark.parametrize("function", [gpusvd.inv, gpusvd.pinv, gpusvd.polar, gpusvd.svt, gpusvd.norm])
+def test_batches_without_a_flat_view(function):
+    """Products are made piece by piece whatever the strides."""
+    arguments = (0.1,) if function is gpusvd.svt else ()
+    a = random((4, 3, 2, 5, 5))
+    whole = function(a, *arguments)
+    for x in (
+        np.asfortranarray(a),
+        a.swapaxes(0, 2).copy().swapaxes(0, 2),
+        np.broadcast_to(a, (2, *a.shape))[1],
+    ):
+        result = function(x, *arguments)
+        for got, expected in zip(
+            *(r if isinstance(r, tuple) else (r,) for r in (result, whole)), strict=True
+        ):
+            np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
 # Rows and columns in different units
 
 GRADES = [1, 1e-4, 1e-8, 1e-12, 1e-20, 1e-150]
