@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpusvd._base.results import SVDExResult, SVDResult
 from gpusvd._base.version import __version__
+from gpusvd._layer.noise import MPPCAResult, mppca_rank, optimal_shrinkage
 from gpusvd._layer.pca import AffineSubspace, PCAResult, best_fit_subspace, pca
 from gpusvd._layer.polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
 from gpusvd._layer.solve import LstsqResult, inv, lstsq, pinv, ridge
@@ -54,6 +55,7 @@ __all__ = [
     "AffineSubspace",
     "KabschResult",
     "LstsqResult",
+    "MPPCAResult",
     "PCAResult",
     "PolarResult",
     "ProcrustesResult",
@@ -74,8 +76,10 @@ __all__ = [
     "low_rank",
     "lstsq",
     "matrix_rank",
+    "mppca_rank",
     "norm",
     "null_space",
+    "optimal_shrinkage",
     "optimal_threshold",
     "orth",
     "participation_ratio",

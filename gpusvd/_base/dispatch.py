@@ -20,8 +20,9 @@ def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
     """
     Hand a call with a Dask array or a tensor among its arguments to `gpusvd.dask` or `gpusvd.torch`.
 
-    There the function of the same name takes it; if the module defines none, `function` itself does. With a
-    CuPy array the function runs on the device of that array, whichever is the current one.
+    There the function of the same name takes it. If the module defines none, `function` itself takes tensors,
+    and Dask arrays are refused, which it would load into memory. With a CuPy array the function runs on the
+    device of that array, whichever is the current one.
     """
 
     @functools.wraps(function)
@@ -30,6 +31,11 @@ def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         module = _module_for(*args, *kwargs.values())
         counterpart: Callable[P, R] = vars(module).get(function.__name__, function) if module else function
+        if counterpart is function and module is sys.modules.get("gpusvd.dask", function):
+            raise TypeError(
+                f"{function.__name__} takes no Dask array: pass its numbers, as x.compute() gives them, or "
+                f"call it for every chunk, as x.map_blocks(gpusvd.{function.__name__}, ...)"
+            )
         with device_of(*args, *kwargs.values()):
             return counterpart(*args, **kwargs)
 

@@ -270,3 +270,10 @@ def test_truncation_of_factors_that_broadcast():
         t = gpusvd.truncate(L.U, da.ones(3), da.ones((1, 3, 3)), rank=rank)
         for part in t:
             assert part.shape == part.compute().shape
+
+
+@pytest.mark.parametrize("name", ["optimal_shrinkage", "svt", "kabsch"])
+def test_functions_without_a_lazy_version_say_what_to_call(name):
+    x = da.ones((4, 3), chunks=(2, 3))
+    with pytest.raises(TypeError, match=rf"{name} takes no Dask array: .* x.map_blocks\(gpusvd.{name}, "):
+        getattr(gpusvd, name)(x, 3, 3)
