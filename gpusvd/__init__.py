@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from gpusvd._base.results import SVDExResult, SVDResult
 from gpusvd._base.version import __version__
 from gpusvd._layer.noise import MPPCAResult, mppca_rank, optimal_shrinkage
+from gpusvd._layer.partial import TopSVDResult, svd_product, svd_top
 from gpusvd._layer.pca import AffineSubspace, PCAResult, best_fit_subspace, pca
 from gpusvd._layer.polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
 from gpusvd._layer.solve import LstsqResult, inv, lstsq, pinv, ridge
@@ -63,6 +64,7 @@ __all__ = [
     "SVDExResult",
     "SVDResult",
     "Subspace",
+    "TopSVDResult",
     "TruncatedSVD",
     "__version__",
     "best_fit_subspace",
@@ -98,7 +100,9 @@ __all__ = [
     "stream",
     "svd",
     "svd_ex",
+    "svd_product",
     "svd_ragged",
+    "svd_top",
     "svdvals",
     "svt",
     "truncate",

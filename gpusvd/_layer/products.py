@@ -28,10 +28,10 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
         return operation(*arrays)
     count = math.prod(batch)
     arrays = tuple(array.reshape(count, *array.shape[-2:]) for array in arrays)
-    one = operation(*(array[:1] for array in arrays))
     if count == 1:
-        return tuple(result.reshape(*batch, *result.shape[1:]) for result in one)
-    results = tuple(np.empty((count, *result.shape[1:]), result.dtype) for result in one)
+        return tuple(result.reshape(*batch, *result.shape[1:]) for result in operation(*arrays))
+    none = operation(*(array[:0] for array in arrays))  # for the shapes and dtypes
+    results = tuple(np.empty((count, *result.shape[1:]), result.dtype) for result in none)
 
     def work(which: range) -> None:
         piece = slice(which.start, which.stop)
@@ -51,6 +51,13 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
 def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
     """Return x @ y, written to `out` if that is given."""
     return x @ y if out is None else np.matmul(x, y, out=out)
+
+
+def written(results: tuple[Array, ...], out: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return the results, copied to the arrays `out` if there are any."""
+    for result, array in zip(results, out, strict=False):
+        array[...] = result
+    return out or results
 
 
 def with_values(u: Array, s: Array, vh: Array) -> tuple[Array, Array]:

@@ -218,13 +218,13 @@ def test_noise_at_any_scale(backend, char, scale):
     if not backend.has(char):
         pytest.skip(f"{backend.name} has no {np.dtype(char)}")
     S = (scale * np.array([[9, 1.2, 1.1, 1.0], [1.2, 1.2, 1.1, 1.0]])).astype(char)
-    rank, noise = backend.numpy(gpusvd.mppca_rank(backend.array(S), 4, 4))
+    rank, noise = backend.numpy(gpusvd.mppca_rank(backend.array(S), 4, 16))
     np.testing.assert_array_equal(rank, [1, 0])
     assert noise.dtype == S.dtype
-    expected = np.sqrt([np.mean(S[0, 1:].astype(float) ** 2) / 4, np.mean(S[1].astype(float) ** 2) / 4])
+    expected = np.sqrt([np.mean(S[0, 1:].astype(float) ** 2) / 16, np.mean(S[1].astype(float) ** 2) / 16])
     np.testing.assert_allclose(noise, expected, rtol=8 * np.finfo(char).eps)
     if char == "d":
-        np.testing.assert_allclose(gpusvd.mppca_rank(S * 1e300, 4, 4).noise, expected * 1e300, rtol=1e-14)
+        np.testing.assert_allclose(gpusvd.mppca_rank(S * 1e300, 4, 16).noise, expected * 1e300, rtol=1e-14)
 
 
 def test_rank_without_noise(backend):

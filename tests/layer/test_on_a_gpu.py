@@ -13,7 +13,7 @@ HANDED_ON = {"explain", "storage_ratio", "stream", "svd_ragged", "warmup"}  # th
 
 
 def inputs(dtype):
-    """Matrices (a), square ones (q), the factors of a, right-hand sides (b), points (x, y), ranks (r)."""
+    """Matrices (a, large), square ones (q), factors of a, right-hand sides (b), points (x, y), ranks (r)."""
     rng = np.random.default_rng(0)
 
     def random(*shape):
@@ -22,7 +22,9 @@ def inputs(dtype):
 
     a, q, b, x = random(2, 4, 3), random(2, 3, 3), random(2, 4, 1), random(2, 5, 3)
     U, S, Vh = np.linalg.svd(a, full_matrices=False)
-    return {"a": a, "q": q, "b": b, "x": x, "y": x @ q, "U": U, "S": S, "Vh": Vh, "r": np.array([1, 2])}
+    large = random(100, 2) @ random(2, 101)
+    factors = {"U": U, "S": S, "Vh": Vh, "r": np.array([1, 2])}
+    return {"a": a, "q": q, "b": b, "x": x, "y": x @ q, "large": large, **factors}
 
 
 CALLS = [
@@ -66,6 +68,9 @@ CALLS = [
     ("spectral_entropy", "S", {}),
     ("svd", "a", {}),
     ("svd_ex", "a", {"full_matrices": False}),
+    ("svd_product", "a q", {}),
+    ("svd_top", "a", {"k": 2}),
+    ("svd_top", "large", {"k": 2}),
     ("svdvals", "a", {}),
     ("svt", "a", {"tau": 0.5}),
     ("truncate", "U S Vh", {"rank": 2}),
