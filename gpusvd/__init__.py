@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from gpusvd import device as device
     from gpusvd import jax as jax
     from gpusvd import linalg as linalg
+    from gpusvd import patches as patches
     from gpusvd import plot as plot
     from gpusvd import torch as torch
 
@@ -113,7 +114,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Imported on access: these need optional packages, or are slow to import.
-    if name in ("dask", "device", "jax", "linalg", "plot", "torch"):
+    if name in ("dask", "device", "jax", "linalg", "patches", "plot", "torch"):
         import importlib
 
         return importlib.import_module(f"gpusvd.{name}")

@@ -33,8 +33,8 @@ def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
         counterpart: Callable[P, R] = vars(module).get(function.__name__, function) if module else function
         if counterpart is function and module is sys.modules.get("gpusvd.dask", function):
             raise TypeError(
-                f"{function.__name__} takes no Dask array: pass its numbers, as x.compute() gives them, or "
-                f"call it for every chunk, as x.map_blocks(gpusvd.{function.__name__}, ...)"
+                f"{function.__name__} takes no Dask array: pass its numbers, x.compute(), or call it for "
+                "every chunk by x.map_blocks"
             )
         with device_of(*args, *kwargs.values()):
             return counterpart(*args, **kwargs)
