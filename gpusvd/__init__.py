@@ -7,7 +7,17 @@ from gpusvd._base.version import __version__
 from gpusvd._layer.noise import MPPCAResult, mppca_rank, optimal_shrinkage
 from gpusvd._layer.partial import TopSVDResult, svd_product, svd_top
 from gpusvd._layer.pca import AffineSubspace, PCAResult, best_fit_subspace, pca
-from gpusvd._layer.polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
+from gpusvd._layer.polar import (
+    KabschResult,
+    PolarResult,
+    ProcrustesResult,
+    SimilarityResult,
+    kabsch,
+    nearest_orthogonal,
+    nearest_rotation,
+    polar,
+    procrustes,
+)
 from gpusvd._layer.solve import LstsqResult, inv, lstsq, pinv, ridge
 from gpusvd._layer.spectrum import (
     cond,
@@ -64,6 +74,7 @@ __all__ = [
     "RaggedResult",
     "SVDExResult",
     "SVDResult",
+    "SimilarityResult",
     "Subspace",
     "TopSVDResult",
     "TruncatedSVD",
@@ -80,6 +91,8 @@ __all__ = [
     "lstsq",
     "matrix_rank",
     "mppca_rank",
+    "nearest_orthogonal",
+    "nearest_rotation",
     "norm",
     "null_space",
     "optimal_shrinkage",

@@ -36,6 +36,7 @@ CALLS = [
     ("inv", "q", {}),
     ("inv", "q", {"errors": "raise"}),
     ("kabsch", "x y", {"weights": [1, 2, 1, 1, 1]}),
+    ("kabsch", "x y", {"scale": True}),
     ("left_null_space", "a", {}),
     ("low_rank", "a", {"rank": 1}),
     ("low_rank", "a", {"energy": 0.9, "max_rank": 2}),
@@ -43,6 +44,8 @@ CALLS = [
     ("matrix_rank", "a", {}),
     ("matrix_rank", "q", {"hermitian": True}),
     ("mppca_rank", "S", {"m": 4, "n": 3}),
+    ("nearest_orthogonal", "a", {}),
+    ("nearest_rotation", "q", {}),
     ("norm", "a", {"ord": "nuc"}),
     ("norm", "a", {"ord": 2}),
     ("null_space", "a", {"max_dim": 2}),
@@ -59,6 +62,7 @@ CALLS = [
     ("polar", "a", {}),
     ("polar", "q", {"side": "left"}),
     ("procrustes", "x y", {}),
+    ("procrustes", "x y", {"weights": [1, 2, 1, 1, 1]}),
     ("projector", "a", {}),
     ("rank_one_terms", "U S Vh", {"rank": 2}),
     ("reconstruct", "U S Vh", {}),
@@ -112,7 +116,7 @@ CASES = [
     pytest.param(name, arguments, options, dtype, id="-".join((name, *options, dtype)))
     for name, arguments, options in CALLS
     for dtype in ("float32", "complex128", "int64")
-    if (name, dtype) != ("kabsch", "complex128")  # there are no complex rotations
+    if dtype != "complex128" or name not in ("kabsch", "nearest_rotation")  # there are no complex rotations
 ]
 
 
