@@ -1,8 +1,11 @@
 """The SVD of arrays of any library, returned as arrays of that library."""
 
-from gpusvd._base.arrays import Namespace, is_numpy_or_cupy, to_host
+import numpy as np
+
+from gpusvd._base.arrays import Namespace, is_numpy_or_cupy, real_dtype, to_host
 from gpusvd._base.checks import Driver
 from gpusvd._base.results import Array, SVDResult
+from gpusvd._layer.products import are_many_tiny
 from gpusvd._svd.svd import svd, svdvals
 
 
@@ -23,6 +26,16 @@ def decompose(
         return svd(a, full_matrices, hermitian=hermitian, driver=driver)
     factors = svd(to_host(xp, a), full_matrices, hermitian=hermitian, driver=driver)
     return SVDResult(*(from_host(xp, factor, a) for factor in factors))
+
+
+def decompose_along(xp: Namespace, a: Array, driver: Driver) -> tuple[Array, Array, Array]:
+    """Return U, S and Vh, of many tiny matrices with the batch innermost in memory, which costs nothing."""
+    if not are_many_tiny(a):
+        return decompose(xp, a, driver=driver)
+    count, m, n = a.shape
+    k = min(m, n)
+    u, vh = (np.empty((*shape, count), a.dtype).transpose(2, 0, 1) for shape in ((m, k), (k, n)))
+    return svd(a, False, driver=driver, out=(u, np.empty((count, k), real_dtype(xp, a)), vh))
 
 
 def singular_values(xp: Namespace, a: Array, hermitian: bool = False) -> Array:

@@ -73,13 +73,19 @@ def power_of_two(xp: Namespace, x: Array) -> Array:
     if 0 in x.shape[-2:]:
         return xp.sum(xp.abs(x), axis=(-2, -1), keepdims=True) + 1
     parts = [xp.real(x), xp.imag(x)] if is_complex(xp, x) else [x]
-    top = xp.max(xp.abs(parts[0]), axis=(-2, -1), keepdims=True)
+    top = _largest_magnitude(xp, parts[0])
     for part in parts[1:]:
-        top = xp.maximum(top, xp.max(xp.abs(part), axis=(-2, -1), keepdims=True))
+        top = xp.maximum(top, _largest_magnitude(xp, part))
     # The logarithm of the largest finite number rounds up to that of infinity.
     within = xp.minimum(top, float(xp.finfo(x.dtype).max) / 2)
     power = xp.floor(xp.log2(xp.where(top == 0, 1, within)))
     return xp.where(top < math.inf, 2.0**power, math.nan)
+
+
+def _largest_magnitude(xp: Namespace, x: Array) -> Array:
+    if is_along_batch(x):  # without a copy
+        return xp.maximum(xp.max(x, axis=(-2, -1), keepdims=True), -xp.min(x, axis=(-2, -1), keepdims=True))
+    return xp.max(xp.abs(x), axis=(-2, -1), keepdims=True)
 
 
 def mean(xp: Namespace, x: Array, weights: Array | None) -> Array:
@@ -94,15 +100,21 @@ def mean(xp: Namespace, x: Array, weights: Array | None) -> Array:
     return astype(xp, xp.ones_like(arange(xp, points, x)), x.dtype)[None, :] @ x / points
 
 
-def centred(xp: Namespace, x: Array, weights: Array | None = None) -> tuple[Array, Array]:
+def centred(
+    xp: Namespace, x: Array, weights: Array | None = None, overwrite: bool = False
+) -> tuple[Array, Array]:
     """
-    Return the points minus their mean, and the mean (..., 1, N).
+    Return the points minus their mean, and the mean (..., 1, N); with `overwrite` x may be written to.
 
     Rounding in a long sum leaves an error in the mean, which shows as a nonzero mean of the differences. A
     second pass subtracts it.
     """
     middle = mean(xp, x, weights)
-    differences = x - middle
+    if overwrite and middle.shape[:-2] == x.shape[:-2]:
+        x -= middle
+        differences = x
+    else:
+        differences = x - middle
     correction = mean(xp, differences, weights)
     differences -= correction
     return differences, middle + correction

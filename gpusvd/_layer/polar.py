@@ -1,5 +1,6 @@
 """Nearest orthogonal matrices: polar decomposition, Procrustes problems, superposition of points."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -23,7 +24,7 @@ from gpusvd._base.arrays import (
 from gpusvd._base.checks import Driver
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
-from gpusvd._layer.decompositions import decompose
+from gpusvd._layer.decompositions import decompose, decompose_along
 from gpusvd._layer.points import (
     centred,
     check_pairs,
@@ -216,7 +217,7 @@ def nearest_orthogonal(a: ArrayLike, *, driver: Driver = "auto") -> Array:
     """
     xp = array_namespace(a)
     a = matrices(xp, a)
-    return _rebuilt(xp, a, driver, lambda u, vh: times(along_batch(u), along_batch(vh)))
+    return _rebuilt(xp, a, driver, times)
 
 
 @for_libraries
@@ -453,23 +454,16 @@ def kabsch(
 
 
 def _rebuilt(xp: Namespace, a: Array, driver: Driver, product: Callable[[Array, Array], Array]) -> Array:
-    """Return the product of the singular vectors U and Vᴴ of every matrix; of tiny ones piece by piece."""
-
-    def rebuild(a: Array, *out: Array) -> tuple[Array, ...]:
-        u, _, vh = decompose(xp, a, driver=driver)
-        return written((product(u, vh),), out)
+    """Return the product of the singular vectors U and Vᴴ of every matrix."""
 
     def multiply(u: Array, vh: Array, *out: Array) -> tuple[Array, ...]:
         return written((product(u, vh),), out)
 
-    wide = widened(xp, a)
+    flat = xp.reshape(widened(xp, a), (math.prod(a.shape[:-2]), *a.shape[-2:]))
+    u, _, vh = decompose_along(xp, flat, driver)
     with quiet():
-        if max(a.shape[-2:]) <= TINY:
-            (result,) = in_pieces(rebuild, wide)
-        else:
-            u, _, vh = decompose(xp, wide, driver=driver)
-            (result,) = in_pieces(multiply, u, vh)
-        return astype(xp, result, a.dtype)
+        (result,) = in_pieces(multiply, u, vh)
+    return astype(xp, xp.reshape(result, a.shape), a.dtype)
 
 
 def _superposition(
@@ -482,10 +476,10 @@ def _superposition(
         w = weights[0][..., 0] if weights else None
         x, x_scale = _scaled(xp, zero_where_weightless(xp, x, w))
         y, y_scale = _scaled(xp, zero_where_weightless(xp, y, w))
-        x, x_mean = centred(xp, x, w)
-        y, y_mean = centred(xp, y, w)
+        x, x_mean = centred(xp, x, w, overwrite=True)
+        y, y_mean = centred(xp, y, w, overwrite=True)
         weighted = x if w is None else w[..., None] * x
-        u, s, vh = decompose(xp, inner(weighted, y), driver=driver)
+        u, s, vh = decompose_along(xp, inner(weighted, y), driver)
         rotation, sign = _proper_rotation(xp, u, vh)  # acts on rows
         results = []
         if scaled:
@@ -516,7 +510,6 @@ def _scaled(xp: Namespace, x: Array) -> tuple[Array, Array]:
 
 def _proper_rotation(xp: Namespace, u: Array, vh: Array) -> tuple[Array, Array]:
     """Return U Vh, with the last direction reversed if the determinant would be -1, and that sign."""
-    u, vh = along_batch(u), along_batch(vh)
     product = times(u, vh)
     sign = xp.sign(_determinant(xp, product))
     last = max(0, product.shape[-1] - 1)

@@ -72,9 +72,14 @@ TINY = 4  # rows and columns at most
 _MANY = 16  # matrices at least
 
 
+def are_many_tiny(x: Array) -> bool:
+    """Return whether it is worth while to have the batch of an array (B, M, N) innermost."""
+    return isinstance(x, np.ndarray) and x.ndim == 3 and x.shape[-1] <= TINY and len(x) >= _MANY
+
+
 def along_batch(x: Array) -> Array:
     """Return a NumPy array (B, M, N) of many matrices with few columns with B innermost in memory."""
-    if not isinstance(x, np.ndarray) or x.ndim != 3 or x.shape[-1] > TINY or len(x) < _MANY:
+    if not are_many_tiny(x) or is_along_batch(x):
         return x
     return np.ascontiguousarray(x.transpose(1, 2, 0)).transpose(2, 0, 1)
 
