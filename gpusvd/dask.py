@@ -16,8 +16,10 @@ from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
+from numpy.linalg import LinAlgError
 
 import gpusvd
+from gpusvd._base.arrays import array_namespace, to_host
 from gpusvd._base.blas import one_thread
 from gpusvd._base.checks import (
     Device,
@@ -30,8 +32,9 @@ from gpusvd._base.checks import (
     check_errors,
     check_threads,
     factor_dtype,
+    values_dtype,
 )
-from gpusvd._base.results import Info, SVDExResult, SVDResult
+from gpusvd._base.results import Info, SVDExResult, SVDResult, failures
 from gpusvd._base.threads import at_most
 from gpusvd._layer import pca as _pca
 from gpusvd._layer.factors import checked_factors, checked_width
@@ -84,8 +87,8 @@ def svd(
     out : None
         Not supported for Dask arrays: use `dask.array.store`.
     errors : {"nan", "raise"}, optional
-        As in `gpusvd.svd`. With "raise" the error comes when the result is computed, and names matrices by
-        their indices in the chunk.
+        As in `gpusvd.svd`. With "raise" the error comes when the result is computed, and names the bad
+        matrices of one chunk by their indices in the array (in the chunk if its place is unknown).
     threads : int, optional
         Number of threads of a task. Default: 1.
     device : {None, "cuda"}, optional
@@ -125,7 +128,7 @@ def svd(
     call = functools.partial(
         _decompose_block, "svd", full_matrices=full_matrices, hermitian=hermitian, **options
     )
-    return SVDResult(*_blocks(call, signature, [a], sizes, metas))
+    return SVDResult(*_decompose_blocks(call, a, signature, sizes, metas))
 
 
 def svdvals(
@@ -166,7 +169,7 @@ def svdvals(
     options = _checked_options(driver, out, errors, threads, device)
     a = _matrices(a, "a", hermitian)
     call = functools.partial(_decompose_block, "svdvals", hermitian=hermitian, **options)
-    return _blocks(call, "(m,n)->(k)", [a], {"k": min(a.shape[-2:])}, _meta(a, 1, real=True))
+    return _decompose_blocks(call, a, "(m,n)->(k)", {"k": min(a.shape[-2:])}, _meta(a, 1, real=True))
 
 
 def svd_ex(
@@ -212,7 +215,7 @@ def svd_ex(
     call = functools.partial(
         _decompose_block, "svd_ex", full_matrices=full_matrices, hermitian=hermitian, **options
     )
-    u, s, vh, *info = _blocks(call, signature + ",(),(),()", [a], sizes, (*metas, *info_metas))
+    u, s, vh, *info = _decompose_blocks(call, a, signature + ",(),(),()", sizes, (*metas, *info_metas))
     return SVDExResult(u, s, vh, Info(*info))
 
 
@@ -287,6 +290,7 @@ def low_rank(
     energy: Any = None,
     error: Any = None,
     max_rank: int | None = None,
+    driver: Driver = "auto",
 ) -> TruncatedSVD:
     """
     Return the best approximation of low rank of every matrix of a Dask array, as its truncated SVD, lazily.
@@ -297,6 +301,8 @@ def low_rank(
         Matrices, each in one chunk.
     rank, rtol, atol, energy, error, max_rank
         As in `truncate`.
+    driver
+        As in `svd`.
 
     Returns
     -------
@@ -316,7 +322,7 @@ def low_rank(
     array([2.44948974])
     """
     return truncate(
-        *svd(a, full_matrices=False),
+        *svd(a, full_matrices=False, driver=driver),
         rank=rank,
         rtol=rtol,
         atol=atol,
@@ -358,7 +364,7 @@ def reconstruct(U: DaskArray, S: DaskArray, Vh: DaskArray, rank: Any = None) -> 
     """
     u, s, vh = _together(U, S, Vh)
     limit, options = ([], {}) if rank is None else _limit("rank", rank, s)
-    dtype = np.result_type(*(factor_dtype(x.dtype) for x in (u, s, vh)))
+    dtype = np.result_type(*(factor_dtype(x.dtype) for x in (u, vh)))
     return _blocks(
         functools.partial(_on_one_core, gpusvd.reconstruct, **options),
         _with_limit("(m,u),(k),(v,n)", limit, "(m,n)"),
@@ -368,7 +374,9 @@ def reconstruct(U: DaskArray, S: DaskArray, Vh: DaskArray, rank: Any = None) -> 
     )
 
 
-def pinv(a: DaskArray, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> DaskArray:
+def pinv(
+    a: DaskArray, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None, driver: Driver = "auto"
+) -> DaskArray:
     """
     Return the Moore-Penrose pseudo-inverse of every matrix of a Dask array, lazily.
 
@@ -376,7 +384,7 @@ def pinv(a: DaskArray, rcond: Any = None, hermitian: bool = False, *, rtol: Any 
     ----------
     a : (..., M, N) dask array
         Matrices, each in one chunk.
-    rcond, hermitian, rtol
+    rcond, hermitian, rtol, driver
         As in `gpusvd.pinv`; an array of one number for each matrix may be a Dask array.
 
     Returns
@@ -398,12 +406,15 @@ def pinv(a: DaskArray, rcond: Any = None, hermitian: bool = False, *, rtol: Any 
            [0. , 0.5]])
     """
     if rcond is not None and rtol is not None:
-        raise ValueError("pinv takes rcond or rtol, not both: they are the same")
+        raise ValueError(
+            "`rtol` and `rcond` can't be both set. pinv takes rcond or rtol, not both: they are the same"
+        )
+    check_driver(driver)
     a = _matrices(a, "a", hermitian)
     name, value = ("rcond", rcond) if rtol is None else ("rtol", rtol)
     limit, options = ([], {}) if value is None else _limit(name, value, a[..., 0])
     return _blocks(
-        functools.partial(_pinv_block, name=name, hermitian=hermitian, **options),
+        functools.partial(_pinv_block, name=name, hermitian=hermitian, driver=driver, **options),
         _with_limit("(m,n)", limit, "(n,m)"),
         [a, *limit],
         {},
@@ -411,7 +422,7 @@ def pinv(a: DaskArray, rcond: Any = None, hermitian: bool = False, *, rtol: Any 
     )
 
 
-def polar(a: DaskArray, side: Literal["right", "left"] = "right") -> PolarResult:
+def polar(a: DaskArray, side: Literal["right", "left"] = "right", *, driver: Driver = "auto") -> PolarResult:
     """
     Factor every matrix of a Dask array into one with orthonormal columns and a semidefinite one, lazily.
 
@@ -419,7 +430,7 @@ def polar(a: DaskArray, side: Literal["right", "left"] = "right") -> PolarResult
     ----------
     a : (..., M, N) dask array
         Matrices, each in one chunk.
-    side
+    side, driver
         As in `gpusvd.polar`.
 
     Returns
@@ -444,7 +455,8 @@ def polar(a: DaskArray, side: Literal["right", "left"] = "right") -> PolarResult
         raise ValueError(f"side must be 'right' or 'left', not {side!r}")
     a = _matrices(a, "a")
     signature = "(m,n)->(m,n),(n,n)" if side == "right" else "(m,n)->(m,n),(m,m)"
-    call = functools.partial(_on_one_core, gpusvd.polar, side=side)
+    check_driver(driver)
+    call = functools.partial(_on_one_core, gpusvd.polar, side=side, driver=driver)
     return PolarResult(*_blocks(call, signature, [a], {}, (_meta(a, 2), _meta(a, 2))))
 
 
@@ -471,7 +483,14 @@ class PCAResult(_pca.PCAResult):
         return _blocks(call, signature, arrays, {}, _meta(x, 2, dtype=dtype))
 
 
-def pca(x: DaskArray, n_components: int | None = None, energy: Any = None, whiten: bool = False) -> PCAResult:
+def pca(
+    x: DaskArray,
+    n_components: int | None = None,
+    energy: Any = None,
+    whiten: bool = False,
+    *,
+    driver: Driver = "auto",
+) -> PCAResult:
     """
     Find the principal components of every set of data in a Dask array, lazily.
 
@@ -479,7 +498,7 @@ def pca(x: DaskArray, n_components: int | None = None, energy: Any = None, white
     ----------
     x : (..., P, N) dask array
         Sets of P samples of N features, each set in one chunk.
-    n_components, energy, whiten
+    n_components, energy, whiten, driver
         As in `gpusvd.pca`; an array of one number for each set may be a Dask array.
 
     Returns
@@ -505,12 +524,13 @@ def pca(x: DaskArray, n_components: int | None = None, energy: Any = None, white
     """
     x = _matrices(x, "x")
     check_points("x", x)
+    check_driver(driver)
     most = min(x.shape[-2:])
     c = most if n_components is None else _pca.checked_count("n_components", n_components, most)
     limit, options = ([], {}) if energy is None else _limit("energy", energy, x[..., 0, :])
     real = _meta(x, 1, real=True)
     results = _blocks(
-        functools.partial(_pca_block, n_components=c, whiten=bool(whiten), **options),
+        functools.partial(_pca_block, n_components=c, whiten=bool(whiten), driver=driver, **options),
         _with_limit("(p,n)", limit, "(c,n),(c),(c),(c),(n),(p,c),()"),
         [x, *limit],
         {"c": c},
@@ -521,15 +541,26 @@ def pca(x: DaskArray, n_components: int | None = None, energy: Any = None, white
 
 # Tasks: one per chunk
 
+_IN_A_CHUNK = "of a chunk have a NaN or Inf, or their SVD did not converge"
+
 
 def _on_one_core(function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
     with at_most(1), one_thread():
         return function(*arrays, **options)
 
 
-def _decompose_block(name: str, a: Any, threads: int, **options: Any) -> Any:
+def _decompose_block(name: str, a: Any, *places: Any, threads: int, errors: Errors, **options: Any) -> Any:
+    """`places` are the indices of the chunk's matrices along each axis of the batch, if they are wanted."""
     with one_thread() if threads == 1 else nullcontext():
-        result = getattr(gpusvd, name)(a, threads=threads, **options)
+        try:
+            result = getattr(gpusvd, name)(a, threads=threads, errors=errors, **options)
+        except LinAlgError:
+            if not places:
+                raise
+            info = gpusvd.svd_ex(a, threads=threads, **options | {"full_matrices": False}).info
+            good = to_host(array_namespace(info.converged), info.converged)
+            first = [int(place.flat[0]) for place in places]
+            raise LinAlgError(failures(good, many=_IN_A_CHUNK, first=first)) from None
     return (*result[:3], *result.info) if name == "svd_ex" else result
 
 
@@ -538,10 +569,8 @@ def _truncate_block(u: Any, s: Any, vh: Any, *limit: Any, rule: str, max_rank: i
     return _on_one_core(gpusvd.truncate, u, s, vh, max_rank=max_rank, **rules)
 
 
-def _pinv_block(a: Any, *limit: Any, name: str, hermitian: bool, **options: Any) -> Any:
-    return _on_one_core(
-        gpusvd.pinv, a, hermitian=hermitian, **(dict(zip([name], limit, strict=False)) | options)
-    )
+def _pinv_block(a: Any, *limit: Any, name: str, **options: Any) -> Any:
+    return _on_one_core(gpusvd.pinv, a, **(dict(zip([name], limit, strict=False)) | options))
 
 
 def _pca_block(x: Any, *limit: Any, n_components: int, **options: Any) -> tuple[Any, ...]:
@@ -635,11 +664,25 @@ def _factors(a: DaskArray, full_matrices: bool) -> tuple[str, dict[str, int], tu
     return signature, {"k": min(a.shape[-2:])}, (_meta(a, 2), _meta(a, 1, real=True), _meta(a, 2))
 
 
+def _decompose_blocks(
+    call: functools.partial[Any], a: DaskArray, signature: str, sizes: dict[str, int], metas: Any
+) -> Any:
+    """Apply `_decompose_block` to every chunk, which is told its place if it may have to name matrices."""
+    batch = a.shape[:-2]
+    places = []
+    if call.keywords["errors"] == "raise" and not any(math.isnan(length) for length in batch):
+        for axis, length in enumerate(batch):
+            line = da.arange(length, chunks=(a.chunks[axis],))
+            places.append(line.reshape(length, *[1] * (len(batch) - axis - 1)))
+    arguments, results = signature.split("->")
+    return _blocks(call, f"{arguments}{',()' * len(places)}->{results}", [a, *places], sizes, metas)
+
+
 def _meta(a: DaskArray, dimensions: int, *, dtype: Any = None, real: bool = False) -> Any:
     """Return an empty array of the library of `a`, with a result's dimensions beyond the batch."""
     kind = factor_dtype(a.dtype)
     if real:
-        kind = np.dtype(kind.char.lower())
+        kind = values_dtype(kind)
     shape = (0,) * dimensions
     return np.empty_like(a._meta, dtype=kind if dtype is None else dtype, order="C", subok=False, shape=shape)
 

@@ -281,8 +281,8 @@ def denoise(
         Positive weights of the pixels of a patch in the mean. Default: equal weights.
     progress : bool or callable, optional
         True shows a bar (with the extra `progress`); a callable gets the number of patches done and of all.
-    driver : {"auto", "jacobi", "vendor"}, optional
-        Of the decompositions, as in `svd`.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -336,7 +336,7 @@ def denoise(
     def freed(patches: Array) -> Array:
         x = floating(xp, patches)
         a = widened(xp, x).reshape(len(x), rows, x[0].size // rows)
-        u, s, vh = decompose(xp, a, driver=driver)
+        u, s, vh = decompose(xp, a, driver)
         with quiet():
             values = _RULES[rule](xp, s, *a.shape[-2:], tau if rule == "svt" else noise)
             return astype(xp, products.product(u, values, vh).reshape(x.shape), x.dtype)

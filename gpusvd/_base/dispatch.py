@@ -20,9 +20,9 @@ def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
     """
     Hand a call with a Dask array or a tensor among its arguments to `gpusvd.dask` or `gpusvd.torch`.
 
-    There the function of the same name takes it. If the module defines none, `function` itself takes tensors,
-    and Dask arrays are refused, which it would load into memory. With a CuPy array the function runs on the
-    device of that array, whichever is the current one.
+    There the function of the same name takes it. If the module defines none, `function` itself takes a tensor
+    and refuses a Dask array, which it would load into memory at once. With a CuPy array the function runs on
+    the device of that array, whichever is the current one.
     """
 
     @functools.wraps(function)
@@ -31,10 +31,9 @@ def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         module = _module_for(*args, *kwargs.values())
         counterpart: Callable[P, R] = vars(module).get(function.__name__, function) if module else function
-        if counterpart is function and module is sys.modules.get("gpusvd.dask", function):
+        if counterpart is function and module is not None and module.__name__ == "gpusvd.dask":
             raise TypeError(
-                f"{function.__name__} takes no Dask array: pass its numbers, x.compute(), or call it for "
-                "every chunk by x.map_blocks"
+                f"{function.__name__} takes no Dask array: pass x.compute(), which loads x into memory"
             )
         with device_of(*args, *kwargs.values()):
             return counterpart(*args, **kwargs)

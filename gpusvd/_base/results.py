@@ -1,5 +1,6 @@
 """Result types, and the message for matrices that failed."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,18 +51,20 @@ def failures(
     good: NDArray[np.bool_],
     one: str = "has a NaN or Inf, or its SVD did not converge",
     many: str = "have a NaN or Inf, or their SVD did not converge",
+    first: Sequence[int] = (0,),
 ) -> str:
     """Return a message that names the matrices of a batch that are not `good`.
 
-    `one` and `many` state the fault of a single matrix and of several.
+    `one` and `many` state the fault of a single matrix and of several. `first` are the indices of the first
+    matrix.
     """
     if good.ndim == 0:
         return f"The matrix {one}"
-    bad = np.argwhere(~good)
-    first = ", ".join(
+    bad = np.argwhere(~good) + np.asarray(first)
+    named = ", ".join(
         str(tuple(index.tolist()) if len(index) > 1 else index.item()) for index in bad[:_NAMED_INDICES]
     )
     return (
         f"{len(bad)} of {good.size} matrices {many}; "
-        f"batch indices: {first}{', ...' if len(bad) > _NAMED_INDICES else ''}"
+        f"batch indices: {named}{', ...' if len(bad) > _NAMED_INDICES else ''}"
     )

@@ -27,15 +27,26 @@ _LONG_COST = 30_000_000
 
 
 def decompose(
-    a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int | None
+    a: Array,
+    u: Array | None,
+    s: Array,
+    vh: Array | None,
+    info: Info,
+    *,
+    hermitian: bool,
+    relative: bool,
+    threads: int | None,
 ) -> None:
     """Write the factors of every matrix of `a` into `u`, `s` and `vh`, and into `info` what happened.
+
+    Values without vectors come from a bidiagonal form, if `relative` only those of matrices in which it is
+    accurate relative to each of them; Jacobi finds the others.
 
     The arrays have the shapes that `svd` returns, no dimension is 0, and without vectors `u` and `vh` are
     None. What the kernel cannot read or write in place is converted piece by piece, so memory does not
     grow with the batch.
     """
-    job = _Job(a, u, s, vh, info, hermitian)
+    job = _Job(a, u, s, vh, info, hermitian, relative)
     count, cost = math.prod(a.shape[:-2]), _cost(a, u, vh)
     step = job.pieces(count, cost, threads)
     if count <= step and cost <= _LONG_COST:
@@ -43,8 +54,6 @@ def decompose(
     else:
         pieces = [range(start, min(start + step, count)) for start in range(0, count, step)]
         for_each(job.decompose, pieces, threads or usable_cores(), job.stop if cost > _LONG_COST else None)
-    if s.dtype == np.float16:
-        info.converged[...] &= np.isfinite(s[..., 0])
 
 
 def _cost(a: Array, u: Array | None, vh: Array | None) -> int:
@@ -59,10 +68,17 @@ class _Job:
     """A batch and its results as the kernels take them."""
 
     def __init__(
-        self, a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, hermitian: bool
+        self,
+        a: Array,
+        u: Array | None,
+        s: Array,
+        vh: Array | None,
+        info: Info,
+        hermitian: bool,
+        relative: bool,
     ) -> None:
         m, n = max(a.shape[-2:]), min(a.shape[-2:])
-        self.wide, self.hermitian = a.shape[-2] < a.shape[-1], hermitian
+        self.wide, self.hermitian, self.relative = a.shape[-2] < a.shape[-1], hermitian, relative
         self.work = working_dtype(factor_dtype(a.dtype))
         self.real = np.empty(0, self.work).real.dtype
         self.vectors = u is not None and vh is not None
@@ -112,7 +128,7 @@ class _Job:
         self, kernel: Kernel, block: Array, sigma: Array, converged: Array, sweeps: Array, off: Array
     ) -> None:
         """Write singular values from a bidiagonal form, and by Jacobi those that it leaves out."""
-        self._run(kernel, block, sigma, converged, self.wide)
+        self._run(kernel, block, sigma, converged, self.wide, self.relative)
         sweeps.fill(0)
         off.fill(0)
         (missing,) = (~converged).nonzero()
@@ -162,8 +178,7 @@ class _Batch:
     def write(self, piece: range, block: Array) -> None:
         """Copy the piece to its place, unless it was computed there."""
         if self.flat is None:
-            with np.errstate(over="ignore"):  # float32 may be too large for float16
-                self.array[piece_index(piece, self.batch)] = block if self.batch else block[0]
+            self.array[piece_index(piece, self.batch)] = block if self.batch else block[0]
 
 
 def _workspace(groups: int, reals: int, work: np.dtype[Any], real: np.dtype[Any]) -> tuple[Array, Array]:

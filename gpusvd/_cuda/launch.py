@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpusvd._base.cache import cache_folder, hash_of_sources
+from gpusvd._base.cache import cache_folder, hash_of_sources, write_whole
 from gpusvd._cuda.arrays import INSTALL
 from gpusvd._cuda.specialise import Function, Specialiser
 from gpusvd.kernels.cuda_warp import SHARED_BYTES
@@ -173,23 +173,11 @@ def cubin(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str
     if not path.exists():
         code = _link(ptx(kernel, kind, signature, capability), capability)
         try:
-            _write(path, code)
+            write_whole(path, code)
         except OSError:  # a full disk, or the folder is gone: keep it for this process
             path = Path(tempfile.mkdtemp(prefix="gpusvd-")) / name
-            _write(path, code)
+            write_whole(path, code)
     return path
-
-
-def _write(path: Path, code: bytes) -> None:
-    """Write a file at once: another process finds all of it or nothing."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            file.write(code)
-            file.flush()
-        except OSError:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).replace(path)
 
 
 def _hash(kernel: Kernel, signature: tuple[Any, ...]) -> str:
@@ -199,8 +187,9 @@ def _hash(kernel: Kernel, signature: tuple[Any, ...]) -> str:
 
 @cache
 def _toolchain() -> str:
-    """Return the versions of what makes machine code of a kernel: numba-cuda, NVVM and the linker."""
+    """Return the versions of what makes machine code of a kernel: numba, numba-cuda, NVVM and the linker."""
     try:
+        import numba
         import numba_cuda
         from cuda.bindings import driver, nvjitlink
         from numba.cuda.cudadrv.nvvm import NVVM
@@ -213,7 +202,8 @@ def _toolchain() -> str:
     except RuntimeError:  # it is not installed: the driver links
         linker = driver.cuDriverGetVersion()
     nvvm = NVVM()
-    return f"{numba_cuda.__version__} {nvvm.get_version()} {nvvm.get_ir_version()} {linker}"
+    made_by = numba.__version__, numba_cuda.__version__, nvvm.get_version(), nvvm.get_ir_version(), linker
+    return " ".join(map(str, made_by))
 
 
 def ptx(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) -> str:

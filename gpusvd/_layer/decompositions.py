@@ -5,16 +5,12 @@ import numpy as np
 from gpusvd._base.arrays import Namespace, is_numpy_or_cupy, real_dtype, to_host
 from gpusvd._base.checks import Driver
 from gpusvd._base.results import Array, SVDResult
-from gpusvd._layer.products import are_many_tiny
+from gpusvd._layer.products import TINY, is_tiny
 from gpusvd._svd.svd import svd, svdvals
 
 
 def decompose(
-    xp: Namespace,
-    a: Array,
-    full_matrices: bool = False,
-    hermitian: bool = False,
-    driver: Driver = "auto",
+    xp: Namespace, a: Array, driver: Driver, *, full_matrices: bool = False, hermitian: bool = False
 ) -> tuple[Array, Array, Array]:
     """
     Return U, S and Vh of floating-point matrices as arrays of their library.
@@ -29,20 +25,20 @@ def decompose(
 
 
 def decompose_along(xp: Namespace, a: Array, driver: Driver) -> tuple[Array, Array, Array]:
-    """Return U, S and Vh, of many tiny matrices with the batch innermost in memory, which costs nothing."""
-    if not are_many_tiny(a):
-        return decompose(xp, a, driver=driver)
+    """Return U, S and Vh, of tiny matrices with the batch innermost in memory, which costs nothing."""
+    if not is_tiny(a) or a.shape[-2] > TINY:
+        return decompose(xp, a, driver)
     count, m, n = a.shape
     k = min(m, n)
     u, vh = (np.empty((*shape, count), a.dtype).transpose(2, 0, 1) for shape in ((m, k), (k, n)))
     return svd(a, False, driver=driver, out=(u, np.empty((count, k), real_dtype(xp, a)), vh))
 
 
-def singular_values(xp: Namespace, a: Array, hermitian: bool = False) -> Array:
+def singular_values(xp: Namespace, a: Array, driver: Driver, *, hermitian: bool = False) -> Array:
     """Return only the singular values, as `decompose` does."""
     if is_numpy_or_cupy(xp):
-        return svdvals(a, hermitian=hermitian)
-    return from_host(xp, svdvals(to_host(xp, a), hermitian=hermitian), a)
+        return svdvals(a, hermitian=hermitian, driver=driver)
+    return from_host(xp, svdvals(to_host(xp, a), hermitian=hermitian, driver=driver), a)
 
 
 def from_host(xp: Namespace, x: Array, beside: Array) -> Array:

@@ -81,8 +81,8 @@ def svd_top(
     rng : int or numpy.random.Generator, optional
         Where the Gaussian matrix comes from, the same one for all matrices of the batch. By default it is
         the same at every call, and so is the result.
-    driver : {"auto", "jacobi", "vendor"}, optional
-        Of the decompositions, as in `svd`.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def svd_top(
     wide = widened(xp, a)
     with quiet():
         if exact:
-            u, s, vh = decompose(xp, wide, driver=driver)
+            u, s, vh = decompose(xp, wide, driver)
             u, s, vh = u[..., :k], s[..., :k], vh[..., :k, :]
         else:
             u, s, vh = _randomised(xp, wide, k, k + extra, steps, np.random.default_rng(rng), driver)
@@ -157,8 +157,8 @@ def svd_product(x: ArrayLike, y: ArrayLike, *, driver: Driver = "auto") -> SVDRe
     ----------
     x, y : (..., M, R) and (..., R, N) array_like
         The factors, as `svd` takes them; leading dimensions broadcast.
-    driver : {"auto", "jacobi", "vendor"}, optional
-        Of the decompositions, as in `svd`.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -208,7 +208,7 @@ def svd_product(x: ArrayLike, y: ArrayLike, *, driver: Driver = "auto") -> SVDRe
         x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
         q, r = in_pieces(_qr(xp), x / x_scale)
         p, t = in_pieces(_qr(xp), adjoint(xp, y / y_scale))
-        u, s, vh = decompose(xp, r @ adjoint(xp, t), driver=driver)
+        u, s, vh = decompose(xp, r @ adjoint(xp, t), driver)
         u, vh = in_pieces(_lifted(xp), q, u, vh, p)
         s = s * (x_scale * y_scale)[..., 0]
         return SVDResult(astype(xp, u, dtype), s, astype(xp, vh, dtype))
@@ -239,7 +239,7 @@ def _randomised(
         return written((q, *xp.linalg.qr(adjoint(xp, a) @ q)), out)
 
     q, p, t = in_pieces(basis, a, scale)  # Qᴴ A = Tᴴ Pᴴ
-    u, s, vh = decompose(xp, adjoint(xp, t), driver=driver)
+    u, s, vh = decompose(xp, adjoint(xp, t), driver)
     u, vh = in_pieces(_lifted(xp), q, u[..., :k], vh[..., :k, :], p)
     return u, s[..., :k] * scale[..., 0], vh
 

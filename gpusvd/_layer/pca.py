@@ -18,7 +18,7 @@ from gpusvd._base.arrays import (
     real_dtype,
     widened,
 )
-from gpusvd._base.checks import check_batch, checked_int, is_int
+from gpusvd._base.checks import Driver, check_batch, checked_int, is_int
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
@@ -127,7 +127,12 @@ class AffineSubspace(NamedTuple):
 
 @for_libraries
 def pca(
-    x: ArrayLike, n_components: int | None = None, energy: ArrayLike | None = None, whiten: bool = False
+    x: ArrayLike,
+    n_components: int | None = None,
+    energy: ArrayLike | None = None,
+    whiten: bool = False,
+    *,
+    driver: Driver = "auto",
 ) -> PCAResult:
     """
     Return the principal components of every set of data.
@@ -149,15 +154,17 @@ def pca(
     whiten : bool, optional
         Whether to scale the scores to unit variance along every component. The scores are zero along a
         component whose singular value is at most max(P, N) eps σ₁, that is, only rounding.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
     PCAResult
         A named tuple of components (..., C, N), singular_values, explained_variance and
         explained_variance_ratio (..., C), mean (..., N), scores (..., P, C), n_components (...) and whiten,
-        with the methods transform and inverse_transform. The arrays have the dtype that `svd` gives U, or its
-        real counterpart; float16 is computed in float32. With `energy` each set has its own number of
-        components: C is the largest one, or n_components if that is given, and the arrays are zero beyond.
+        with the methods transform and inverse_transform. The arrays have the dtype that `svd` gives U, or S.
+        With `energy` each set has its own number of components: C is the largest one, or n_components if that
+        is given, and the arrays are zero beyond.
 
         A set with NaN or Inf has NaN everywhere, with a number of components of 0, and does not affect the
         others. If the data do not vary, the ratios are 0; with a single sample the variance is NaN.
@@ -203,7 +210,7 @@ def pca(
     check_points("x", data)
     most = min(data.shape[-2:])
     width = most if n_components is None else checked_count("n_components", n_components, most)
-    principal = _principal(xp, widened(xp, data))
+    principal = _principal(xp, widened(xp, data), driver)
     if energy is None:
         u, s, vh, count = truncate(principal.u, principal.s, principal.vh, rank=width)
     else:
@@ -220,7 +227,7 @@ def pca(
             scores = xp.where(varies[..., None, :], u * math.sqrt(points - 1), 0)
         else:
             scores = u * s[..., None, :] * principal.scale
-        real = real_dtype(xp, data)
+        real = real_dtype(xp, widened(xp, data))  # float16 may not hold variances
         return PCAResult(
             components=astype(xp, vh, data.dtype),
             singular_values=astype(xp, s * principal.scale[..., 0], real),
@@ -234,7 +241,7 @@ def pca(
 
 
 @for_libraries
-def best_fit_subspace(x: ArrayLike, k: int) -> AffineSubspace:
+def best_fit_subspace(x: ArrayLike, k: int, *, driver: Driver = "auto") -> AffineSubspace:
     """
     Return the line, plane or k-dimensional flat that fits every set of points best.
 
@@ -247,6 +254,8 @@ def best_fit_subspace(x: ArrayLike, k: int) -> AffineSubspace:
         Sets of P points with N coordinates, one point per row, as `svd` takes them.
     k : int
         The dimension, from 0 to min(P, N): 1 for a line, 2 for a plane.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -292,7 +301,7 @@ def best_fit_subspace(x: ArrayLike, k: int) -> AffineSubspace:
     data = floating(xp, x)
     check_points("x", data)
     k = checked_count("k", k, min(data.shape[-2:]))
-    principal = _principal(xp, widened(xp, data))
+    principal = _principal(xp, widened(xp, data), driver)
     with quiet():
         residual = truncation_error(principal.s, k) / math.sqrt(data.shape[-2]) * principal.scale[..., 0, 0]
         return AffineSubspace(
@@ -312,11 +321,11 @@ class _Principal(NamedTuple):
     scale: Array
 
 
-def _principal(xp: Namespace, x: Array) -> _Principal:
+def _principal(xp: Namespace, x: Array, driver: Driver) -> _Principal:
     with quiet():
         scale = power_of_two(xp, x)
         differences, middle = centred(xp, x / scale)
-        u, s, vh = decompose(xp, differences)
+        u, s, vh = decompose(xp, differences, driver)
         u, vh = sign_flip(u, vh, u_based_decision=False)
         return _Principal(u, s, vh, (middle * scale)[..., 0, :], scale)
 

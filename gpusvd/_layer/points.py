@@ -62,30 +62,31 @@ def zero_where_weightless(xp: Namespace, x: Array, weights: Array | None) -> Arr
     return xp.where(weights[..., None] == 0, 0, x)
 
 
-def power_of_two(xp: Namespace, x: Array) -> Array:
+def power_of_two(xp: Namespace, x: Array, axis: int | tuple[int, int] = (-2, -1)) -> Array:
     """
-    Return a power of two (..., 1, 1) by which to divide each matrix to bring its entries to the scale of one.
+    Return a power of two by which to divide each matrix (each column for axis -2, each row for axis -1) to
+    bring its entries to the scale of one.
 
     It is the largest one up to the largest magnitude of a real or imaginary part. The division is exact
-    except for underflow, and sums and products of entries then stay in range. 1 for a zero matrix, NaN for a
-    matrix with NaN or Inf.
+    except for underflow, and sums and products of entries then stay in range. 1 for zeros, NaN where there is
+    a NaN or Inf. The reduced axes have length one.
     """
     if 0 in x.shape[-2:]:
-        return xp.sum(xp.abs(x), axis=(-2, -1), keepdims=True) + 1
+        return xp.sum(xp.abs(x), axis=axis, keepdims=True) + 1
     parts = [xp.real(x), xp.imag(x)] if is_complex(xp, x) else [x]
-    top = _largest_magnitude(xp, parts[0])
+    top = _largest_magnitude(xp, parts[0], axis)
     for part in parts[1:]:
-        top = xp.maximum(top, _largest_magnitude(xp, part))
+        top = xp.maximum(top, _largest_magnitude(xp, part, axis))
     # The logarithm of the largest finite number rounds up to that of infinity.
     within = xp.minimum(top, float(xp.finfo(x.dtype).max) / 2)
     power = xp.floor(xp.log2(xp.where(top == 0, 1, within)))
     return xp.where(top < math.inf, 2.0**power, math.nan)
 
 
-def _largest_magnitude(xp: Namespace, x: Array) -> Array:
+def _largest_magnitude(xp: Namespace, x: Array, axis: int | tuple[int, int]) -> Array:
     if is_along_batch(x):  # without a copy
-        return xp.maximum(xp.max(x, axis=(-2, -1), keepdims=True), -xp.min(x, axis=(-2, -1), keepdims=True))
-    return xp.max(xp.abs(x), axis=(-2, -1), keepdims=True)
+        return xp.maximum(xp.max(x, axis=axis, keepdims=True), -xp.min(x, axis=axis, keepdims=True))
+    return xp.max(xp.abs(x), axis=axis, keepdims=True)
 
 
 def mean(xp: Namespace, x: Array, weights: Array | None) -> Array:

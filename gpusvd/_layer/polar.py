@@ -34,7 +34,7 @@ from gpusvd._layer.points import (
     relative_weights,
     zero_where_weightless,
 )
-from gpusvd._layer.products import TINY, along_batch, in_pieces, inner, matmul, times, written
+from gpusvd._layer.products import TINY, along_batch, in_company, in_pieces, inner, matmul, times
 from gpusvd._layer.values import safe_divisor
 
 
@@ -108,7 +108,7 @@ class SimilarityResult(NamedTuple):
 
 
 @for_libraries
-def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult:
+def polar(a: ArrayLike, side: Literal["right", "left"] = "right", *, driver: Driver = "auto") -> PolarResult:
     """
     Return the polar decomposition of every matrix: A = U P, or A = P U.
 
@@ -123,6 +123,8 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult
         Matrices of any shape, as `svd` takes them.
     side : {"right", "left"}, optional
         The side of U on which P stands.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -161,7 +163,7 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right") -> PolarResult
     xp = array_namespace(a)
     a = matrices(xp, a)
     wide = widened(xp, a)
-    w, _, vh = decompose(xp, wide)
+    w, _, vh = decompose(xp, wide, driver)
 
     def multiply(
         w: Array, vh: Array, a: Array, u: Array | None = None, p: Array | None = None
@@ -186,8 +188,8 @@ def nearest_orthogonal(a: ArrayLike, *, driver: Driver = "auto") -> Array:
     ----------
     a : (..., M, N) array_like
         Matrices of any shape, as `svd` takes them.
-    driver : {"auto", "jacobi", "vendor"}, optional
-        Of the decompositions, as in `svd`.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -217,7 +219,9 @@ def nearest_orthogonal(a: ArrayLike, *, driver: Driver = "auto") -> Array:
     """
     xp = array_namespace(a)
     a = matrices(xp, a)
-    return _rebuilt(xp, a, driver, times)
+    tiny = max(a.shape[-2:]) <= TINY
+    product = in_company(lambda u, vh: (times(along_batch(u), along_batch(vh)),), 2)
+    return _rebuilt(xp, a, driver, product if tiny else lambda u, vh, out=None: (matmul(u, vh, out),))
 
 
 @for_libraries
@@ -232,8 +236,8 @@ def nearest_rotation(a: ArrayLike, *, driver: Driver = "auto") -> Array:
     ----------
     a : (..., N, N) array_like
         Square matrices, real, as `svd` takes them.
-    driver : {"auto", "jacobi", "vendor"}, optional
-        Of the decompositions, as in `svd`.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -268,7 +272,7 @@ def nearest_rotation(a: ArrayLike, *, driver: Driver = "auto") -> Array:
         raise TypeError(
             f"a has dtype {a.dtype}, expected real numbers; nearest_orthogonal takes complex ones"
         )
-    return _rebuilt(xp, a, driver, lambda u, vh: _proper_rotation(xp, u, vh)[0])
+    return _rebuilt(xp, a, driver, in_company(lambda u, vh: _proper_rotation(xp, u, vh)[:1], 2))
 
 
 @for_libraries
@@ -289,8 +293,8 @@ def procrustes(
     weights : (..., P) array_like, optional
         Non-negative weights of the points. Default: 1. A weight of 0 leaves out a pair of points, whatever
         its numbers are.
-    driver : {"auto", "jacobi", "vendor"}, optional
-        Of the decompositions, as in `svd`.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -339,7 +343,7 @@ def procrustes(
     with quiet():
         x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
         weighted = x / x_scale if w is None else w[..., None] * (x / x_scale)
-        u, s, vh = decompose(xp, adjoint(xp, weighted) @ (y / y_scale), driver=driver)
+        u, s, vh = decompose(xp, adjoint(xp, weighted) @ (y / y_scale), driver)
         scale = xp.sum(s, axis=-1) * (x_scale * y_scale)[..., 0, 0]
         if w is not None:
             scale = scale * xp.sum(astype(xp, floating(xp, weights, x), s.dtype), axis=-1)
@@ -374,8 +378,8 @@ def kabsch(
         of 0 leaves out a pair of points, so that sets of different sizes can be padded with any numbers.
     scale : bool, optional
         Whether to fit a scale, too.
-    driver : {"auto", "jacobi", "vendor"}, optional
-        Of the decompositions, as in `svd`.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -441,9 +445,9 @@ def kabsch(
     x, y = widened(xp, x), widened(xp, y)
     w = relative_weights(xp, weights, x, y)
     sets = [x, y] if w is None else [x, y, w[..., None]]
-    fit = _superposition(xp, driver, bool(scale), len(sets))
+    fit = _superposition(xp, driver, bool(scale))
     with quiet():
-        parts = in_pieces(fit, *sets) if x.shape[-1] <= TINY else fit(*sets)
+        parts = in_pieces(in_company(fit, len(sets)), *sets) if x.shape[-1] <= TINY else fit(*sets)
     rotation, *others = (astype(xp, part, dtype) for part in parts)
     translation, rmsd, *c = (part[..., 0, :] for part in others)
     numbers = [part[..., 0] for part in (rmsd, *c)]
@@ -453,27 +457,22 @@ def kabsch(
 # What is done to a piece of a batch
 
 
-def _rebuilt(xp: Namespace, a: Array, driver: Driver, product: Callable[[Array, Array], Array]) -> Array:
-    """Return the product of the singular vectors U and Vᴴ of every matrix."""
-
-    def multiply(u: Array, vh: Array, *out: Array) -> tuple[Array, ...]:
-        return written((product(u, vh),), out)
-
-    flat = xp.reshape(widened(xp, a), (math.prod(a.shape[:-2]), *a.shape[-2:]))
-    u, _, vh = decompose_along(xp, flat, driver)
+def _rebuilt(xp: Namespace, a: Array, driver: Driver, operation: Callable[..., tuple[Array, ...]]) -> Array:
+    """Return what an operation makes of the singular vectors U and Vᴴ of every matrix, piece by piece."""
+    wide = widened(xp, a)
+    if max(a.shape[-2:]) <= TINY:
+        wide = xp.reshape(wide, (math.prod(a.shape[:-2]), *a.shape[-2:]))
+    u, _, vh = decompose_along(xp, wide, driver)
     with quiet():
-        (result,) = in_pieces(multiply, u, vh)
+        (result,) = in_pieces(operation, u, vh)
     return astype(xp, xp.reshape(result, a.shape), a.dtype)
 
 
-def _superposition(
-    xp: Namespace, driver: Driver, scaled: bool, count: int
-) -> Callable[..., tuple[Array, ...]]:
-    """Return the function of so many sets that returns rotations, translations, distances and scales."""
+def _superposition(xp: Namespace, driver: Driver, scaled: bool) -> Callable[..., tuple[Array, ...]]:
+    """Return the function of x, y and weights (..., P, 1) for the rotations and all that goes with them."""
 
-    def fit(*arrays: Array) -> tuple[Array, ...]:
-        (x, y, *weights), out = arrays[:count], arrays[count:]
-        w = weights[0][..., 0] if weights else None
+    def fit(x: Array, y: Array, weights: Array | None = None) -> tuple[Array, ...]:
+        w = None if weights is None else weights[..., 0]
         x, x_scale = _scaled(xp, zero_where_weightless(xp, x, w))
         y, y_scale = _scaled(xp, zero_where_weightless(xp, y, w))
         x, x_mean = centred(xp, x, w, overwrite=True)
@@ -496,7 +495,7 @@ def _superposition(
         residual -= y_scale / largest * y
         residual *= residual
         rmsd = largest * xp.sqrt(xp.sum(mean(xp, residual, w), axis=(-2, -1), keepdims=True))
-        return written((transpose(rotation), translation, rmsd, *results), out)
+        return transpose(rotation), translation, rmsd, *results
 
     return fit
 
@@ -510,6 +509,7 @@ def _scaled(xp: Namespace, x: Array) -> tuple[Array, Array]:
 
 def _proper_rotation(xp: Namespace, u: Array, vh: Array) -> tuple[Array, Array]:
     """Return U Vh, with the last direction reversed if the determinant would be -1, and that sign."""
+    u, vh = along_batch(u), along_batch(vh)
     product = times(u, vh)
     sign = xp.sign(_determinant(xp, product))
     last = max(0, product.shape[-1] - 1)

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
 from gpusvd._base.arrays import quiet, transpose
 from gpusvd._base.blas import Sizes, shared
 from gpusvd._base.results import Array
-from gpusvd._base.threads import at_most, for_each, usable_cores
+from gpusvd._base.threads import at_most, for_each, piece_index, usable_cores
 
 # Size of the largest operand or result of a piece. For batches of 50 MB, 64 KiB is up to a third slower, and
 # 4 MiB is no faster.
@@ -28,29 +29,37 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
     if not isinstance(arrays[0], np.ndarray) or not fits:
         return operation(*arrays)
     count = math.prod(batch)
-    arrays = tuple(array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]) for array in arrays)
-    if count == 1:
-        return tuple(result.reshape(*batch, *result.shape[1:]) for result in operation(*arrays))
-
-    def parts(piece: slice) -> list[Array]:
-        return [array if len(array) == 1 else array[piece] for array in arrays]
-
-    none = operation(*parts(slice(0, 0)))  # for the shapes and dtypes
-    results = tuple(np.empty((count, *result.shape[1:]), result.dtype) for result in none)
+    take = [_pieces_of(array, count) for array in arrays]
+    like = operation(*(piece(range(0)) for piece in take))
+    results = tuple(np.empty((count, *result.shape[1:]), result.dtype) for result in like)
 
     def work(which: range) -> None:
-        piece = slice(which.start, which.stop)
         with quiet(), at_most(1):  # each thread has its own state of errors
-            operation(*parts(piece), *(result[piece] for result in results))
+            outputs = (result[which.start : which.stop] for result in results)
+            operation(*(piece(which) for piece in take), *outputs)
 
-    largest = max((*arrays, *results), key=lambda array: math.prod(array.shape[1:]) * array.itemsize)
-    m, n = largest.shape[1:]
+    largest = max((*arrays, *results), key=lambda array: math.prod(array.shape[-2:]) * array.itemsize)
+    m, n = largest.shape[-2:]
     size = m * n * largest.itemsize
     step = max(1, _PIECE_BYTES // max(1, size))
     pieces = [range(begin, min(begin + step, count)) for begin in range(0, count, step)]
-    with shared(Sizes(count, m, n, largest.itemsize, 3 * size), usable_cores()) as pool:
+    # One matrix counts as two: BLAS then has one thread for it as in a batch, and its result the same bits.
+    with shared(Sizes(max(2, count), m, n, largest.itemsize, 3 * size), usable_cores()) as pool:
         for_each(work, pieces, pool)
     return tuple(result.reshape(*batch, *result.shape[1:]) for result in results)
+
+
+def _pieces_of(array: Array, count: int) -> Callable[[range], Array]:
+    """Return a function that takes a piece of a batch as (count, M, N), copied if no flat view of the array
+    can be had; the whole if it has one matrix for a batch of more."""
+    core = array.shape[-2:]
+    if math.prod(array.shape[:-2]) == 1 != count:
+        return lambda which: array.reshape((1, *core))
+    with suppress(ValueError):
+        flat = array.reshape((math.prod(array.shape[:-2]), *core), copy=False)
+        return lambda which: flat[which.start : which.stop]
+    batch = array.shape[:-2]
+    return lambda which: array[piece_index(which, batch)].reshape((len(which), *core))
 
 
 def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
@@ -66,41 +75,63 @@ def written(results: tuple[Array, ...], out: tuple[Array, ...]) -> tuple[Array, 
 
 
 # Tiny matrices, of which NumPy multiplies one after the other: it is several times as fast to have the batch
-# innermost in memory, and to go along it. The functions below do that for arrays from `along_batch`.
+# innermost in memory, and to go along it. The functions below do that for arrays from `along_batch`. Every
+# number is computed by the same operations in the same order whatever the batch.
 
 TINY = 4  # rows and columns at most
-_MANY = 16  # matrices at least
 
 
-def are_many_tiny(x: Array) -> bool:
+def is_tiny(x: Array) -> bool:
     """Return whether it is worth while to have the batch of an array (B, M, N) innermost."""
-    return isinstance(x, np.ndarray) and x.ndim == 3 and x.shape[-1] <= TINY and len(x) >= _MANY
+    return isinstance(x, np.ndarray) and x.ndim == 3 and x.shape[-1] <= TINY
 
 
 def along_batch(x: Array) -> Array:
-    """Return a NumPy array (B, M, N) of many matrices with few columns with B innermost in memory."""
-    if not are_many_tiny(x) or is_along_batch(x):
+    """Return a NumPy array (B, M, N) of matrices with few columns, as a copy with B innermost in memory."""
+    if not is_tiny(x) or is_along_batch(x):
         return x
-    return np.ascontiguousarray(x.transpose(1, 2, 0)).transpose(2, 0, 1)
+    return x.transpose(1, 2, 0).copy().transpose(2, 0, 1)
 
 
 def is_along_batch(x: Array) -> bool:
     """Return whether an array has its batch innermost in memory."""
-    return isinstance(x, np.ndarray) and x.ndim == 3 and x.shape[0] > 1 and x.strides[0] < x.strides[-1]
+    return isinstance(x, np.ndarray) and x.ndim == 3 and x.strides[0] < min(x.strides[1:])
+
+
+def in_company(operation: Callable[..., tuple[Array, ...]], count: int) -> Callable[..., tuple[Array, ...]]:
+    """
+    Return the operation on so many arrays for `in_pieces`, with a double for a lone tiny matrix.
+
+    Without one its batch could not be innermost, and NumPy would add its numbers in another order.
+    """
+
+    def run(*arrays: Array) -> tuple[Array, ...]:
+        given, out = arrays[:count], arrays[count:]
+        if is_tiny(given[0]) and all(len(array) == 1 for array in given):
+            results = operation(*(np.repeat(array, 2, axis=0) for array in given))
+            return written(tuple(result[:1] for result in results), out)
+        return written(operation(*given), out)
+
+    return run
 
 
 def times(x: Array, y: Array) -> Array:
     """Return x y."""
-    if is_along_batch(x) and is_along_batch(y):
-        return np.einsum("bij,bjk->bik", x, y)
-    return x @ y
+    if not (is_along_batch(x) and is_along_batch(y)):
+        return x @ y
+    result: Array = x[..., :, 0, None] * y[..., 0, None, :]
+    term = np.empty_like(result)
+    for k in range(1, x.shape[-1]):
+        result += np.multiply(x[..., :, k, None], y[..., k, None, :], out=term)
+    return result
 
 
 def inner(x: Array, y: Array) -> Array:
     """Return xᵀ y."""
-    if is_along_batch(x) and is_along_batch(y):
-        return np.einsum("bij,bik->bjk", x, y)
-    return transpose(x) @ y
+    if not (is_along_batch(x) and is_along_batch(y)):
+        return transpose(x) @ y
+    columns = range(x.shape[-1])
+    return np.stack([np.sum(x[..., :, i, None] * y, axis=-2) for i in columns], axis=-2)
 
 
 def with_values(u: Array, s: Array, vh: Array) -> tuple[Array, Array]:

@@ -18,12 +18,14 @@ from gpusvd._base.arrays import (
     quiet,
     real_dtype,
     to_host,
+    transpose,
     widened,
 )
-from gpusvd._base.checks import Errors, check_batch, check_errors
+from gpusvd._base.checks import Driver, Errors, check_batch, check_errors
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array, failures
 from gpusvd._layer.decompositions import decompose
+from gpusvd._layer.points import power_of_two
 from gpusvd._layer.products import in_pieces, matmul, with_values
 from gpusvd._layer.values import count, not_zero, safe_divisor
 
@@ -37,7 +39,7 @@ class LstsqResult(NamedTuple):
         The minimum-norm solutions.
     residuals : (..., 1) or (..., R) array
         ‖b - A x‖² for each right-hand side.
-    rank : (...) array of integers
+    rank : int, or (...) array of integers
         The rank of each matrix.
     s : (..., K) array
         The singular values of each matrix.
@@ -45,13 +47,18 @@ class LstsqResult(NamedTuple):
 
     x: Array
     residuals: Array
-    rank: Array
+    rank: Array | int
     s: Array
 
 
 @for_libraries
 def pinv(
-    a: ArrayLike, rcond: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike | None = None
+    a: ArrayLike,
+    rcond: ArrayLike | None = None,
+    hermitian: bool = False,
+    *,
+    rtol: ArrayLike | None = None,
+    driver: Driver = "auto",
 ) -> Array:
     """
     Return the Moore-Penrose pseudo-inverse of every matrix.
@@ -72,6 +79,8 @@ def pinv(
         Singular values up to rtol σ₁ count as zero: a number for all matrices, or one for each. Default:
         max(M, N) eps of the dtype of `a`, as in the array API standard. (NumPy's default is 1e-15 for every
         dtype, which in single precision treats rounding errors as singular values.)
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -85,6 +94,13 @@ def pinv(
         If both `rcond` and `rtol` are given, if one does not broadcast, or if one in host memory is NaN.
     LinAlgError, TypeError
         As `svd`.
+
+    Notes
+    -----
+    The tolerance is compared with the singular values of the matrix as it is, and decides its rank. A matrix
+    of full rank whose columns (rows if M <= N) are in different units is decomposed again with all at one
+    scale, by powers of two, so that its pseudo-inverse loses no digits, unless its rank is in doubt there or
+    it is `hermitian`. Whether there is one is read back from the device.
 
     References
     ----------
@@ -101,21 +117,30 @@ def pinv(
             [0.  , 0.  ]]])
     """
     if rcond is not None and rtol is not None:
-        raise ValueError("pinv takes rcond or rtol, not both: they are the same")
+        raise ValueError(
+            "`rtol` and `rcond` can't be both set. pinv takes rcond or rtol, not both: they are the same"
+        )
     xp = array_namespace(a, rcond, rtol)
     a = matrices(xp, a, hermitian)
-    u, s, vh = decompose(xp, widened(xp, a), hermitian=hermitian)
+    wide = widened(xp, a)
+    u, s, vh = decompose(xp, wide, driver, hermitian=hermitian)
     limit, name = (rcond, "rcond") if rtol is None else (rtol, "rtol")
-    return astype(xp, _inverse_product(xp, u, s, vh, not_zero(xp, a, s, limit, name)), a.dtype)
+    above = not_zero(xp, a, s, limit, name)
+    inverse = _Inverse(u, _inverse(xp, s, above), vh, None, None)
+    if not hermitian:
+        inverse = _in_one_unit(xp, wide, inverse, above, driver)
+    return astype(xp, _product(xp, inverse), a.dtype)
 
 
 @for_libraries
-def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqResult:
+def lstsq(
+    a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None, *, driver: Driver = "auto"
+) -> LstsqResult:
     """
     Return the minimum-norm least-squares solution of A x = b, for every matrix and right-hand side.
 
     x = A⁺ b minimises ‖A x - b‖, and has the smallest norm among all minimisers. For one matrix this is
-    `numpy.linalg.lstsq`, except for the residuals.
+    `numpy.linalg.lstsq`.
 
     Parameters
     ----------
@@ -128,6 +153,8 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
         Singular values up to rcond σ₁ count as zero: a number for all matrices, or one for each. Default:
         max(M, N) eps of the common dtype (NumPy uses the eps of double precision in single precision too). A
         negative number stands for eps, as in LAPACK.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -137,12 +164,13 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
         x : (..., N) or (..., N, R) array
             The solutions, in the common dtype of `a` and `b`; float16 is computed in float32.
         residuals : (..., 1) or (..., R) array
-            ‖b - A x‖², for every matrix. NumPy's residuals are empty if the rank is below N or if M <= N; in
-            a batch the shape cannot depend on the values.
-        rank : (...) array of integers
-            The ranks; 0 for a matrix with NaN or Inf, for which all other results are NaN.
+            ‖b - A x‖², for every matrix. For one matrix they are empty, as NumPy's, if the rank is below N or
+            if M <= N; in a batch the shape cannot depend on the values.
+        rank : int, or (...) array of integers
+            The rank of one matrix, read back from the device, or those of a batch; 0 for a matrix with NaN or
+            Inf, for which all other results are NaN.
         s : (..., K) array
-            The singular values.
+            The singular values, as `svdvals` returns them.
 
     Raises
     ------
@@ -153,6 +181,10 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
     TypeError
         For dtypes that `svd` does not take, and arrays of different libraries.
 
+    Notes
+    -----
+    `rcond` and the units of columns: as in `pinv`.
+
     Examples
     --------
     A line through three points, and the sum of its squared errors:
@@ -162,32 +194,35 @@ def lstsq(a: ArrayLike, b: ArrayLike, rcond: ArrayLike | None = None) -> LstsqRe
     >>> a = np.column_stack([np.arange(3), np.ones(3)])
     >>> x, residuals, rank, s = gpusvd.lstsq(a, [1.0, 3.0, 4.0])
     >>> x.round(12), residuals.round(12), rank
-    (array([1.5       , 1.16666667]), array([0.16666667]), array(2))
+    (array([1.5       , 1.16666667]), array([0.16666667]), 2)
     """
     xp = array_namespace(a, b, rcond)
     a, b, vector = _system(xp, a, b)
     wide, right = widened(xp, a), widened(xp, b)
-    u, s, vh = decompose(xp, wide)
+    u, s, vh = decompose(xp, wide, driver)
     above = not_zero(xp, a, s, _lapack_rcond(xp, a, rcond), "rcond")
+    inverse = _in_one_unit(xp, wide, _Inverse(u, _inverse(xp, s, above), vh, None, None), above, driver)
     with quiet():
-        x = _apply(xp, u, _inverse(xp, s, above), vh, right)
+        x = _apply(xp, inverse, right)
         distances = xp.abs(right - wide @ x)
-        residuals = xp.sum(distances * distances, axis=-2)
-    return LstsqResult(
-        astype(xp, x[..., 0] if vector else x, a.dtype),
-        astype(xp, residuals, real_dtype(xp, a)),
-        count(xp, above),
-        astype(xp, s, real_dtype(xp, a)),
-    )
+        residuals = astype(xp, xp.sum(distances * distances, axis=-2), real_dtype(xp, a))
+        x = astype(xp, x[..., 0] if vector else x, a.dtype)
+    rank: Array | int = count(xp, above)
+    if a.ndim == 2 and b.ndim == 2:
+        m, n = a.shape
+        rank = int(rank)
+        residuals = residuals if n == rank and n < m else residuals[:0]
+    return LstsqResult(x, residuals, rank, s)
 
 
 @for_libraries
-def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
+def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike, *, driver: Driver = "auto") -> Array:
     """
     Return the solution of ridge regression (Tikhonov regularisation), for any number of penalties at once.
 
     x = V diag(σᵢ / (σᵢ² + α)) Uᴴ b minimises ‖A x - b‖² + α ‖x‖². The matrices are decomposed once, and each
-    penalty costs a product.
+    penalty costs a product. Singular values up to max(M, N) eps σ₁ count as zero for every penalty: where
+    columns depend on each other they are rounding errors, which a small penalty would magnify.
 
     Parameters
     ----------
@@ -199,6 +234,8 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
         The penalties α >= 0, which broadcast against the leading dimensions of `a` and `b`: a number for all
         matrices, any number of penalties for one matrix, or for a batch (B,) one for each matrix; in shape
         (A, 1), A penalties for all.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -231,26 +268,29 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike) -> Array:
     a, b, vector = _system(xp, a, b)
     penalty = limits(xp, "alpha", alpha, np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a)
     wide = widened(xp, a)
-    u, s, vh = decompose(xp, wide)
+    u, s, vh = decompose(xp, wide, driver)
     with quiet():
-        inverse = _inverse(xp, s, not_zero(xp, a, s, None))
         penalty = astype(xp, penalty, s.dtype)[..., None]
         # σ / (σ² + α), without a square that could over- or underflow
-        damped = xp.where(s == 0, 0, 1 / (s + penalty / safe_divisor(xp, s)))
-        x = _apply(xp, u, xp.where(penalty == 0, inverse, damped), vh, widened(xp, b))
+        damped = _inverse(xp, s + penalty / safe_divisor(xp, s), not_zero(xp, a, s, None))
+        x = _apply(xp, _Inverse(u, damped, vh, None, None), widened(xp, b))
     return astype(xp, x[..., 0] if vector else x, a.dtype)
 
 
-_SINGULAR = "is singular, or has a NaN or Inf", "are singular, or have a NaN or Inf"
+_SINGULAR = (
+    "is singular, or has a NaN or Inf, or an inverse beyond the range of its dtype",
+    "are singular, or have a NaN or Inf, or an inverse beyond the range of their dtype",
+)
 
 
 @for_libraries
-def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
+def inv(a: ArrayLike, *, errors: Errors = "nan", driver: Driver = "auto") -> Array:
     """
     Return the inverse of every matrix.
 
-    A⁻¹ = V diag(1/σᵢ) Uᴴ. A matrix is singular if its smallest singular value is exactly zero. Nearly
-    singular matrices are inverted; `cond` tells how accurate their inverses are.
+    A⁻¹ = V diag(1/σᵢ) Uᴴ, of the matrix with its rows and columns at one scale, by powers of two: columns in
+    different units lose no digits. A matrix is singular if its smallest singular value is exactly zero.
+    Nearly singular matrices are inverted; `cond` tells how accurate their inverses are.
 
     Parameters
     ----------
@@ -260,11 +300,13 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
         "nan" (default) gives NaN for the inverse of a singular matrix or a matrix with NaN or Inf, and leaves
         the others alone. "raise" raises LinAlgError, as `numpy.linalg.inv` does for singular matrices, and
         names them; for that, a flag for each matrix is read back from the device.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
     (..., N, N) array
-        The inverses, in the dtype of U.
+        The inverses, in the dtype of U. An entry beyond its range is inf, and "raise" refuses it.
 
     Raises
     ------
@@ -287,13 +329,18 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
     check_errors(errors)
     xp = array_namespace(a)
     a = matrices(xp, a, square=True)
-    u, s, vh = decompose(xp, widened(xp, a))
-    regular = s > 0
-    invertible = xp.all(regular, axis=-1, keepdims=True)
-    if errors == "raise" and not bool(xp.all(invertible)):
-        raise LinAlgError(failures(to_host(xp, invertible[..., 0]), *_SINGULAR))
-    values = xp.where(invertible, s, xp.nan)
-    return astype(xp, _inverse_product(xp, u, values, vh, xp.ones_like(regular)), a.dtype)
+    wide = widened(xp, a)
+    with quiet():
+        rows, columns = _units(xp, wide)
+        u, s, vh = decompose(xp, wide / columns / rows, driver)
+        invertible = xp.all(s > 0, axis=-1, keepdims=True)
+        values = xp.where(invertible, 1 / xp.where(invertible, s, 1), xp.nan)
+        x = astype(xp, _product(xp, _Inverse(u, values, vh, rows, columns)), a.dtype)
+    if errors == "raise":
+        good = xp.all(xp.isfinite(x), axis=(-2, -1))
+        if not bool(xp.all(good)):
+            raise LinAlgError(failures(to_host(xp, good), *_SINGULAR))
+    return x
 
 
 # Steps that the functions share
@@ -301,18 +348,88 @@ def inv(a: ArrayLike, *, errors: Errors = "nan") -> Array:
 
 def _inverse(xp: Namespace, s: Array, above: Array) -> Array:
     """Return 1/σ, and 0 outside the mask `above`; the inverse of a subnormal number may overflow."""
-    return xp.where(above, 1 / xp.where(above, s, 1), 0)
-
-
-def _inverse_product(xp: Namespace, u: Array, s: Array, vh: Array, above: Array) -> Array:
-    """Return V diag(1/σ) Uᴴ, with 0 for 1/σ outside the mask `above`."""
-
-    def multiply(u: Array, s: Array, vh: Array, above: Array, out: Array | None = None) -> tuple[Array]:
-        inverse = _inverse(xp, s[..., 0], above[..., 0])
-        return (matmul(*with_values(adjoint(xp, vh), inverse, adjoint(xp, u)), out),)
-
     with quiet():
-        return in_pieces(multiply, u, s[..., None], vh, above[..., None])[0]
+        return xp.where(above, 1 / xp.where(above, s, 1), 0)
+
+
+class _Inverse(NamedTuple):
+    """The factors of pseudo-inverses, diag(columns)⁻¹ V diag(values) Uᴴ diag(rows)⁻¹.
+
+    `rows` (..., M, 1) and `columns` (..., 1, N) are powers of two, None for ones.
+    """
+
+    u: Array
+    values: Array
+    vh: Array
+    rows: Array | None
+    columns: Array | None
+
+
+def _units(xp: Namespace, a: Array) -> tuple[Array, Array]:
+    """Return powers of two (..., M, 1) and (..., 1, N) to divide rows and columns by, to bring all to the
+    scale of one: of tall matrices columns, of wide ones rows, of square ones both."""
+    m, n = a.shape[-2:]
+    rows = columns = xp.ones_like(power_of_two(xp, a))
+    if m >= n:
+        columns = _unit(xp, a, -2)
+    if m <= n:
+        rows = _unit(xp, a / columns, -1)
+    return rows, columns
+
+
+def _unit(xp: Namespace, a: Array, axis: int) -> Array:
+    """Return the power of two of each row or column, limited to those with an inverse in range."""
+    power = power_of_two(xp, a, axis)
+    return xp.maximum(power, xp.full_like(power, float(xp.finfo(power.dtype).smallest_normal)))
+
+
+def _in_one_unit(xp: Namespace, a: Array, inverse: _Inverse, above: Array, driver: Driver) -> _Inverse:
+    """
+    Return the factors of the pseudo-inverses, for some matrices from another decomposition.
+
+    These are the matrices of full rank, by the mask `above`, whose rows or columns differ in scale: they
+    are decomposed with all at one scale, unless their rank is in doubt there. Errors are then relative to
+    each row and column of the inverse, instead of to its largest entry.
+    """
+    if 0 in a.shape[-2:]:
+        return inverse
+    with quiet():
+        rows, columns = _units(xp, a)
+        apart = xp.all(above, axis=-1) & ~(_alike(xp, rows) & _alike(xp, columns))
+        if not bool(xp.any(apart)):
+            return inverse
+        u, s, vh = decompose(xp, a / columns / rows, driver)
+        better = apart & xp.all(not_zero(xp, a, s, None), axis=-1)
+        return _Inverse(
+            xp.where(better[..., None, None], u, inverse.u),
+            xp.where(better[..., None], 1 / s, inverse.values),
+            xp.where(better[..., None, None], vh, inverse.vh),
+            xp.where(better[..., None, None], rows, 1),
+            xp.where(better[..., None, None], columns, 1),
+        )
+
+
+def _alike(xp: Namespace, units: Array) -> Array:
+    """Return where units are within a factor of 16 of each other and far from underflow."""
+    least, most = xp.min(units, axis=(-2, -1)), xp.max(units, axis=(-2, -1))
+    return (least * 16 >= most) & (least >= 4 * float(xp.finfo(units.dtype).smallest_normal))
+
+
+def _product(xp: Namespace, inverse: _Inverse) -> Array:
+    """Return the pseudo-inverses (..., N, M)."""
+
+    def multiply(u: Array, values: Array, vh: Array, *others: Array) -> tuple[Array]:
+        units, out = others[: len(scales)], others[len(scales) :]
+        x = matmul(*with_values(adjoint(xp, vh), values[..., 0], adjoint(xp, u)), *out)
+        for unit in units:  # one after the other: their product may be out of range
+            x /= unit
+        return (x,)
+
+    scales = []
+    if inverse.rows is not None and inverse.columns is not None:
+        scales = [transpose(inverse.columns), transpose(inverse.rows)]
+    with quiet():
+        return in_pieces(multiply, inverse.u, inverse.values[..., None], inverse.vh, *scales)[0]
 
 
 def _lapack_rcond(xp: Namespace, a: Array, rcond: Any) -> Any:
@@ -332,14 +449,18 @@ def _system(xp: Namespace, a: Any, b: Any) -> tuple[Array, Array, bool]:
         b = b[:, None]
     m = a.shape[-2]
     if b.ndim < 2 or b.shape[-2] != m:
+        given = b.shape[:-1] if vector else b.shape
         raise LinAlgError(
-            f"b has shape {b.shape[:-1] if vector else b.shape}, expected ({m},) or (..., {m}, R) for "
-            f"matrices {a.shape}; a vector for each matrix is b[..., np.newaxis]"
+            f"Incompatible dimensions: b has shape {given}, expected ({m},) or (..., {m}, R) for matrices "
+            f"{a.shape}; a vector for each matrix is b[..., np.newaxis]"
         )
     check_batch("the batch of b", b.shape[:-2], a.shape[:-2])
     return a, b, vector
 
 
-def _apply(xp: Namespace, u: Array, inverse: Array, vh: Array, b: Array) -> Array:
-    """Return V diag(inverse) Uᴴ b, multiplied from the right, where the products are narrow."""
-    return adjoint(xp, vh) @ (inverse[..., None] * (adjoint(xp, u) @ b))
+def _apply(xp: Namespace, inverse: _Inverse, b: Array) -> Array:
+    """Return the pseudo-inverses times b, multiplied from the right, where the products are narrow."""
+    if inverse.rows is not None:
+        b = b / inverse.rows
+    x = adjoint(xp, inverse.vh) @ (inverse.values[..., None] * (adjoint(xp, inverse.u) @ b))
+    return x if inverse.columns is None else x / transpose(inverse.columns)

@@ -4,6 +4,7 @@ import math
 from functools import lru_cache
 from typing import Any, Literal
 
+import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import ArrayLike
 
@@ -19,11 +20,15 @@ from gpusvd._base.arrays import (
     real_dtype,
     widened,
 )
-from gpusvd._base.checks import checked_size, is_one_of
+from gpusvd._base.checks import Driver, check_driver, checked_size, is_one_of
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import singular_values
+from gpusvd._layer.products import in_pieces
+from gpusvd._layer.solve import inv
 from gpusvd._layer.values import checked_values, leading, not_zero, relative_squares, safe_divisor
+
+_RUN = 32 * 1024  # numbers of a matrix whose squares are summed at a time, for the cache
 
 
 @for_libraries
@@ -166,7 +171,12 @@ def participation_ratio(S: ArrayLike) -> Array:
 
 @for_libraries
 def matrix_rank(
-    a: ArrayLike, tol: ArrayLike | None = None, hermitian: bool = False, *, rtol: ArrayLike | None = None
+    a: ArrayLike,
+    tol: ArrayLike | None = None,
+    hermitian: bool = False,
+    *,
+    rtol: ArrayLike | None = None,
+    driver: Driver = "auto",
 ) -> Array:
     """
     Return the numerical rank of every matrix: the number of singular values above a tolerance.
@@ -184,6 +194,8 @@ def matrix_rank(
         Whether to take the matrices to be Hermitian, as in `svd`.
     rtol : float or (...) array_like, optional
         Count σ > rtol σ₁. Default, without `tol`: max(M, N) eps of the dtype of S.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -205,13 +217,13 @@ def matrix_rank(
     array([2, 1, 0])
     """
     if tol is not None and rtol is not None:
-        raise ValueError("matrix_rank takes tol or rtol, not both")
+        raise ValueError("`tol` and `rtol` can't be both set. matrix_rank takes tol or rtol, not both")
     xp = array_namespace(a, tol, rtol)
     x = floating(xp, a)
     if x.ndim < 2:
         return astype(xp, xp.any(x != 0), xp.int64)
     a = matrices(xp, x, hermitian)
-    S = singular_values(xp, a, hermitian)
+    S = singular_values(xp, a, driver, hermitian=hermitian)
     if tol is None:
         above = not_zero(xp, a, S, rtol)
     else:
@@ -220,9 +232,11 @@ def matrix_rank(
 
 
 @for_libraries
-def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
+def cond(
+    a: ArrayLike, p: Literal["fro", "nuc", 1, -1, 2, -2] | float | None = None, *, driver: Driver = "auto"
+) -> Array:
     """
-    Return the condition number of every matrix, from its singular values.
+    Return the condition number of every matrix.
 
     σ₁ / σ_K, the factor by which solving with A can magnify a relative error; or ‖A‖ ‖A⁻¹‖ in another norm.
 
@@ -230,10 +244,11 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
     ----------
     a : (..., M, N) array_like
         Matrices, as `svd` takes them.
-    p : {None, 2, -2, "fro", "nuc"}, optional
-        2 and None (default): σ₁ / σ_K; -2: its reciprocal; "fro" and "nuc": ‖A‖ ‖A⁻¹‖ in the Frobenius or
-        nuclear norm, for square matrices. The other norms of `numpy.linalg.cond` do not follow from singular
-        values and are not supported.
+    p : {None, "fro", "nuc", 1, -1, 2, -2, inf, -inf}, optional
+        2 and None (default): σ₁ / σ_K; -2: its reciprocal; another of the norms of `norm`: ‖A‖ ‖A⁻¹‖, for
+        square matrices. As in `numpy.linalg.cond`.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -246,7 +261,7 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
     ValueError
         For another `p`.
     LinAlgError
-        For empty matrices; with "fro" or "nuc", for matrices that are not square.
+        For empty matrices; but for p=2 and -2, for matrices that are not square.
     TypeError
         As `svd`.
 
@@ -256,13 +271,18 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
     >>> gpusvd.cond([[[4, 0], [0, 2]], [[1, 1], [0, 0]]])
     array([ 2., inf])
     """
-    if not is_one_of(p, (None, 2, -2, "fro", "nuc")):
-        raise ValueError(f"p must be None, 2, -2, 'fro' or 'nuc', not {p!r}")
+    _check_order("p", p)
     xp = array_namespace(a)
-    a = matrices(xp, a, square=p in ("fro", "nuc"))
+    a = matrices(xp, a, square=p not in (None, 2, -2))
     if 0 in a.shape[-2:]:
         raise LinAlgError("cond is not defined on empty arrays")
-    S = widened(xp, singular_values(xp, a))
+    wide = widened(xp, a)
+    if p in (1, -1, math.inf, -math.inf):
+        with quiet():  # the numbers may overflow
+            number = norm(wide, p, driver=driver) * norm(inv(wide, driver=driver), p, driver=driver)
+            finite = xp.all(xp.isfinite(wide), axis=(-2, -1))
+            return astype(xp, xp.where(finite & xp.isnan(number), math.inf, number), real_dtype(xp, a))
+    S = singular_values(xp, wide, driver)
     smallest = S[..., -1]
     singular = smallest == 0
     with quiet():  # the number may overflow
@@ -275,28 +295,37 @@ def cond(a: ArrayLike, p: Literal["fro", "nuc", 2, -2] | None = None) -> Array:
 
 
 @for_libraries
-def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  # noqa: A002
+def norm(
+    a: ArrayLike,
+    ord: Literal["fro", "nuc", 1, -1, 2, -2] | float | None = "fro",  # noqa: A002
+    *,
+    driver: Driver = "auto",
+) -> Array:
     """
-    Return a unitarily invariant norm of every matrix: Frobenius, nuclear or spectral.
+    Return a norm of every matrix.
 
     Parameters
     ----------
     a : (..., M, N) array_like
         Matrices, as `svd` takes them.
-    ord : {"fro", "nuc", 2}, optional
-        "fro" (default, also None): (Σ σᵢ²)^½, computed without singular values; "nuc": Σ σᵢ; 2: σ₁, the
-        spectral norm. As in `numpy.linalg.matrix_norm`.
+    ord : {"fro", "nuc", 1, -1, 2, -2, inf, -inf}, optional
+        "fro" (default, also None): the Frobenius norm (Σ |aᵢⱼ|²)^½; "nuc", the nuclear norm: Σ σᵢ; 2, the
+        spectral norm, and -2: the largest and smallest σᵢ; 1 and -1: the largest and smallest sum of absolute
+        values in a column; inf and -inf: in a row. As in `numpy.linalg.matrix_norm`.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
     (...) array
         The norms, in the real dtype of the matrices; 0 for empty matrices. Squares do not over- or
-        underflow. For a matrix with NaN or Inf the Frobenius norm is NaN or inf, and the others are NaN.
+        underflow. A matrix with NaN or Inf has a norm of NaN or inf, and of NaN if it follows from singular
+        values.
 
     Raises
     ------
     ValueError
-        For another `ord`.
+        For another `ord`, and for -2, -1 and -inf of matrices without entries, which have no minimum.
     LinAlgError, TypeError
         As `svd`.
 
@@ -307,16 +336,17 @@ def norm(a: ArrayLike, ord: Literal["fro", "nuc", 2] | None = "fro") -> Array:  
     >>> [float(gpusvd.norm(a, ord)) for ord in ("fro", "nuc", 2)]
     [5.0, 7.0, 4.0]
     """
-    if not is_one_of(ord, (None, "fro", "nuc", 2)):
-        raise ValueError(f"ord must be 'fro', 'nuc' or 2, not {ord!r}")
+    _check_order("ord", ord)
+    check_driver(driver)
     xp = array_namespace(a)
     a = matrices(xp, a)
     with quiet():  # the norm may overflow
         if ord in (None, "fro"):
-            result = _frobenius(xp, xp.abs(widened(xp, a)))
+            result = _frobenius(xp, a)
+        elif ord == "nuc":
+            result = xp.sum(singular_values(xp, widened(xp, a), driver), axis=-1)
         else:
-            S = widened(xp, singular_values(xp, a))
-            result = xp.sum(S if ord == "nuc" else leading(S), axis=-1)
+            result = _extreme(xp, a, float(ord), driver)
         return astype(xp, result, real_dtype(xp, a))
 
 
@@ -403,7 +433,7 @@ def _entropy(xp: Namespace, squares: Array) -> Array:
     return 0.0 - xp.sum(p * xp.log(safe_divisor(xp, p)), axis=-1)
 
 
-def _spread(xp: Namespace, S: Array, p: str | int | None) -> Any:
+def _spread(xp: Namespace, S: Array, p: str | float | None) -> Any:
     """Return the ratio of ‖A‖ ‖A⁻¹‖ in the norm p to σ₁ / σ_K."""
     if p not in ("fro", "nuc"):
         return 1.0
@@ -413,12 +443,68 @@ def _spread(xp: Namespace, S: Array, p: str | int | None) -> Any:
     return xp.sqrt(xp.sum(up**2, axis=-1) * xp.sum(down**2, axis=-1))
 
 
-def _frobenius(xp: Namespace, magnitudes: Array) -> Array:
+_ORDERS = (None, "fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
+
+
+def _check_order(name: str, value: object) -> None:
+    if not is_one_of(value, _ORDERS):
+        raise ValueError(f"{name} must be None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not {value!r}")
+
+
+def _extreme(xp: Namespace, a: Array, ord: float, driver: Driver) -> Array:  # noqa: A002
+    """Return the norm for `ord` 1, 2 or inf, or their negatives: the largest or, if negative, smallest
+    singular value or sum of absolute values."""
+    if abs(ord) == 2:
+        sums = singular_values(xp, widened(xp, a), driver)
+    else:
+        sums = xp.sum(xp.abs(widened(xp, a)), axis=-2 if abs(ord) == 1 else -1)
+    if sums.shape[-1] == 0 and ord < 0:
+        raise ValueError(f"a norm of ord {ord:g} is not defined for matrices without entries")
+    if sums.shape[-1] == 0:
+        return xp.sum(sums, axis=-1)
+    return (xp.max if ord > 0 else xp.min)(sums, axis=-1)
+
+
+def _frobenius(xp: Namespace, a: Array) -> Array:
+    if xp is not np:
+        return _scaled_root_of_squares(xp, xp.abs(widened(xp, a)))
+
+    def roots(a: Array, out: Array | None = None) -> tuple[Array]:
+        norms = _root_of_squares(_real_numbers(widened(np, a)))[:, np.newaxis, np.newaxis]
+        if out is not None:
+            out[...] = norms
+        return (norms,)
+
+    return in_pieces(roots, a)[0][..., 0, 0]
+
+
+def _scaled_root_of_squares(xp: Namespace, magnitudes: Array) -> Array:
+    """Return (Σ x²)^½ of every matrix, without squares that over- or underflow."""
     if 0 in magnitudes.shape[-2:]:
         return xp.sum(magnitudes, axis=(-2, -1))
     top = xp.max(magnitudes, axis=(-2, -1), keepdims=True)
     scale = xp.where((top > 0) & (top < math.inf), top, 1)
     return xp.sqrt(xp.sum((magnitudes / scale) ** 2, axis=(-2, -1))) * scale[..., 0, 0]
+
+
+def _real_numbers(a: Array) -> Array:
+    """Return each matrix as a row of real numbers, real and imaginary parts."""
+    rows = np.ascontiguousarray(a).reshape(len(a), math.prod(a.shape[-2:]))
+    return rows.view(rows.real.dtype)
+
+
+def _root_of_squares(numbers: Array) -> Array:
+    """Return (Σ x²)^½ of every row; squares that over- or underflow are formed again, scaled."""
+    squares = np.zeros(len(numbers), numbers.dtype)
+    for first in range(0, numbers.shape[1], _RUN):
+        part = numbers[:, first : first + _RUN]
+        squares += np.sum(part * part, axis=-1)
+    limits = np.finfo(numbers.dtype)
+    norms = np.sqrt(squares)
+    (again,) = np.nonzero(~((squares > limits.tiny / limits.eps**2) & (squares < math.inf)))
+    if len(again):
+        norms[again] = _scaled_root_of_squares(np, np.abs(numbers[again, np.newaxis]))
+    return norms
 
 
 @lru_cache

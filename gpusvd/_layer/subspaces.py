@@ -17,7 +17,7 @@ from gpusvd._base.arrays import (
     transpose,
     widened,
 )
-from gpusvd._base.checks import check_batch
+from gpusvd._base.checks import Driver, check_batch
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
@@ -42,7 +42,9 @@ class Subspace(NamedTuple):
 
 
 @for_libraries
-def orth(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
+def orth(
+    a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None, driver: Driver = "auto"
+) -> Subspace:
     """
     Return an orthonormal basis of the column space (the range) of every matrix.
 
@@ -58,6 +60,8 @@ def orth(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = N
     max_dim : int, optional
         Return min(max_dim, K) columns, with K = min(M, N), whatever the ranks. Nothing is then read back
         from the device.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -84,11 +88,13 @@ def orth(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = N
     array([0., 0.])
     """
     xp = array_namespace(a, rtol)
-    return _range(xp, matrices(xp, a), rtol, max_dim)
+    return _range(xp, matrices(xp, a), rtol, max_dim, driver)
 
 
 @for_libraries
-def row_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
+def row_space(
+    a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None, driver: Driver = "auto"
+) -> Subspace:
     """
     Return an orthonormal basis of the row space of every matrix, the range of its adjoint.
 
@@ -96,7 +102,7 @@ def row_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | Non
 
     Parameters
     ----------
-    a, rtol, max_dim
+    a, rtol, max_dim, driver
         As in `orth`.
 
     Returns
@@ -118,11 +124,13 @@ def row_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | Non
            [1.]])
     """
     xp = array_namespace(a, rtol)
-    return _range(xp, adjoint(xp, matrices(xp, a)), rtol, max_dim)
+    return _range(xp, adjoint(xp, matrices(xp, a)), rtol, max_dim, driver)
 
 
 @for_libraries
-def null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
+def null_space(
+    a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None, driver: Driver = "auto"
+) -> Subspace:
     """
     Return an orthonormal basis of the null space of every matrix, all x with A x = 0.
 
@@ -137,6 +145,8 @@ def null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | No
         σ counts as zero up to rtol σ₁. Default: max(M, N) eps of the dtype of `a`.
     max_dim : int, optional
         Return min(max_dim, N) columns, whatever the dimensions. Nothing is then read back from the device.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -160,11 +170,13 @@ def null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | No
     ((3, 1), True)
     """
     xp = array_namespace(a, rtol)
-    return _kernel(xp, matrices(xp, a), rtol, max_dim)
+    return _kernel(xp, matrices(xp, a), rtol, max_dim, driver)
 
 
 @for_libraries
-def left_null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None) -> Subspace:
+def left_null_space(
+    a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int | None = None, driver: Driver = "auto"
+) -> Subspace:
     """
     Return an orthonormal basis of the left null space of every matrix, all y with yᴴ A = 0.
 
@@ -172,7 +184,7 @@ def left_null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int
 
     Parameters
     ----------
-    a, rtol, max_dim
+    a, rtol, max_dim, driver
         As in `null_space`, with M in place of N.
 
     Returns
@@ -194,11 +206,11 @@ def left_null_space(a: ArrayLike, rtol: ArrayLike | None = None, *, max_dim: int
            [1.]])
     """
     xp = array_namespace(a, rtol)
-    return _kernel(xp, adjoint(xp, matrices(xp, a)), rtol, max_dim)
+    return _kernel(xp, adjoint(xp, matrices(xp, a)), rtol, max_dim, driver)
 
 
 @for_libraries
-def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
+def projector(a: ArrayLike, rtol: ArrayLike | None = None, *, driver: Driver = "auto") -> Array:
     """
     Return the orthogonal projector onto the column space of every matrix.
 
@@ -211,6 +223,8 @@ def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
         Matrices, as `svd` takes them.
     rtol : float or (...) array_like, optional
         σ counts as zero up to rtol σ₁. Default: max(M, N) eps of the dtype of `a`.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -232,7 +246,7 @@ def projector(a: ArrayLike, rtol: ArrayLike | None = None) -> Array:
     """
     xp = array_namespace(a, rtol)
     a = matrices(xp, a)
-    u, s, _ = decompose(xp, widened(xp, a))
+    u, s, _ = decompose(xp, widened(xp, a), driver)
     above = not_zero(xp, a, s, rtol)
     with quiet():
         return astype(xp, product(u, astype(xp, above, s.dtype), adjoint(xp, u)), a.dtype)
@@ -288,25 +302,26 @@ def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tup
             "svd(a, full_matrices=False) returns them"
         )
     check_batch("the batch of Vh", vh.shape[:-2], u.shape[:-2])
-    phase = _leading_phase(xp, transpose(u) if u_based_decision else vh)
-    opposite = xp.conj(phase) if is_complex(xp, phase) else phase
-    if not u_based_decision:
-        phase, opposite = opposite, phase
-    return u * opposite[..., None, :], phase[..., None] * vh
+    with quiet():
+        phase = _leading_phase(xp, transpose(u) if u_based_decision else vh)
+        opposite = xp.conj(phase) if is_complex(xp, phase) else phase
+        if not u_based_decision:
+            phase, opposite = opposite, phase
+        return u * opposite[..., None, :], phase[..., None] * vh
 
 
 # Steps that the functions share
 
 
-def _range(xp: Namespace, a: Array, rtol: Any, max_dim: int | None) -> Subspace:
-    u, s, _ = decompose(xp, a)
+def _range(xp: Namespace, a: Array, rtol: Any, max_dim: int | None, driver: Driver) -> Subspace:
+    u, s, _ = decompose(xp, a, driver)
     above = not_zero(xp, a, s, rtol)
     return _padded(xp, u, count(xp, above), s, max_dim)
 
 
-def _kernel(xp: Namespace, a: Array, rtol: Any, max_dim: int | None) -> Subspace:
+def _kernel(xp: Namespace, a: Array, rtol: Any, max_dim: int | None, driver: Driver) -> Subspace:
     m, n = a.shape[-2:]
-    _, s, vh = decompose(xp, a, full_matrices=m < n)
+    _, s, vh = decompose(xp, a, driver, full_matrices=m < n)
     above = not_zero(xp, a, s, rtol)
     last_first = xp.flip(adjoint(xp, vh), axis=-1)
     return _padded(xp, last_first, n - count(xp, above), s, max_dim)

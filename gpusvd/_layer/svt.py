@@ -10,6 +10,7 @@ from gpusvd._base.arrays import (
     quiet,
     widened,
 )
+from gpusvd._base.checks import Driver
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
@@ -17,7 +18,7 @@ from gpusvd._layer.products import product
 
 
 @for_libraries
-def svt(a: ArrayLike, tau: ArrayLike) -> Array:
+def svt(a: ArrayLike, tau: ArrayLike, *, driver: Driver = "auto") -> Array:
     """
     Return every matrix with its singular values soft-thresholded: σᵢ becomes max(σᵢ - τ, 0).
 
@@ -30,6 +31,8 @@ def svt(a: ArrayLike, tau: ArrayLike) -> Array:
         Matrices, as `svd` takes them.
     tau : float or (...) array_like
         The threshold τ >= 0: a number for all matrices, or an array that broadcasts against the batch.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def svt(a: ArrayLike, tau: ArrayLike) -> Array:
     xp = array_namespace(a, tau)
     a = matrices(xp, a)
     limit = limits(xp, "tau", tau, a.shape[:-2], a)
-    u, s, vh = decompose(xp, widened(xp, a))
+    u, s, vh = decompose(xp, widened(xp, a), driver)
     with quiet():  # a float64 limit may overflow in the dtype of S
         limit = astype(xp, limit, s.dtype)[..., None]
         shrunk = xp.where(s > limit, s - limit, 0)

@@ -23,7 +23,7 @@ from gpusvd._base.arrays import (
     transpose,
     widened,
 )
-from gpusvd._base.checks import checked_size
+from gpusvd._base.checks import Driver, checked_size
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
@@ -164,6 +164,7 @@ def low_rank(
     energy: ArrayLike | None = None,
     error: ArrayLike | None = None,
     max_rank: int | None = None,
+    driver: Driver = "auto",
 ) -> TruncatedSVD:
     """
     Return the best low-rank approximation of every matrix, as its truncated SVD.
@@ -176,6 +177,8 @@ def low_rank(
         Matrices, as `svd` takes them.
     rank, rtol, atol, energy, error, max_rank : optional
         Exactly one rule, as in `truncate`.
+    driver : optional
+        As in `svd`.
 
     Returns
     -------
@@ -203,7 +206,7 @@ def low_rank(
     xp = array_namespace(a, value)
     a = matrices(xp, a)
     checked_rule(xp, rule, value, a.shape[:-2], a)  # before the work is done
-    u, s, vh = decompose(xp, a)
+    u, s, vh = decompose(xp, a, driver)
     return truncate(u, s, vh, rank=rank, rtol=rtol, atol=atol, energy=energy, error=error, max_rank=max_rank)
 
 
@@ -226,7 +229,7 @@ def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | Non
     Returns
     -------
     (..., M, N) array
-        The matrices, in the dtype of the factors; float16 is computed in float32. NaN factors give a NaN
+        The matrices, in the dtype of U and Vh; float16 is computed in float32. NaN factors give a NaN
         matrix and leave the others alone. With an int rank of 0 all matrices are zero, even those.
 
     Raises
@@ -249,7 +252,7 @@ def reconstruct(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | Non
     """
     xp = array_namespace(U, S, Vh, rank)
     u, s, vh = checked_factors(xp, U, S, Vh)
-    dtype = xp.result_type(u.dtype, s.dtype, vh.dtype)
+    dtype = xp.result_type(u.dtype, vh.dtype)
     u, s, vh = _cut(xp, u, s, vh, rank)
     with quiet():
         return astype(xp, product(widened(xp, u), widened(xp, s), widened(xp, vh)), dtype)
@@ -289,7 +292,7 @@ def rank_one_terms(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | 
     """
     xp = array_namespace(U, S, Vh, rank)
     u, s, vh = checked_factors(xp, U, S, Vh)
-    dtype = xp.result_type(u.dtype, s.dtype, vh.dtype)
+    dtype = xp.result_type(u.dtype, vh.dtype)
     u, s, vh = _cut(xp, u, s, vh, rank)
     with quiet():
         columns = transpose(widened(xp, u) * widened(xp, s)[..., None, :])

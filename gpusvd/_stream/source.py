@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpusvd._base.checks import check_dimensions, factor_dtype
+from gpusvd._base.checks import check_dimensions, factor_dtype, share_memory
 from gpusvd._base.results import Array
 from gpusvd._cuda.arrays import is_on_gpu
 
@@ -36,7 +36,6 @@ class Slices:
         self.dtype = np.dtype(array.dtype)
         self.batch = self.shape[:-2]
         self.total: int | None = math.prod(self.batch)
-        self.known = self.shape  # determines the choice of a driver
         # An array in memory needs no thread that reads ahead.
         self.reads_ahead = isinstance(array, np.memmap) or not isinstance(array, np.ndarray)
 
@@ -70,7 +69,7 @@ class Slices:
         return checksum([np.asarray(first), np.asarray(last)])
 
     def shares_memory(self, array: Array) -> bool:
-        return isinstance(self.array, np.ndarray) and np.may_share_memory(self.array, array)
+        return isinstance(self.array, np.ndarray) and share_memory(self.array, array)
 
     def _read(self, where: Where) -> Array:
         if not self.reads_ahead:
@@ -95,7 +94,6 @@ class Chunks:
         self.shape = (-1, *head.shape[1:])
         self.batch = self.shape[:-2]
         self.dtype = head.dtype
-        self.known = head.shape
         self._head = np.array(head[:1])
         if self._first is not _END:
             self._first = head

@@ -197,11 +197,45 @@ def test_errors_come_at_once(call, error, message):
         call(chunked(batch((6, 3, 2))))
 
 
-def test_errors_raise_when_computed():
-    a = batch((6, 3, 2))
+@pytest.mark.parametrize("call", [gpusvd.svd, gpusvd.svdvals, gpusvd.svd_ex])
+def test_errors_raise_when_computed_and_name_the_matrix_of_the_whole_array(call):
+    a = batch((7, 3, 2))
+    lazy = call(chunked(a), errors="raise")
+    first = lazy if isinstance(lazy, da.Array) else lazy[0]
+    assert first.compute(scheduler="sync").shape[0] == 7
     a[4] = np.nan
-    with pytest.raises(np.linalg.LinAlgError, match="batch indices: 1"):
-        gpusvd.svdvals(chunked(a), errors="raise").compute(scheduler="sync")
+    said = "1 of 3 matrices of a chunk have a NaN or Inf, .*; batch indices: 4$"
+    lazy = call(chunked(a), errors="raise")
+    with pytest.raises(np.linalg.LinAlgError, match=said):
+        (lazy if isinstance(lazy, da.Array) else lazy[0]).compute(scheduler="sync")
+
+
+def test_errors_name_matrices_of_any_batch():
+    a = batch((4, 5, 3, 2))
+    a[3, 4, 0, 0] = a[2, 4, 1, 1] = np.inf
+    lazy = gpusvd.svdvals(chunked(a, (2, 3)), errors="raise")
+    with pytest.raises(np.linalg.LinAlgError, match=r"batch indices: \(2, 4\), \(3, 4\)$"):
+        lazy.compute(scheduler="sync")
+    with pytest.raises(np.linalg.LinAlgError, match="The matrix has a NaN"):
+        gpusvd.svdvals(chunked(a[3, 4], ()), errors="raise").compute(scheduler="sync")
+    part = chunked(a[:, 4], (2,))
+    unknown = part[da.from_array(np.arange(4) > 1, chunks=2)]
+    with pytest.raises(np.linalg.LinAlgError, match=r"matrices have a NaN .* batch indices: 0, 1$"):
+        gpusvd.svdvals(unknown, errors="raise").compute(scheduler="sync")
+
+
+def test_functions_without_a_lazy_counterpart_refuse_dask_arrays():
+    x = da.ones((6, 5, 4), chunks=(2, 5, 4))
+    for call in (
+        lambda: gpusvd.svt(x, 0.1),
+        lambda: gpusvd.norm(x),
+        lambda: gpusvd.cond(x),
+        lambda: gpusvd.lstsq(x, np.ones(5)),
+        lambda: gpusvd.kabsch(np.ones((5, 4)), x),
+        lambda: gpusvd.energy(x[..., 0]),
+    ):
+        with pytest.raises(TypeError, match=r"takes no Dask array: pass x\.compute\(\)"):
+            call()
 
 
 def test_a_task_uses_one_core():
@@ -272,8 +306,7 @@ def test_truncation_of_factors_that_broadcast():
             assert part.shape == part.compute().shape
 
 
-@pytest.mark.parametrize("name", ["optimal_shrinkage", "svt", "kabsch"])
-def test_functions_without_a_lazy_version_say_what_to_call(name):
-    x = da.ones((4, 3), chunks=(2, 3))
-    with pytest.raises(TypeError, match=rf"^{name} takes no Dask array: pass its numbers, x.compute\(\)"):
-        getattr(gpusvd, name)(x, 3, 3)
+@pytest.mark.parametrize("function", [gpusvd.optimal_shrinkage, gpusvd.svd_top, gpusvd.patches.denoise])
+def test_newer_functions_refuse_too(function):
+    with pytest.raises(TypeError, match=rf"^{function.__name__} takes no Dask array: pass x.compute\(\)"):
+        function(da.ones((4, 3), chunks=(2, 3)), 3, 3)

@@ -172,6 +172,12 @@ def test_lstsq_is_numpys(backend, shape, dtype):
             np.testing.assert_allclose(result.s[i], s, atol=atol)
         one = backend.numpy(gpusvd.lstsq(backend.array(a[0]), backend.array(b[0] if b is matrix else b)))
         np.testing.assert_allclose(one.x, result.x[0], atol=atol)
+        for i in (0, 1):  # of full rank, and not
+            one = backend.numpy(gpusvd.lstsq(backend.array(a[i]), backend.array(b[i] if b is matrix else b)))
+            numpys = np.linalg.lstsq(a[i], b[i] if b is matrix else b, rcond)
+            assert one.residuals.shape == numpys[1].shape
+            assert isinstance(one.rank, int)
+            assert one.rank == numpys[2]
         assert result.x.dtype == dtype
         assert result.residuals.dtype == result.s.dtype == np.zeros(1, dtype).real.dtype
 
@@ -200,7 +206,7 @@ def test_lstsq_of_mixed_dtypes():
     assert gpusvd.lstsq(a, random(4)).s.dtype == np.float64
     assert gpusvd.lstsq(a, [1, 2, 3, 4]).x.dtype == np.float64
     half = gpusvd.lstsq(a.astype(np.float16), random(4, np.float16))
-    assert [x.dtype.char for x in half if x.dtype.kind == "f"] == ["e"] * 3
+    assert [x.dtype.char for x in half if x.dtype.kind == "f"] == ["e", "e", "f"]
     np.testing.assert_allclose(half.x, np.linalg.lstsq(a, random(4))[0], atol=5e-3)
 
 
@@ -288,9 +294,27 @@ def test_ridge_at_both_ends(backend):
     assert x.shape == (2, 2, 4)
     np.testing.assert_allclose(x[0], gpusvd.lstsq(a, b).x, atol=1e-12)
     np.testing.assert_allclose(x[1], 0, atol=1e-290)
-    tiny = gpusvd.ridge(np.diag([1e-200, 1e200]), [1.0, 1.0], 1e-300)
-    np.testing.assert_allclose(tiny, [1e100, 1e-200], rtol=1e-14)  # no square underflows
+    tiny = gpusvd.ridge(np.diag([1e-200, 3e-200]), [1.0, 1.0], 1e-300)
+    np.testing.assert_allclose(tiny, [1e100, 3e100], rtol=1e-14)  # no square underflows
     assert gpusvd.ridge(np.zeros((2, 2)), [1.0, 1.0], [0.0, 1.0]).any() == False  # noqa: E712
+
+
+@pytest.mark.parametrize(
+    ("dtype", "penalties"), [("f4", [0, 1e-30, 1e-8, 1e-4]), ("f8", [0, 1e-300, 1e-20, 1e-12])]
+)
+def test_ridge_of_dependent_columns(backend, dtype, penalties):
+    """One-hot columns beside a column of ones: values that are rounding count as zero for any penalty."""
+    rng = np.random.default_rng(3)
+    a = np.zeros((20, 30, 6), dtype)
+    a[..., 0] = 1
+    a[np.arange(20)[:, None], np.arange(30), rng.integers(1, 6, (20, 30))] = 1
+    b = rng.standard_normal((20, 30, 1)).astype(dtype)
+    squares, q = np.linalg.eigh(np.swapaxes(a, 1, 2).astype(float) @ a)  # of integers, so exact to rounding
+    c = np.swapaxes(q, 1, 2) @ (np.swapaxes(a, 1, 2) @ b.astype(float))
+    for penalty in penalties:
+        inverse = np.where(squares > 1e-9, 1 / (np.where(squares > 1e-9, squares, 1) + penalty), 0)
+        x = backend.numpy(gpusvd.ridge(backend.array(a), backend.array(b), penalty))
+        np.testing.assert_allclose(x, q @ (inverse[..., None] * c), atol=200 * np.finfo(dtype).eps)
 
 
 def test_ridge_keeps_nan_where_it_is_and_refuses_wrong_penalties(backend):
@@ -326,7 +350,7 @@ def test_inv_of_singular_and_bad_matrices(backend):
     np.testing.assert_allclose(x[0], np.diag([0.5, 0.25]), atol=1e-14)
     assert np.isnan(x[1:]).all()
     for i in (1, 2, 3):
-        said = "1 of 2 matrices are singular, or have a NaN or Inf; batch indices: 1$"
+        said = "1 of 2 matrices are singular, or have a NaN or Inf, .*; batch indices: 1$"
         with pytest.raises(LinAlgError, match=said):
             gpusvd.inv(backend.array(a[[0, i]]), errors="raise")
     with pytest.raises(LinAlgError, match="The matrix is singular, or has a NaN or Inf"):
@@ -345,3 +369,80 @@ def test_inv_of_graded_integer_half_and_empty_matrices(backend):
         gpusvd.inv(np.ones((2, 3)))
     with pytest.raises(ValueError, match="errors must be 'nan' or 'raise'"):
         gpusvd.inv(np.eye(2), errors="ignore")
+
+
+# Rows and columns in different units
+
+GRADES = [1, 1e-4, 1e-8, 1e-12, 1e-20, 1e-150]
+
+
+def well_conditioned(shape, dtype):
+    """A product of orthonormal columns and rows with singular values from 1 to 3."""
+    m, n = shape[-2:]
+    k = min(m, n)
+    u, v = (np.linalg.qr(random((*shape[:-2], rows, k), dtype)).Q for rows in (m, n))
+    return u * np.linspace(3, 1, k).astype(u.real.dtype) @ measures.adjoint(v)
+
+
+@by_dtype
+@pytest.mark.parametrize("side", ["columns", "rows"])
+def test_inv_of_rows_and_columns_in_different_units(backend, dtype, side):
+    """The error is relative to each row, or column, of the inverse, as in numpy.linalg.inv."""
+    b = well_conditioned((4, 6, 6), dtype)
+    exact, eps = np.linalg.inv(b), np.finfo(dtype).eps
+    for grade in GRADES if eps < 1e-10 else GRADES[:5]:
+        d = np.array([1, 1, grade, 1, 1, grade], np.float64).astype(b.real.dtype)
+        if side == "columns":
+            x = backend.numpy(gpusvd.inv(backend.array(b * d))) * d[:, None]
+        else:
+            x = backend.numpy(gpusvd.inv(backend.array(b * d[:, None]))) * d
+        np.testing.assert_allclose(x, exact, atol=100 * eps)
+
+
+@by_dtype
+@pytest.mark.parametrize("shape", [(6, 6), (9, 6), (6, 9)])
+def test_pinv_and_lstsq_in_different_units(backend, dtype, shape):
+    """Of matrices whose rank is not in doubt, the long side's lines at one scale."""
+    b, right = well_conditioned((4, *shape), dtype), random((4, shape[0], 2), dtype)
+    exact, eps = np.linalg.pinv(b.astype(np.result_type(dtype, float))), np.finfo(dtype).eps
+    for grade, rcond in ((1e-3, None), (1e-5, 1e-7), (1e-20, 0.0)):
+        d = np.where(np.arange(min(shape)) % 3 == 2, grade, 1).astype(b.real.dtype)
+        if shape[0] >= shape[1]:
+            a, back, vectors = b * d, d[:, None], right
+        else:
+            a, back, vectors = b * d[:, None], d, right * d[:, None]
+        x = backend.numpy(gpusvd.pinv(backend.array(a), rcond)) * back
+        np.testing.assert_allclose(x, exact, atol=100 * eps)
+        solution, _, rank, _ = backend.numpy(gpusvd.lstsq(backend.array(a), backend.array(vectors), rcond))
+        np.testing.assert_array_equal(rank, [min(shape)] * 4)
+        if shape[0] >= shape[1]:
+            solution = solution * d[:, None]
+        np.testing.assert_allclose(solution, exact @ right, atol=1000 * eps)
+
+
+def test_rank_is_that_of_the_matrix_as_it_is(backend):
+    """Units do not change what rcond cuts off."""
+    a = np.array([[[1, 2e-20], [3, 4e-20]], [[1, 2], [3, 4]]])
+    x, _, rank, _ = backend.numpy(gpusvd.lstsq(backend.array(a), backend.array(np.array([1.0, 1.0]))))
+    np.testing.assert_array_equal(rank, [1, 2])
+    np.testing.assert_allclose(
+        x, [np.linalg.lstsq(each, [1.0, 1.0])[0] for each in a], rtol=1e-12, atol=1e-30
+    )
+    np.testing.assert_allclose(
+        backend.numpy(gpusvd.pinv(backend.array(a)))[0], np.linalg.pinv(a[0]), atol=1e-30
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+def test_an_entry_beyond_the_range_spoils_no_other(backend, dtype):
+    tiny = np.finfo(dtype).smallest_normal / 5
+    a = np.zeros((2, 3, 3), dtype)
+    a[0] = np.diag([tiny, 1, 4]).astype(dtype)
+    a[1] = np.diag([1, 2, 4]).astype(dtype)
+    for invert in (gpusvd.inv, lambda a: gpusvd.pinv(a, 0.0)):
+        x = backend.numpy(invert(backend.array(a)))
+        assert np.isinf(x[0, 0, 0])
+        np.testing.assert_allclose(x[0, 1:, 1:], np.diag([1, 0.25]), rtol=1e-6)
+        np.testing.assert_allclose(x[1], np.diag([1, 0.5, 0.25]), rtol=1e-6, atol=0)
+    with pytest.raises(LinAlgError, match=r"1 of 2 matrices .* beyond the range of their dtype; .*: 0"):
+        gpusvd.inv(backend.array(a), errors="raise")

@@ -1,6 +1,7 @@
 """What the functions of the singular values say, held against definitions, NumPy and theory."""
 
 import math
+import tracemalloc
 
 import hypothesis.strategies as st
 import numpy as np
@@ -152,13 +153,13 @@ def test_matrix_rank_of_hermitian_vectors_nan_and_nothing(backend):
 
 
 @pytest.mark.parametrize("dtype", gallery.DTYPES, ids=str)
-@pytest.mark.parametrize("p", [None, 2, -2, "fro", "nuc"])
+@pytest.mark.parametrize("p", [None, 2, -2, "fro", "nuc", 1, -1, math.inf, -math.inf])
 def test_cond_is_numpys(backend, p, dtype):
     a = random((4, 5, 5), dtype)
     result = backend.numpy(gpusvd.cond(backend.array(a), p))
     assert result.dtype == np.zeros(1, dtype).real.dtype
     np.testing.assert_allclose(result, np.linalg.cond(a, p), rtol=1e3 * np.finfo(dtype).eps)
-    if p not in ("fro", "nuc"):
+    if p in (None, 2, -2):
         tall = random((4, 6, 3), dtype)
         result = backend.numpy(gpusvd.cond(backend.array(tall), p))
         np.testing.assert_allclose(result, np.linalg.cond(tall, p), rtol=1e3 * np.finfo(dtype).eps)
@@ -166,9 +167,12 @@ def test_cond_is_numpys(backend, p, dtype):
 
 def test_cond_of_singular_nan_and_extreme_matrices(backend):
     a = np.array([np.diag([2.0, 0.0]), np.zeros((2, 2)), np.full((2, 2), np.nan), np.diag([1e300, 1e-300])])
-    for p in (None, 2, "fro", "nuc"):
+    for p in (None, 2, "fro", "nuc", 1, math.inf):
         result = backend.numpy(gpusvd.cond(backend.array(a), p))
         np.testing.assert_array_equal(result, [np.inf, np.inf, np.nan, np.inf])
+    for p in (-1, -math.inf):
+        result = backend.numpy(gpusvd.cond(backend.array(a), p))
+        np.testing.assert_array_equal(result, [np.inf, np.inf, np.nan, 0])
     result = backend.numpy(gpusvd.cond(backend.array(a), -2))
     np.testing.assert_array_equal(result, [0, 0, np.nan, 0])
     np.testing.assert_allclose(gpusvd.cond(np.diag([1e-200, 1e-201]), "fro"), 10.1)
@@ -176,10 +180,11 @@ def test_cond_of_singular_nan_and_extreme_matrices(backend):
 
 
 def test_wrong_cond():
-    with pytest.raises(ValueError, match="p must be None, 2, -2, 'fro' or 'nuc', not 1"):
-        gpusvd.cond(np.eye(2), 1)
-    with pytest.raises(LinAlgError, match="square"):
-        gpusvd.cond(np.ones((2, 3)), "fro")
+    with pytest.raises(ValueError, match="p must be None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not 3"):
+        gpusvd.cond(np.eye(2), 3)
+    for p in ("fro", 1, -math.inf):
+        with pytest.raises(LinAlgError, match="square"):
+            gpusvd.cond(np.ones((2, 3)), p)
     with pytest.raises(ValueError, match=r"p must be .*, not array\("):
         gpusvd.cond(np.eye(2), np.array([1, 2]))
     with pytest.raises(LinAlgError, match="not defined on empty"):
@@ -188,7 +193,7 @@ def test_wrong_cond():
 
 
 @pytest.mark.parametrize("dtype", gallery.DTYPES, ids=str)
-@pytest.mark.parametrize("ord_", ["fro", "nuc", 2, None])
+@pytest.mark.parametrize("ord_", ["fro", "nuc", 2, None, -2, 1, -1, math.inf, -math.inf])
 def test_norm_is_numpys(backend, ord_, dtype):
     for shape in ((4, 5, 5), (2, 2, 6, 3), (3, 6)):
         a = random(shape, dtype)
@@ -210,10 +215,40 @@ def test_norm_of_extreme_bad_and_empty_matrices(backend):
             np.testing.assert_array_equal(result, np.zeros(shape[:-2]))
     assert gpusvd.norm([[3, 0], [0, 4]]) == 5
     assert gpusvd.norm(np.full((16, 16), 100, np.float16)).dtype == np.float16
-    with pytest.raises(ValueError, match="ord must be 'fro', 'nuc' or 2, not 1"):
-        gpusvd.norm(a, 1)
-    with pytest.raises(ValueError, match="ord must be 'fro', 'nuc' or 2, not array"):
+    with pytest.raises(ValueError, match="ord must be None, 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, not 3"):
+        gpusvd.norm(a, 3)
+    with pytest.raises(ValueError, match=r"ord must be .*, not array"):
         gpusvd.norm(a, np.array([1, 2]))
+    with pytest.raises(ValueError, match="driver must be"):
+        gpusvd.norm(a, driver="qr")
+
+
+@pytest.mark.parametrize("dtype", gallery.DTYPES, ids=str)
+def test_frobenius_norm_of_views_long_and_mixed_matrices(dtype):
+    """In pieces without a copy of the batch, and with squares that over- and underflow in some matrices."""
+    eps, big = np.finfo(dtype).eps, float(np.finfo(dtype).max)
+    a = random((300, 12, 12), dtype)
+    a[5] *= np.float32(1e-30) * np.float32(1e-8) if eps > 1e-10 else 1e-300
+    a[7] = big / 100
+    a[8] = 0
+    windows = np.lib.stride_tricks.sliding_window_view(random((40, 30), dtype), (8, 8))
+    for x in (a, a[::-1, ::2, ::-1], windows, random((1, 300, 700), dtype)):
+        wide = x.astype(np.clongdouble if x.dtype.kind == "c" else np.longdouble)
+        expected = np.sqrt((np.abs(wide) ** 2).sum(axis=(-2, -1)))
+        np.testing.assert_allclose(gpusvd.norm(x), expected, rtol=30 * eps)
+        np.testing.assert_array_equal(gpusvd.norm(x[-1:]), gpusvd.norm(x)[-1:])
+
+
+def test_frobenius_norm_takes_no_copy_of_the_batch():
+    """Windows of a picture, which share its memory."""
+    windows = np.lib.stride_tricks.sliding_window_view(random((400, 400), np.float32), (16, 16))
+    gpusvd.norm(windows[:2, :2])
+    tracemalloc.start()
+    try:
+        result = gpusvd.norm(windows)
+        assert tracemalloc.get_traced_memory()[1] < 20 * result.nbytes < windows.size // 2
+    finally:
+        tracemalloc.stop()
 
 
 # Noise

@@ -248,6 +248,16 @@ def test_sign_flip_of_zeros_ties_nan_and_nothing(backend):
         np.testing.assert_array_equal(vh, np.ones((2, k, n)))
 
 
+@pytest.mark.parametrize("u_based", [True, False])
+def test_sign_flip_of_nan_is_silent(u_based):
+    a = random((3, 5, 3), np.complex128)
+    a[1, 0, 0] = np.nan
+    U, _, Vh = gpusvd.svd(a, full_matrices=False)
+    u, vh = gpusvd.sign_flip(U, Vh, u_based)
+    np.testing.assert_array_equal(np.isnan(u).any(axis=(-2, -1)), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(vh).any(axis=(-2, -1)), [False, True, False])
+
+
 def test_sign_flip_leaves_its_input_alone():
     U, _, Vh = gpusvd.svd(-np.eye(3))
     before = U.copy(), Vh.copy()

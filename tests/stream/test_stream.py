@@ -172,6 +172,17 @@ def test_out_apart_from_source():
         gpusvd.stream(a, out=(a, np.empty((9, 3), "f"), np.empty((9, 3, 3), "f")))
 
 
+def test_out_may_lie_between_the_matrices_of_the_source():
+    memory = random(18, 3, 3)
+    a = memory[::2].copy()
+    memory[::2] = a
+    S, Vh = np.empty((9, 3), "f"), np.empty((9, 3, 3), "f")
+    gpusvd.stream(memory[::2], out=(memory[1::2], S, Vh))
+    np.testing.assert_array_equal(memory[::2], a)
+    for result, expected in zip((memory[1::2], S, Vh), gpusvd.svd(a), strict=True):
+        np.testing.assert_array_equal(result, expected)
+
+
 def test_hermitian_and_thin(a):
     h = a.mT @ a
     assert_same(joined(gpusvd.stream(h, hermitian=True, chunk=20)), gpusvd.svd(h, hermitian=True))
