@@ -15,20 +15,33 @@ import numpy as np
 from numba import types
 from numba.core import config
 
+from gpusvd._base import specialise
 from gpusvd._base.cache import cache_folder, hash_of_sources
+from gpusvd.kernels.layout import TINY_COLUMNS, TINY_ROWS
 
 
 def _import_solvers() -> tuple[dict[str, Callable[..., None]], str | None]:
     """Return the solvers by name and the hash of their sources, None if these changed meanwhile."""
-    here = Path(__file__)
-    before = hash_of_sources(here)
-    tile, rows, values = (import_module(f"gpusvd.kernels.cpu_{name}") for name in ("tile", "rows", "values"))
+    compilers = Path(__file__), Path(specialise.__file__)
+    before = hash_of_sources(*compilers)
+    names = "tile", "rows", "values", "tiny"
+    tile, rows, values, tiny = (import_module(f"gpusvd.kernels.cpu_{name}") for name in names)
     solvers = {
         "svd_tiles": tile.svd_tiles,
         "svd_rows": rows.svd_rows,
         "svdvals_tiles": values.svdvals_tiles,
+        **dict.fromkeys(TINY, tiny.svd_tiny),
     }
-    return solvers, before if hash_of_sources(here) == before else None
+    return solvers, before if hash_of_sources(*compilers) == before else None
+
+
+# By name the rows, columns, and whether with vectors, of the kernels of straight-line code.
+TINY = {
+    f"{name}_tiny_{rows}x{n}": (rows, n, name == "svd")
+    for name in ("svd", "svdvals")
+    for n in TINY_COLUMNS
+    for rows in (n, TINY_ROWS)
+}
 
 
 # The code compiled later is that imported now, even if the files change meanwhile.
@@ -43,17 +56,36 @@ if hasattr(os, "register_at_fork"):
 
 
 def compiled(solver: str, dtype: np.dtype[Any]) -> Callable[..., None]:
-    """Return the machine code of "svd_tiles", "svd_rows" or "svdvals_tiles" for matrices of this dtype.
+    """Return the machine code of "svd_tiles", "svd_rows", "svdvals_tiles" or one of TINY for matrices of this
+    dtype.
 
-    Its arguments are those of `gpusvd.kernels.cpu_tile.svd_tiles`, or of `cpu_values.svdvals_tiles`. It skips
-    numba's look at their types, so these must be as declared here.
+    Its arguments are those of `gpusvd.kernels.cpu_tile.svd_tiles`, of `cpu_values.svdvals_tiles`, or of
+    `cpu_tiny.svd_tiny` without its constants. It skips numba's look at their types, so these must be as
+    declared here.
     """
     key = solver, dtype
     if key not in _compiled:
         with _lock:
             if key not in _compiled:
-                _compiled[key] = _compile(_SOLVERS[solver], _signature(solver, dtype))
+                _compiled[key] = _compile(source(solver, dtype), _signature(solver, dtype))
     return _compiled[key]
+
+
+def source(solver: str, dtype: np.dtype[Any]) -> Callable[..., None]:
+    """Return the function to compile, which is one of its own for each of TINY."""
+    function = _SOLVERS[solver]
+    if solver not in TINY:
+        return function
+    from gpusvd.kernels import lanes, tiny
+
+    rows, n, vectors = TINY[solver]
+    limits = tiny.limits(np.finfo(dtype).bits == 32)
+    specialiser = specialise.Specialiser(limits, None, lanes.jit, frozenset(vars(lanes)))
+    made = specialiser.without(
+        function, rows=rows, n=n, vectors=int(vectors), parts=2 if dtype.kind == "c" else 1
+    )
+    made.__name__ = made.__qualname__ = solver  # numba's cache goes by the name and the types alone
+    return made
 
 
 def _signature(solver: str, dtype: np.dtype[Any]) -> tuple[types.Type, ...]:
@@ -69,6 +101,8 @@ def _signature(solver: str, dtype: np.dtype[Any]) -> tuple[types.Type, ...]:
     workspace = array(number, 1, "C"), array(real, 1, "C")
     if solver == "svdvals_tiles":
         return batch, values, info[0], *flags[1:], *workspace
+    if solver in TINY:
+        return batch, batch, values, batch, *info, *flags[1:], *workspace
     return batch, batch, values, batch, *info, *flags, *workspace
 
 
