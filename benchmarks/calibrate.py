@@ -1,9 +1,10 @@
-"""Measure from which batch on Jacobi is faster than LAPACK here, and rewrite the table of driver="auto".
+"""Measure up to how many columns Jacobi is no slower than LAPACK, and rewrite the table of driver="auto".
 
-With --merge LAPACK also stays wherever it was the faster one on the machines that the table was measured on.
+A size is Jacobi's if a batch of eight and one of some megabytes are no slower than with LAPACK. How one
+matrix and four compare is printed and recorded, and decides nothing. With --merge the smaller size counts of
+those measured here and on the machines that the table comes from.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -14,15 +15,14 @@ import numpy as np
 import gpusvd
 from benchmarks.measure import DTYPES, WORK, Row, command, compare, count_filling, random_batch, recorded
 from gpusvd._svd import driver_table as _driver_table
-from gpusvd._svd.driver_table import ASPECTS, JACOBI_FROM, SIZES
+from gpusvd._svd.driver_table import ASPECTS, JACOBI_UP_TO, LEAST, SIZES
 
-BATCHES = tuple(2**k for k in range(1, 11))  # one matrix alone is not worth compiling for
-MARGIN = 0.97  # Jacobi has to win by more than noise
+DECIDING = 8  # matrices from which on Jacobi must not be the slower one
+MARGIN = 1.03  # what counts as noise
 MEASURED = "# Measured on "  # opens a line of the table's file for each machine
-LEAST = 32  # matrices that the largest batch has: groups of SIMD lanes for two threads
-LONGEST = 2048  # rows beyond which nothing is measured, and LAPACK is taken
+LONGEST = 4096  # rows beyond which nothing is measured
 
-Column = tuple[tuple[int | None, ...], ...]
+Column = tuple[int, ...]
 Table = dict[tuple[str, str], Column]
 
 
@@ -35,7 +35,7 @@ class Effort(NamedTuple):
 
 
 FULL = Effort(SIZES, rounds=5, megabytes=4)
-QUICK = Effort(SIZES[:4], rounds=1, megabytes=0.02)
+QUICK = Effort(SIZES[:1], rounds=1, megabytes=0.02)
 
 
 def main() -> None:
@@ -46,13 +46,12 @@ def main() -> None:
     parser.add_argument("--work", nargs="+", choices=WORK, default=[*WORK], help="likewise")
     parser.add_argument("--merge", action="store_true", help="keep what the table has of other machines")
     arguments = parser.parse_args()
-    effort, table = QUICK if arguments.quick else FULL, dict(JACOBI_FROM)
+    effort, table = QUICK if arguments.quick else FULL, dict(JACOBI_UP_TO)
     with recorded("calibrate", saved=not arguments.quick) as (ran_on, rows):
         for dtype, work in product(arguments.dtype, arguments.work):
-            print(f"\n{dtype}, {work}: smallest batch from which Jacobi is faster\n{'min(m, n)':12}", end="")
-            print(*(f"{size:6}" for size in effort.sizes))
+            print(f"\n{dtype}, {work}: Jacobi's time over LAPACK's for 1, 4, 8 and many matrices")
             column = calibrate(dtype, work, effort, rows)
-            table[dtype, work] = later(table[dtype, work], column) if arguments.merge else column
+            table[dtype, work] = smaller(table[dtype, work], column) if arguments.merge else column
         if not arguments.quick:
             here = f"{ran_on['cpu']}, {ran_on['cores']} cores, {ran_on['date'][:10]}"
             rewrite(Path(_driver_table.__file__), table, here, keep=arguments.merge)
@@ -60,49 +59,48 @@ def main() -> None:
 
 def calibrate(dtype: str, work: str, effort: Effort, rows: list[Row]) -> Column:
     """The table's entry for one kind of work; every measurement is added to `rows`."""
-    column = []
-    for aspect in (1,) if work.startswith("hermitian") else ASPECTS:
-        print(f"{f'aspect {aspect}':12}", end="")
-        batches: list[int | None] = []
-        for size in effort.sizes:
-            batches.append(smallest_batch(dtype, work, aspect * size, size, effort, rows))
-            print(f" {batches[-1] or 'never':>6}", end="", flush=True)
-        print()
-        column.append(tuple(batches))
-    return tuple(column)
+    return tuple(
+        largest_size(dtype, work, aspect, effort, rows)
+        for aspect in ((1,) if work.startswith("hermitian") else ASPECTS)
+    )
 
 
-def smallest_batch(dtype: str, work: str, m: int, n: int, effort: Effort, rows: list[Row]) -> int | None:
-    """Return the smallest batch at which Jacobi is faster, by bisection: one crossover is assumed."""
-    if m > LONGEST:
-        return None
-    largest = max(LEAST, count_filling(effort.megabytes, m, n, dtype, work))
-    batches = [batch for batch in BATCHES if batch <= largest]
-    a = random_batch(batches[-1], m, n, dtype, hermitian=work.startswith("hermitian"))
+def largest_size(dtype: str, work: str, aspect: int, effort: Effort, rows: list[Row]) -> int:
+    """Return the size up to which Jacobi is no slower."""
+    largest = LEAST
+    for size in effort.sizes:
+        if aspect * size > LONGEST:
+            break
+        ratios = measure(dtype, work, aspect * size, size, effort, rows)
+        print(f"{aspect * size:6} x {size:<4}", *(f"{ratio:6.2f}" for ratio in ratios.values()), flush=True)
+        if any(ratio > MARGIN for batch, ratio in ratios.items() if batch >= DECIDING):
+            break
+        largest = size
+    return largest
 
-    def jacobi_is_faster(batch: int) -> bool:
+
+def measure(dtype: str, work: str, m: int, n: int, effort: Effort, rows: list[Row]) -> dict[int, float]:
+    """Return Jacobi's time over LAPACK's by the number of matrices."""
+    many = max(4 * DECIDING, count_filling(effort.megabytes, m, n, dtype, work))
+    a = random_batch(many, m, n, dtype, hermitian=work.startswith("hermitian"))
+    ratios = {}
+    for batch in (1, 4, DECIDING, many):
         seconds = compare(
             {driver: call(a[:batch], driver, WORK[work]) for driver in ("jacobi", "vendor")},
             rounds=effort.rounds,
         )
         rows.append({"dtype": dtype, "work": work, "m": m, "n": n, "batch": batch, "seconds": seconds})
-        return seconds["jacobi"]["p50"] < MARGIN * seconds["vendor"]["p50"]
-
-    if not any(jacobi_is_faster(batches[-1]) for _ in range(3)):  # asked again: "never" is a strong word
-        return None
-    return batches[bisect_left(batches, True, hi=len(batches) - 1, key=jacobi_is_faster)]
+        ratios[batch] = seconds["jacobi"]["p50"] / seconds["vendor"]["p50"]
+    return ratios
 
 
 def call(a: np.ndarray, driver: str, options: dict[str, bool]) -> Callable[[], object]:
     return lambda: gpusvd.svd(a, driver=driver, **options)
 
 
-def later(one: Column, other: Column) -> Column:
-    """The larger batches of two entries; None, that is never, is the largest."""
-    return tuple(
-        tuple(None if None in pair else max(pair) for pair in zip(*rows, strict=True))
-        for rows in zip(one, other, strict=True)
-    )
+def smaller(one: Column, other: Column) -> Column:
+    """The smaller sizes of two entries."""
+    return tuple(map(min, one, other))
 
 
 def rewrite(path: Path, table: Table, measured_on: str, *, keep: bool) -> None:
@@ -114,14 +112,9 @@ def rewrite(path: Path, table: Table, measured_on: str, *, keep: bool) -> None:
     machines = [line for line in old.splitlines() if keep and line.startswith(MEASURED)]
     lines = [
         *dict.fromkeys([*machines, f"{MEASURED}{measured_on}."]),
-        "JACOBI_FROM: dict[tuple[str, str], tuple[tuple[int | None, ...], ...]] = {",
+        "JACOBI_UP_TO: dict[tuple[str, str], tuple[int, ...]] = {",
+        *(f'    ("{dtype}", "{work}"): {column},' for (dtype, work), column in table.items()),
     ]
-    for (dtype, work), column in table.items():
-        if len(column) == 1:
-            lines.append(f'    ("{dtype}", "{work}"): {column},')
-        else:
-            rows = [f"        {row}," for row in column]
-            lines += [f'    ("{dtype}", "{work}"): (', *rows, "    ),"]
     path.write_text("\n".join([head + sizes, *lines, "}\n"]))
 
 

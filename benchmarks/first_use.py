@@ -1,4 +1,4 @@
-"""What a first use costs: import, first calls with an empty cache and a filled one, memory while it runs."""
+"""What a first use costs: import, first calls with and without bitcode and cache, memory while it runs."""
 
 import json
 import os
@@ -30,6 +30,11 @@ FIRST: dict[str, dict[str, Callable[[str], np.ndarray]]] = {
         "8 x 8 with graded columns": lambda dtype: graded(random_batch(64, 8, 8, dtype)),
     },
 }
+STATES = {
+    "cold": ("neither bitcode nor cache", 15),
+    "release": ("bitcode, empty cache", 2),
+    "warm": ("filled cache", 0.3),
+}
 INPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "as it is": lambda a: a,
     "transposed": lambda a: a.mT,
@@ -42,7 +47,10 @@ def main() -> None:
     quick = command("first_use", __doc__, quick="one dtype, small batches").parse_args().quick
     dtypes = DTYPES[:1] if quick else DTYPES
     with recorded("first_use", saved=not quick) as (_, rows):
-        rows += [import_time(), *(first_calls(dtype, work) for work, dtype in product(FIRST, dtypes))]
+        rows.append(import_time())
+        with tempfile.TemporaryDirectory() as folder:
+            bitcode = make_bitcode(Path(folder) / "bitcode.zip", dtypes)
+            rows += [first_calls(dtype, work, bitcode) for work, dtype in product(FIRST, dtypes)]
         if sys.platform == "linux":
             rows += memory_rows(dtypes, megabytes=4 if quick else 128)
         else:
@@ -55,16 +63,27 @@ def import_time() -> dict[str, Any]:
     return {"what": "import", "seconds": seconds}
 
 
-def first_calls(dtype: str, work: str) -> dict[str, Any]:
-    """Seconds of the first calls, in a process that finds no cache and in the one after it."""
-    code = f"from benchmarks.first_use import time_first_calls; print(time_first_calls({dtype!r}, {work!r}))"
-    with tempfile.TemporaryDirectory() as folder:
-        cold, warm = (fresh(code, os.environ | {"NUMBA_CACHE_DIR": folder}) for _ in range(2))
-    for name, seconds, goal in (("empty", cold, 15), ("filled", warm, 1.5)):
-        each = ", then ".join(f"{s:.2f} s at {a}" for s, a in zip(seconds, FIRST[work], strict=True))
-        print(f"{dtype}, {work}, first call, {name} cache: {each} (goal: {goal} s)")
-    calls = list(FIRST[work])
-    return {"what": "first call", "dtype": dtype, "work": work, "calls": calls, "cold": cold, "warm": warm}
+def make_bitcode(path: Path, dtypes: Sequence[str]) -> Path:
+    """Bitcode of all kernels, made of these sources as for a release."""
+    print("\nBitcode is made, as for a release", flush=True)
+    command = [sys.executable, "-m", "gpusvd._cpu.bitcode", "-o", str(path), "--dtype", *dtypes]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return path
+
+
+def first_calls(dtype: str, work: str, bitcode: Path) -> dict[str, Any]:
+    """Seconds of the first calls in processes that find neither bitcode nor a cache, bitcode, and a cache."""
+    row: dict[str, Any] = {"what": "first call", "dtype": dtype, "work": work, "calls": list(FIRST[work])}
+    with tempfile.TemporaryDirectory() as empty, tempfile.TemporaryDirectory() as filled:
+        found = {"cold": ("", empty), "release": (str(bitcode), filled), "warm": ("", filled)}
+        for state, (there, cache) in found.items():
+            call = f"time_first_calls({dtype!r}, {work!r}, {there!r})"
+            code = f"from benchmarks.first_use import time_first_calls; print({call})"
+            row[state] = fresh(code, os.environ | {"NUMBA_CACHE_DIR": cache})
+            each = ", then ".join(f"{s:.2f} s at {a}" for s, a in zip(row[state], FIRST[work], strict=True))
+            said, goal = STATES[state]
+            print(f"{dtype}, {work}, first call, {said}: {each} (goal: {goal} s)", flush=True)
+    return row
 
 
 def memory_rows(dtypes: Sequence[str], megabytes: float) -> list[dict[str, Any]]:
@@ -92,7 +111,10 @@ def fresh(code: str, environment: Any) -> Any:
 # Run in the new process
 
 
-def time_first_calls(dtype: str, work: str) -> list[float]:
+def time_first_calls(dtype: str, work: str, bitcode: str) -> list[float]:
+    from gpusvd._cpu import compile  # noqa: A004
+
+    compile.BITCODE = Path(bitcode)
     seconds = []
     for make in FIRST[work].values():
         a = make(dtype)

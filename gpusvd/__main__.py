@@ -1,14 +1,16 @@
 """The command line: `gpusvd` and `python -m gpusvd`."""
 
 import argparse
+import logging
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gpusvd
-from gpusvd._commands import compress, demo, expand, info, svd
+from gpusvd._commands import compress, demo, expand, info, svd, warmup
 from gpusvd._commands.errors import CommandError
 
 EPILOG = """\
@@ -22,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = vars(parser().parse_args(argv))
     run = arguments.pop("run")
     try:
-        run(**arguments)
+        with log_on_stderr():
+            run(**arguments)
     except CommandError as error:
         print(f"gpusvd: {error}", file=sys.stderr)
         return error.status
@@ -34,6 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+@contextmanager
+def log_on_stderr() -> Iterator[None]:
+    """Show what gpusvd logs, as that it compiles."""
+    log, handler = logging.getLogger("gpusvd"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("gpusvd: %(message)s"))
+    before = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="gpusvd",
@@ -42,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"gpusvd {gpusvd.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_svd, _add_compress, _add_expand, _add_info, _add_demo):
+    for add in (_add_svd, _add_compress, _add_expand, _add_info, _add_warmup, _add_demo):
         add(commands)
     return top
 
@@ -157,6 +175,28 @@ def _add_info(commands: Any) -> None:
         "Print what a bug report or a measurement should state: versions, processor, cores, the GPUs that "
         "CuPy finds, the folder of compiled kernels, and the kernel for each size of matrix.",
         "gpusvd info",
+    )
+
+
+def _add_warmup(commands: Any) -> None:
+    command = _command(
+        commands,
+        "warmup",
+        warmup.run,
+        "compile the kernels for the CPU, so that no first call has to wait",
+        "Compile the kernels for the CPU and keep their machine code on disk, where later processes find it. "
+        "Names each kernel that it compiles, and the folder.",
+        "gpusvd warmup --dtype float32 float64",
+    )
+    dtypes = ("float32", "float64", "complex64", "complex128")
+    command.add_argument(
+        "--dtype",
+        dest="dtypes",
+        nargs="+",
+        choices=dtypes,
+        default=dtypes,
+        metavar="DTYPE",
+        help=f"of the matrices to come: {', '.join(dtypes)} (default: all)",
     )
 
 

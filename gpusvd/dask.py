@@ -32,6 +32,7 @@ from gpusvd._base.checks import (
     check_errors,
     check_threads,
     factor_dtype,
+    values_dtype,
 )
 from gpusvd._base.results import Info, SVDExResult, SVDResult, failures
 from gpusvd._base.threads import at_most
@@ -363,7 +364,7 @@ def reconstruct(U: DaskArray, S: DaskArray, Vh: DaskArray, rank: Any = None) -> 
     """
     u, s, vh = _together(U, S, Vh)
     limit, options = ([], {}) if rank is None else _limit("rank", rank, s)
-    dtype = np.result_type(*(factor_dtype(x.dtype) for x in (u, s, vh)))
+    dtype = np.result_type(*(factor_dtype(x.dtype) for x in (u, vh)))
     return _blocks(
         functools.partial(_on_one_core, gpusvd.reconstruct, **options),
         _with_limit("(m,u),(k),(v,n)", limit, "(m,n)"),
@@ -681,7 +682,7 @@ def _meta(a: DaskArray, dimensions: int, *, dtype: Any = None, real: bool = Fals
     """Return an empty array of the library of `a`, with a result's dimensions beyond the batch."""
     kind = factor_dtype(a.dtype)
     if real:
-        kind = np.dtype(kind.char.lower())
+        kind = values_dtype(kind)
     shape = (0,) * dimensions
     return np.empty_like(a._meta, dtype=kind if dtype is None else dtype, order="C", subok=False, shape=shape)
 

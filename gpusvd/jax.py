@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import gpusvd
-from gpusvd._base.checks import Driver, check_dimensions, check_driver, factor_dtype
+from gpusvd._base import subnormals
+from gpusvd._base.checks import Driver, check_dimensions, check_driver, factor_dtype, values_dtype
 from gpusvd._base.results import SVDResult
 
 try:
@@ -104,7 +105,8 @@ def _svd(a: JaxArray, full_matrices: bool, driver: Driver) -> tuple[JaxArray, Ja
     results = tuple(jax.ShapeDtypeStruct(*result) for result in zip(shapes, dtypes, strict=True))
 
     def decompose(host: Any) -> tuple[Any, ...]:
-        return tuple(gpusvd.svd(np.asarray(host), full_matrices, driver=driver))
+        with subnormals.kept():  # XLA's threads flush them to zero
+            return tuple(gpusvd.svd(np.asarray(host), full_matrices, driver=driver))
 
     factors: tuple[JaxArray, JaxArray, JaxArray] = jax.pure_callback(
         decompose, results, a, vmap_method="expand_dims"
@@ -135,7 +137,7 @@ def _svd_jvp(full_matrices: bool, driver: Driver, primals: Any, tangents: Any) -
     if n > k:
         dv = dv + (_adjoint(da) @ u - v @ _adjoint(p)) * inverse
     ds = jnp.real(jnp.diagonal(p, axis1=-2, axis2=-1))
-    return (u, s, vh), (du, ds, _adjoint(dv))
+    return (u, s, vh), (du.astype(u.dtype), ds.astype(s.dtype), _adjoint(dv).astype(vh.dtype))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -143,7 +145,8 @@ def _svdvals(a: JaxArray, driver: Driver) -> JaxArray:
     result = jax.ShapeDtypeStruct((*a.shape[:-2], min(a.shape[-2:])), _real(a))
 
     def decompose(host: Any) -> Any:
-        return gpusvd.svdvals(np.asarray(host), driver=driver)
+        with subnormals.kept():
+            return gpusvd.svdvals(np.asarray(host), driver=driver)
 
     return jax.pure_callback(decompose, result, a, vmap_method="expand_dims")
 
@@ -152,11 +155,11 @@ def _svdvals(a: JaxArray, driver: Driver) -> JaxArray:
 def _svdvals_jvp(driver: Driver, primals: Any, tangents: Any) -> Any:
     u, s, vh = _svd(primals[0], False, driver)
     p = _adjoint(u) @ tangents[0] @ _adjoint(vh)
-    return s, jnp.real(jnp.diagonal(p, axis1=-2, axis2=-1))
+    return s, jnp.real(jnp.diagonal(p, axis1=-2, axis2=-1)).astype(s.dtype)
 
 
 def _real(a: JaxArray) -> Any:
-    return jnp.finfo(a.dtype).dtype
+    return values_dtype(np.dtype(a.dtype))
 
 
 def _adjoint(x: JaxArray) -> JaxArray:

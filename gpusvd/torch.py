@@ -190,7 +190,9 @@ class _SVD(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        return _gradient(*ctx.saved_tensors, *gradients), None, None, None
+        u = ctx.saved_tensors[0]
+        tensors = [x if x is None else _widened(x) for x in (*ctx.saved_tensors, *gradients)]
+        return _gradient(*tensors).to(u.dtype), None, None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, a: Tensor, *options: Any) -> Any:
@@ -235,6 +237,10 @@ def _gradient(u: Tensor, s: Tensor, vh: Tensor, du: Tensor, ds: Tensor, dvh: Ten
         rest = dvh - (dvh @ vh.mH) @ vh
         a = a + u @ (inverse.mT * rest)
     return a
+
+
+def _widened(x: Tensor) -> Tensor:
+    return x.float() if x.dtype == torch.float16 else x
 
 
 def _skew(x: Tensor) -> Tensor:

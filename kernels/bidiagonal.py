@@ -13,7 +13,7 @@ near one; columns and rows whose squares may lose digits to underflow count as z
 """
 
 from .lanes import abs2, conjugate, dot, fill, jit, load, select, small_square, spread, store
-from .qr import reflect, reflect_four, reflector
+from .qr import dot_columns, reflect, reflect_four, reflector, sum_of_squares
 
 BLOCK = 4  # columns that are updated together
 
@@ -30,16 +30,11 @@ def make_reflector(factor, first, last):
 
     Returns what is there then, the squared length, and beta.
     """
-    total = fill(factor, 0.0)
-    for i in range(first, last):
-        total = total + abs2(load(factor, i))
-    total = unless_negligible(total)
+    total = unless_negligible(sum_of_squares(factor, first, last))
     diagonal, inverse = reflector(load(factor, first), total)
-    rest = fill(factor, 0.0)
     for i in range(first + 1, last):
-        v = load(factor, i) * inverse
-        store(factor, i, v)
-        rest = rest + abs2(v)
+        store(factor, i, load(factor, i) * inverse)
+    rest = sum_of_squares(factor, first + 1, last)
     store(factor, first, spread(factor, 1.0))
     return diagonal, total, select(total > 0.0, 2.0 / (1.0 + rest), 0.0)
 
@@ -66,10 +61,7 @@ def update(factor, v, x, w, y, beta, overlap, j, last):
 
     v and x are where their columns begin in `factor`, overlap is vᴴ w.
     """
-    t = spread(factor, 0.0)
-    for i in range(j, last):
-        t = t + dot(load(factor, v + i), load(factor, x + i))
-    t = (t - overlap * y) * beta
+    t = (dot_columns(factor, v, factor, x, spread(factor, 0.0), j, last) - overlap * y) * beta
     for i in range(j, last):
         store(factor, x + i, load(factor, x + i) - load(w, i) * y - load(factor, v + i) * t)
     return load(factor, x + j)
@@ -153,9 +145,7 @@ def bidiagonalise(factor, m, n, rows, w, product, row, right, q, e):
         if j == n - 1:
             store(e, j, fill(q, 0.0))
             return
-        overlap = nothing
-        for i in range(j, rows):
-            overlap = overlap + dot(load(factor, v + i), load(w, i))
+        overlap = dot_columns(factor, v, w, 0, nothing, j, rows)
         k = j + 1
         store(row, k, update(factor, v, k * m, w, load(right, k), beta, overlap, j, rows))
         k = j + 2

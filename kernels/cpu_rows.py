@@ -36,7 +36,6 @@ from .lanes import (
     abs2,
     any_lane,
     conjugate,
-    dot,
     exponent,
     fill,
     get,
@@ -62,7 +61,7 @@ from .lanes import (
     swap_neighbours,
 )
 from .layout import BLOCK, EXPONENT, FLAGS, KEPT, LENGTH2, PAIRS, REST, SCALE
-from .qr import LEAST_EXPONENT, LOWEST, NEAR, reflector
+from .qr import LEAST_EXPONENT, LOWEST, NEAR, add_run, dot_columns, dot_four, reflector, sum_of_squares
 from .schedule import meeting as _meeting
 from .schedule import rounds as _rounds
 
@@ -104,18 +103,16 @@ def size2_below(column, first, groups, row):
     if start < groups:
         inside = lane_numbers(column) >= row % lane_count(column)
         total = select(inside, abs2(load(column, first + start)), total)
-    for g in range(start + 1, groups):
-        total = total + abs2(load(column, first + g))
-    return sum_lanes(total)
+    return sum_lanes(total + sum_of_squares(column, first + start + 1, first + groups))
 
 
 @jit
 def scaled_size2_below(column, first, groups, row, shift):
     """The squared norm of 2**-shift times the column, in and below `row`."""
-    total = fill(column, 0.0)
+    total, carry = fill(column, 0.0), fill(column, 0.0)
     for i in range(row, groups * lane_count(column)):
         part = get(column, first + i // lane_count(column), i % lane_count(column))
-        total = total + abs2(scale(spread(column, part), 0.0 - fill(column, shift)))
+        total, carry = add_run(total, carry, abs2(scale(spread(column, part), 0.0 - fill(column, shift))))
     return max_lanes(total)
 
 
@@ -200,9 +197,7 @@ def make_reflector(factor, groups, j, stack, stride, norms, shifts, betas):
 @jit
 def reflect(factor, v, target, x, beta, start, groups):
     """x -= beta v (vᴴ x), from group `start` on."""
-    w = dot(load(factor, v + start), load(target, x + start))
-    for g in range(start + 1, groups):
-        w = w + dot(load(factor, v + g), load(target, x + g))
+    w = dot_columns(factor, v, target, x, spread(target, 0.0), start, groups)
     w = spread(target, sum_lanes(w)) * beta
     for g in range(start, groups):
         store(target, x + g, load(target, x + g) - load(factor, v + g) * w)
@@ -212,13 +207,8 @@ def reflect(factor, v, target, x, beta, start, groups):
 def reflect_four(factor, v, target, x, stride, beta, start, groups):
     """`reflect` on the columns that begin at x, x + stride, ...: v is read once for four."""
     x0, x1, x2, x3 = x, x + stride, x + 2 * stride, x + 3 * stride
-    vg = load(factor, v + start)
-    w0, w1 = dot(vg, load(target, x0 + start)), dot(vg, load(target, x1 + start))
-    w2, w3 = dot(vg, load(target, x2 + start)), dot(vg, load(target, x3 + start))
-    for g in range(start + 1, groups):
-        vg = load(factor, v + g)
-        w0, w1 = w0 + dot(vg, load(target, x0 + g)), w1 + dot(vg, load(target, x1 + g))
-        w2, w3 = w2 + dot(vg, load(target, x2 + g)), w3 + dot(vg, load(target, x3 + g))
+    zero = spread(target, 0.0)
+    w0, w1, w2, w3 = dot_four(factor, v, target, x, stride, zero, zero, zero, zero, start, groups)
     w0, w1 = spread(target, sum_lanes(w0)) * beta, spread(target, sum_lanes(w1)) * beta
     w2, w3 = spread(target, sum_lanes(w2)) * beta, spread(target, sum_lanes(w3)) * beta
     for g in range(start, groups):

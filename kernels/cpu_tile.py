@@ -19,7 +19,7 @@ import math
 
 from . import layout
 from .basis import recover
-from .jacobi import decompose_triangle, inner_product, length2_of, rank_columns
+from .jacobi import decompose_triangle, length2_of, rank_columns
 from .lanes import (
     abs2,
     any_lane,
@@ -40,7 +40,7 @@ from .lanes import (
     store,
 )
 from .layout import BAD, BLOCK, CONVERGED, KEPT, LENGTH2, OFF, REPORT, SCALE, SWEEPS
-from .qr import LEAST_EXPONENT, pivoted_qr, reflect, reflect_four, scale_columns, scale_triangle
+from .qr import LEAST_EXPONENT, dot_columns, pivoted_qr, reflect, reflect_four, scale_columns, scale_triangle
 
 RECOVERED = 12  # columns from which on W is recovered after the sweeps instead of accumulated in them
 
@@ -221,7 +221,7 @@ def complement_weights(factor, m, n, betas, weights, width, start, block):
         for c in range(block):
             store(weights, j * width + c, conjugate(load(factor, j * m + start + c)) * beta)
         for i in range(j + 1, n):
-            overlap = inner_product(factor, j * m, i * m, m) * beta
+            overlap = dot_columns(factor, j * m, factor, i * m, spread(factor, 0.0), 0, m) * beta
             for c in range(block):
                 weight = load(weights, j * width + c) - overlap * load(weights, i * width + c)
                 store(weights, j * width + c, weight)

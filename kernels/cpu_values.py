@@ -33,7 +33,7 @@ from .lanes import (
     store,
 )
 from .qd import bidiagonal_values
-from .qr import scale_columns
+from .qr import LEAST_EXPONENT, scale_columns
 
 REACH, ROW_REACH = 3.0, 10.0  # powers of two between the largest entry, and that of a column or row
 TALL = 1.6  # rows by columns from which on a triangle first takes fewer multiply-adds
@@ -42,18 +42,22 @@ values_numbers, values_reals = jit(layout.values_numbers), jit(layout.values_rea
 
 
 @jit
-def level(factor, m, n, exponents):
+def level(factor, m, n, exponents, relative):
     """Bring the scaled columns back to one scale; returns the lanes in which no row or column is far below
-    the largest entry."""
+    the largest entry, all lanes unless `relative`."""
     even = fill(factor, 0.0) == 0.0
+    reach = REACH if relative else 0.0 - LEAST_EXPONENT
     for j in range(n):
         power, big = load(exponents, j), fill(factor, 0.0)
-        level_of_all = power_of_two(maximum(power, 0.0 * power - REACH))
+        level_of_all = power_of_two(maximum(power, 0.0 * power - reach))
         for i in range(m):
             entry = load(factor, j * m + i) * level_of_all
             store(factor, j * m + i, entry)
             big = maximum(largest_part(entry), big)
-        even = even & (power >= 0.0 - REACH) & (big > 0.0)
+        if relative:
+            even = even & (power >= 0.0 - REACH) & (big > 0.0)
+    if not relative:
+        return even
     for i in range(m):
         big = fill(factor, 0.0)
         for j in range(n):
@@ -63,7 +67,7 @@ def level(factor, m, n, exponents):
 
 
 @inlined
-def svdvals_tile(a, s, found, first, count, adjoint, numbers, reals):
+def svdvals_tile(a, s, found, first, count, adjoint, relative, numbers, reals):
     """Find the values of up to one tile of matrices, `a[first : first + count]`."""
     n = a.shape[2]
     m, w_at, product_at, row_at, right_at, _ = values_numbers(a.shape[1], n)
@@ -83,7 +87,7 @@ def svdvals_tile(a, s, found, first, count, adjoint, numbers, reals):
         for j in range(n):
             store(factor, j * m + m - 1, spread(factor, 0.0))
     bad, highest = scale_columns(factor, m, n, exponents)
-    taken = level(factor, m, n, exponents) & ~bad
+    taken = level(factor, m, n, exponents, relative) & ~bad
     done = taken
     if any_lane(taken):
         rows = m
@@ -108,11 +112,12 @@ def svdvals_tile(a, s, found, first, count, adjoint, numbers, reals):
                 s[b, int(get(ranks, j, lane))] = get(sigma, j, lane)
 
 
-def svdvals_tiles(a, s, found, adjoint, stop, numbers, reals):
+def svdvals_tiles(a, s, found, adjoint, relative, stop, numbers, reals):
     """Singular values of a batch of matrices with m >= n >= 1, a tile at a time.
 
     a, s, adjoint, stop : as for `svd_tiles`.
     found : (batch,); which matrices have their singular values now. The others are left to `svd_tiles`.
+    relative : whether each singular value must be accurate relative to itself, not only to the largest one.
     numbers, reals : workspace, aligned to a group, of as many groups as `layout.values_size` says.
     """
     lanes = lane_count(numbers)
@@ -120,4 +125,4 @@ def svdvals_tiles(a, s, found, adjoint, stop, numbers, reals):
         if stop[0]:
             return
         count = min(lanes, a.shape[0] - first)
-        svdvals_tile(a, s, found, first, count, adjoint, numbers, reals)
+        svdvals_tile(a, s, found, first, count, adjoint, relative, numbers, reals)

@@ -8,6 +8,10 @@ norms are recomputed, not downdated, in the pass that updates).
 
 Jacobi then runs on the columns of L = Rᴴ (Drmač and Veselić 2008): graded, nearly orthogonal, few sweeps.
 Sorting the columns once instead of pivoting costs no sweeps, but a dependent column then shrinks for ever.
+
+Sums over rows are made in runs, whose sums are added with a carry for what is rounded off (Kahan 1965).
+Summed row after row, columns of equal entries lose digits in proportion to their length, since all roundings
+point one way.
 """
 
 import math
@@ -37,6 +41,55 @@ LOWEST = -1e9  # the sort key of a zero column
 LEAST_EXPONENT = -4000.0  # a number near one, times this power of two, is zero in any precision
 # Columns of L share an exponent if theirs differ by less: most rotations then need not tell exponents apart.
 NEAR = 6.0
+RUN = 16  # rows that are summed one after the other
+
+
+@jit
+def add_run(total, carry, run):
+    """The total with the sum of a run added, and what was rounded off, to be passed on to the next call."""
+    corrected = run - carry
+    after = total + corrected
+    return after, (after - total) - corrected
+
+
+@jit
+def squares_run(factor, first, last):
+    total = fill(factor, 0.0)
+    for i in range(first, last):
+        total = total + abs2(load(factor, i))
+    return total
+
+
+@jit
+def sum_of_squares(factor, first, last):
+    """The sum of |x|² over groups `first` to `last`."""
+    total = squares_run(factor, first, min(first + RUN, last))
+    if last > first + RUN:
+        carry = fill(factor, 0.0)
+        for start in range(first + RUN, last, RUN):
+            run = squares_run(factor, start, min(start + RUN, last))
+            total, carry = add_run(total, carry, run)
+    return total
+
+
+@jit
+def dot_run(factor, v, target, x, total, first, last):
+    for i in range(first, last):
+        total = total + dot(load(factor, v + i), load(target, x + i))
+    return total
+
+
+@jit
+def dot_columns(factor, v, target, x, total, first, last):
+    """The total and vᴴ x on rows `first` to `last`."""
+    total = dot_run(factor, v, target, x, total, first, min(first + RUN, last))
+    if last > first + RUN:
+        nothing = spread(target, 0.0)
+        carry = nothing
+        for start in range(first + RUN, last, RUN):
+            run = dot_run(factor, v, target, x, nothing, start, min(start + RUN, last))
+            total, carry = add_run(total, carry, run)
+    return total
 
 
 @jit
@@ -79,9 +132,9 @@ def remaining_norm(factor, m, q, first, total, exponents, norms, shifts, keys):
         for i in range(first, m):
             big = maximum(largest_part(load(factor, q * m + i)), big)
         shift = select(small, exponent(big), shift)
-        again = fill(factor, 0.0)
+        again, carry = fill(factor, 0.0), fill(factor, 0.0)
         for i in range(first, m):
-            again = again + abs2(scale(load(factor, q * m + i), 0.0 - shift))
+            again, carry = add_run(again, carry, abs2(scale(load(factor, q * m + i), 0.0 - shift)))
         total = select(small, again, total)
     store(norms, q, total)
     store(shifts, q, shift)
@@ -127,11 +180,9 @@ def make_reflector(factor, m, j, norms, shifts, betas):
         for i in range(j, m):
             store(factor, column + i, scale(load(factor, column + i), 0.0 - shift))
     diagonal, inverse = reflector(load(factor, column + j), total)
-    rest = fill(factor, 0.0)
     for i in range(j + 1, m):
-        v = load(factor, column + i) * inverse
-        store(factor, column + i, v)
-        rest = rest + abs2(v)
+        store(factor, column + i, load(factor, column + i) * inverse)
+    rest = sum_of_squares(factor, column + j + 1, column + m)
     # Summed onto the one, most of the digits of small squares are lost: the values of an orthogonal matrix of
     # 100 x 100 stray by 17 eps instead of 5.
     store(betas, j, select(total > 0.0, 2.0 / (1.0 + rest), 0.0))
@@ -157,9 +208,7 @@ def reflector(top, total):
 def pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys):
     """Factor the scaled columns in place. Overwrites the scratch norms, shifts and keys."""
     for q in range(n):
-        total = fill(factor, 0.0)
-        for i in range(m):
-            total = total + abs2(load(factor, q * m + i))
+        total = sum_of_squares(factor, q * m, q * m + m)
         remaining_norm(factor, m, q, 0, total, exponents, norms, shifts, keys)
         store(permutation, q, fill(factor, q))
     for j in range(n):
@@ -184,13 +233,22 @@ def reflect(factor, v, target, x, beta, j, m):
     v and x are the numbers of the groups where the two columns begin.
     """
     first = load(target, x + j)
-    w = first
-    for i in range(j + 1, m):
-        w = w + dot(load(factor, v + i), load(target, x + i))
-    w = w * beta
+    w = dot_columns(factor, v, target, x, first, j + 1, m) * beta
     store(target, x + j, first - w)
+    total = subtract_run(factor, v, target, x, w, beta, j + 1, min(j + 1 + RUN, m))
+    if m > j + 1 + RUN:
+        carry = beta * 0.0
+        for start in range(j + 1 + RUN, m, RUN):
+            run = subtract_run(factor, v, target, x, w, beta, start, min(start + RUN, m))
+            total, carry = add_run(total, carry, run)
+    return total
+
+
+@jit
+def subtract_run(factor, v, target, x, w, beta, first, last):
+    """x -= v w on some rows; returns what is left of |x|² there."""
     total = beta * 0.0
-    for i in range(j + 1, m):
+    for i in range(first, last):
         entry = load(target, x + i) - load(factor, v + i) * w
         store(target, x + i, entry)
         total = total + abs2(entry)
@@ -203,18 +261,65 @@ def reflect_four(factor, v, target, x, stride, beta, j, m):
     for another."""
     x0, x1, x2, x3 = x, x + stride, x + 2 * stride, x + 3 * stride
     f0, f1, f2, f3 = load(target, x0 + j), load(target, x1 + j), load(target, x2 + j), load(target, x3 + j)
-    w0, w1, w2, w3 = f0, f1, f2, f3
-    for i in range(j + 1, m):
-        vi = load(factor, v + i)
-        w0, w1 = w0 + dot(vi, load(target, x0 + i)), w1 + dot(vi, load(target, x1 + i))
-        w2, w3 = w2 + dot(vi, load(target, x2 + i)), w3 + dot(vi, load(target, x3 + i))
+    w0, w1, w2, w3 = dot_four(factor, v, target, x, stride, f0, f1, f2, f3, j + 1, m)
     w0, w1, w2, w3 = w0 * beta, w1 * beta, w2 * beta, w3 * beta
     store(target, x0 + j, f0 - w0)
     store(target, x1 + j, f1 - w1)
     store(target, x2 + j, f2 - w2)
     store(target, x3 + j, f3 - w3)
+    t0, t1, t2, t3 = subtract_four_run(
+        factor, v, target, x, stride, w0, w1, w2, w3, beta, j + 1, min(j + 1 + RUN, m)
+    )
+    if m > j + 1 + RUN:
+        d0 = d1 = d2 = d3 = beta * 0.0
+        for start in range(j + 1 + RUN, m, RUN):
+            last = min(start + RUN, m)
+            s0, s1, s2, s3 = subtract_four_run(
+                factor, v, target, x, stride, w0, w1, w2, w3, beta, start, last
+            )
+            t0, d0 = add_run(t0, d0, s0)
+            t1, d1 = add_run(t1, d1, s1)
+            t2, d2 = add_run(t2, d2, s2)
+            t3, d3 = add_run(t3, d3, s3)
+    return t0, t1, t2, t3
+
+
+@jit
+def dot_four(factor, v, target, x, stride, w0, w1, w2, w3, first, last):
+    """`dot_columns` for the columns that begin at x, x + stride, ..."""
+    w0, w1, w2, w3 = dot_four_run(factor, v, target, x, stride, w0, w1, w2, w3, first, min(first + RUN, last))
+    if last > first + RUN:
+        nothing = spread(target, 0.0)
+        c0 = c1 = c2 = c3 = nothing
+        for start in range(first + RUN, last, RUN):
+            end = min(start + RUN, last)
+            r0, r1, r2, r3 = dot_four_run(
+                factor, v, target, x, stride, nothing, nothing, nothing, nothing, start, end
+            )
+            w0, c0 = add_run(w0, c0, r0)
+            w1, c1 = add_run(w1, c1, r1)
+            w2, c2 = add_run(w2, c2, r2)
+            w3, c3 = add_run(w3, c3, r3)
+    return w0, w1, w2, w3
+
+
+@jit
+def dot_four_run(factor, v, target, x, stride, w0, w1, w2, w3, first, last):
+    """`dot_run` for four columns."""
+    x0, x1, x2, x3 = x, x + stride, x + 2 * stride, x + 3 * stride
+    for i in range(first, last):
+        vi = load(factor, v + i)
+        w0, w1 = w0 + dot(vi, load(target, x0 + i)), w1 + dot(vi, load(target, x1 + i))
+        w2, w3 = w2 + dot(vi, load(target, x2 + i)), w3 + dot(vi, load(target, x3 + i))
+    return w0, w1, w2, w3
+
+
+@jit
+def subtract_four_run(factor, v, target, x, stride, w0, w1, w2, w3, beta, first, last):
+    """`subtract_run` for four columns."""
+    x0, x1, x2, x3 = x, x + stride, x + 2 * stride, x + 3 * stride
     t0 = t1 = t2 = t3 = beta * 0.0
-    for i in range(j + 1, m):
+    for i in range(first, last):
         vi = load(factor, v + i)
         e0, e1 = load(target, x0 + i) - vi * w0, load(target, x1 + i) - vi * w1
         e2, e3 = load(target, x2 + i) - vi * w2, load(target, x3 + i) - vi * w3

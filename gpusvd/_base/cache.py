@@ -1,40 +1,36 @@
 """The folder on disk for compiled machine code.
 
-numba's cache checks only the file of the cached function and misses changes in the files of its callees.
-Here the folder's name contains a hash of all sources of the machine code, so stale code is never found. The
-folder lies in the user's cache directory, or in ``NUMBA_CACHE_DIR`` if set, and never beside the sources,
-which may be read-only.
+The folder's name contains a hash of all sources of the machine code, so stale code is never found. It lies in
+the user's cache directory, or in ``NUMBA_CACHE_DIR`` if set, and never beside the sources, which may be
+read-only.
 """
 
 import hashlib
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-import llvmlite
-import numba
-from numba.core import config
-
 _KERNELS = Path(__file__).parents[1] / "kernels"
+_log = logging.getLogger("gpusvd")
 
 
 def hash_of_sources(*compilers: Path) -> str:
-    """Return a hash of the kernels, the modules that compile them, and the versions of numba and LLVM."""
-    sources = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    """Return a hash of the kernels and the modules that compile them, the same for any ends of lines."""
+    sources = hashlib.sha256()
     for path in (*compilers, *sorted(_KERNELS.glob("*.py"))):
-        sources.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        sources.update(f"{path.name}\0{path.read_text(encoding='utf-8')}\0".encode())
     return sources.hexdigest()[:16]
 
 
-def cache_folder(sources: str | None) -> Path | None:
+def cache_folder(sources: str) -> Path | None:
     """Return the folder for machine code of these sources, creating it if necessary.
 
-    Returns None if `sources` is None or no directory is writable; machine code is then not kept.
+    Returns None if no directory is writable, and warns of it once; machine code is then not kept.
     """
-    if sources is None:
-        return None
     for base in _bases():
         folder = base / "gpusvd" / sources
         try:
@@ -43,13 +39,34 @@ def cache_folder(sources: str | None) -> Path | None:
         except OSError:
             continue
         return folder
+    _warn_that_nothing_is_kept()
     return None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file at once: another process finds all of it or nothing."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+        except OSError:
+            Path(file.name).unlink()
+            raise
+    Path(file.name).replace(path)
+
+
+@cache
+def _warn_that_nothing_is_kept() -> None:
+    _log.warning(
+        "no cache folder is writable, so each process compiles its kernels anew: "
+        "name a writable one in NUMBA_CACHE_DIR"
+    )
 
 
 def _bases() -> Iterator[Path]:
     """Yield the directories that may hold the cache, in order of preference."""
-    if config.CACHE_DIR:
-        yield Path(config.CACHE_DIR)
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(chosen)
     try:
         if sys.platform == "win32":
             yield Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser()

@@ -10,6 +10,7 @@ from numpy.linalg import LinAlgError
 from gpusvd._base.results import Array
 
 Driver = Literal["auto", "jacobi", "vendor"]
+Taken = Literal["jacobi", "bidiagonal", "vendor"]  # what decomposes; "auto" stands for one of them
 Errors = Literal["nan", "raise"]
 Device = Literal["cuda"]
 Expected = tuple[str, tuple[int, ...], np.dtype[Any]]  # name, shape and dtype of a result
@@ -35,6 +36,12 @@ def factor_dtype(dtype: np.dtype[Any], name: str = "") -> np.dtype[Any]:
 def working_dtype(factors: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that kernels and LAPACK compute factors of a dtype in: float32 for float16."""
     return np.dtype(np.float32) if factors == np.float16 else factors
+
+
+def values_dtype(factors: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of singular values: real, and float32 for float16, which may not hold the sum of its
+    squares."""
+    return np.dtype(working_dtype(factors).char.lower())
 
 
 def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
@@ -106,7 +113,7 @@ def expected_results(
     """Return the name, shape and dtype of each result of an SVD."""
     *batch, m, n = shape
     k = min(m, n)
-    values = "S", (*batch, k), np.dtype(dtype.char.lower())
+    values = "S", (*batch, k), values_dtype(dtype)
     if not compute_uv:
         return [values]
     rows, columns = (m, n) if full_matrices else (k, k)

@@ -134,7 +134,11 @@ _INSTEAD: dict[type[ast.AST], str] = {
 }
 _DECORATORS = {"jit", "njit", "inlined"}
 _OWN_NAMES = re.compile(r"_real|_(place|end)\d+|.*__\d+")
-_OPERATIONS = ".lanes", ".scalars"  # the modules whose functions are replaced by others of the same name
+_OPERATIONS = (
+    ".lanes",
+    ".scalars",
+    ".cuda_warp",
+)  # the modules whose functions are replaced by others of the same name
 _MOST_TURNS = 1000  # of an unrolled loop
 
 Function = Callable[..., Any]
@@ -530,7 +534,7 @@ class _Rewriter:
         """Return a loop over a range upwards as a while loop, None for any other loop: on CUDA, numba's
         iterator of a range costs ten instructions a turn."""
         bounds = _range_arguments(iterable)
-        if bounds is None or not ((_constant(bounds[2]) or 0) > 0):
+        if bounds is None or not self._is_positive(bounds[2]):
             return None
         self._root._loops += 1
         place, end = f"_place{self._root._loops}", f"_end{self._root._loops}"
@@ -544,6 +548,11 @@ class _Rewriter:
             ast.Assign([ast.Name(end, ast.Store())], last),
             loop,
         ]
+
+    def _is_positive(self, step: ast.expr) -> bool:
+        """Return whether a step is a positive constant, or a global that is."""
+        value = self.value_of(step.id) if isinstance(step, ast.Name) else _constant(step)
+        return isinstance(value, int) and value > 0
 
     def _while(self, loop: ast.While, known: _Constants) -> list[ast.stmt]:
         unrolled: list[ast.stmt] = []

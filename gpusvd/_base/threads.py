@@ -43,7 +43,7 @@ def piece_index(piece: range, batch: tuple[int, ...]) -> Any:
     """Return the index that selects a piece of the batch, numbered in C order, from an array."""
     if len(batch) == 1:
         return slice(piece.start, piece.stop)
-    return np.unravel_index(piece, batch) if batch else ()
+    return np.unravel_index(np.arange(piece.start, piece.stop), batch) if batch else ()
 
 
 def for_each(

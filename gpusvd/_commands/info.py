@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import gpusvd
 from gpusvd._commands.errors import reason
-from gpusvd._commands.report import print_machine
+from gpusvd._commands.report import print_cache, print_machine
 
 SIZES = (2, 3, 4, 8, 16, 32, 48, 64, 96, 128, 256, 512)
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -16,14 +16,10 @@ BATCH = 10_000
 
 def run() -> None:
     """Print what gpusvd runs on, and the kernels that it would choose for square matrices."""
-    from gpusvd._base.cache import cache_folder  # imports numba, which is slow
-    from gpusvd._cpu.compile import SOURCES
-
     print_machine()
     first, *rest = devices()
     print(f"GPU      {first}", *(f"         {line}" for line in rest), sep="\n")
-    folder = cache_folder(SOURCES)
-    print(f"cache    {folder or 'none: no folder is writable, so kernels are compiled in each process'}")
+    print_cache()
     print_kernels()
 
 

@@ -1,6 +1,7 @@
 """Lines that several commands print."""
 
 import gpusvd
+from gpusvd._base.cache import cache_folder
 from gpusvd._base.measure import machine
 from gpusvd._svd.explain import Explanation
 
@@ -15,3 +16,11 @@ def print_machine() -> None:
 def print_driver(how: Explanation) -> None:
     """Print the driver and kernel that took the batch."""
     print(f"driver   {how.driver}: {how.kernel} ({how.size_class}), {how.threads} threads; {how.why}")
+
+
+def print_cache() -> None:
+    """Print the folder for the machine code of the CPU kernels."""
+    from gpusvd._cpu.compile import SOURCES  # imports LLVM
+
+    folder = cache_folder(SOURCES)
+    print(f"cache    {folder or 'none: no folder is writable, so kernels are compiled in each process'}")

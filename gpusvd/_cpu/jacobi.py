@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.arrays import from_lower_triangles
-from gpusvd._base.checks import factor_dtype, working_dtype
+from gpusvd._base.checks import factor_dtype, values_dtype, working_dtype
 from gpusvd._base.results import Array, Info
 from gpusvd._base.threads import for_each, piece_index, usable_cores
 from gpusvd._cpu.compile import compiled
@@ -27,15 +27,26 @@ _LONG_COST = 30_000_000
 
 
 def decompose(
-    a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, *, hermitian: bool, threads: int | None
+    a: Array,
+    u: Array | None,
+    s: Array,
+    vh: Array | None,
+    info: Info,
+    *,
+    hermitian: bool,
+    relative: bool,
+    threads: int | None,
 ) -> None:
     """Write the factors of every matrix of `a` into `u`, `s` and `vh`, and into `info` what happened.
+
+    Values without vectors come from a bidiagonal form, if `relative` only those of matrices in which it is
+    accurate relative to each of them; Jacobi finds the others.
 
     The arrays have the shapes that `svd` returns, no dimension is 0, and without vectors `u` and `vh` are
     None. What the kernel cannot read or write in place is converted piece by piece, so memory does not
     grow with the batch.
     """
-    job = _Job(a, u, s, vh, info, hermitian)
+    job = _Job(a, u, s, vh, info, hermitian, relative)
     count, cost = math.prod(a.shape[:-2]), _cost(a, u, vh)
     step = job.pieces(count, cost, threads)
     if count <= step and cost <= _LONG_COST:
@@ -43,8 +54,6 @@ def decompose(
     else:
         pieces = [range(start, min(start + step, count)) for start in range(0, count, step)]
         for_each(job.decompose, pieces, threads or usable_cores(), job.stop if cost > _LONG_COST else None)
-    if s.dtype == np.float16:
-        info.converged[...] &= np.isfinite(s[..., 0])
 
 
 def _cost(a: Array, u: Array | None, vh: Array | None) -> int:
@@ -59,12 +68,19 @@ class _Job:
     """A batch and its results as the kernels take them."""
 
     def __init__(
-        self, a: Array, u: Array | None, s: Array, vh: Array | None, info: Info, hermitian: bool
+        self,
+        a: Array,
+        u: Array | None,
+        s: Array,
+        vh: Array | None,
+        info: Info,
+        hermitian: bool,
+        relative: bool,
     ) -> None:
         m, n = max(a.shape[-2:]), min(a.shape[-2:])
-        self.wide, self.hermitian = a.shape[-2] < a.shape[-1], hermitian
+        self.wide, self.hermitian, self.relative = a.shape[-2] < a.shape[-1], hermitian, relative
         self.work = working_dtype(factor_dtype(a.dtype))
-        self.real = np.empty(0, self.work).real.dtype
+        self.real = values_dtype(self.work)
         self.vectors = u is not None and vh is not None
         self.kernel = jacobi_kernel(m, n, self.work, self.vectors)
         columns = n if u is None or vh is None else max(u.shape[-1], vh.shape[-2]) if m > n else n
@@ -113,7 +129,7 @@ class _Job:
         """Decompose by the first kernel, and by Jacobi's the matrices that it leaves out."""
         left, sigma, right, converged, sweeps, off = outputs
         if self.first.name == "svdvals_tiles":
-            self._run(self.first, block, sigma, converged, self.wide)
+            self._run(self.first, block, sigma, converged, self.wide, self.relative)
             sweeps.fill(0)
             off.fill(0)
         else:
@@ -144,6 +160,8 @@ class _Batch:
         if array.dtype == dtype and array.flags.aligned:
             if split == 1:
                 self.flat = array
+            elif split == 0:
+                self.flat = array[np.newaxis]
             else:
                 with suppress(ValueError):
                     self.flat = array.reshape((-1, *self.core), copy=False)
@@ -164,8 +182,7 @@ class _Batch:
     def write(self, piece: range, block: Array) -> None:
         """Copy the piece to its place, unless it was computed there."""
         if self.flat is None:
-            with np.errstate(over="ignore"):  # float32 may be too large for float16
-                self.array[piece_index(piece, self.batch)] = block if self.batch else block[0]
+            self.array[piece_index(piece, self.batch)] = block if self.batch else block[0]
 
 
 def _workspace(groups: int, reals: int, work: np.dtype[Any], real: np.dtype[Any]) -> tuple[Array, Array]:

@@ -39,7 +39,7 @@ def decompose(
 
     def solve(piece: range) -> None:
         index = piece_index(piece, batch)
-        with np.errstate(all="ignore"):  # singular values may not fit into float32 or float16
+        with np.errstate(all="ignore"):  # singular values may not fit into float32
             for output, factor in zip(outputs, _factors(a[index], full_matrices, hermitian), strict=True):
                 output[index] = factor
         if info is not None:

@@ -141,8 +141,6 @@ def decompose(
     for (array, _, _), target, direct in zip(results, targets, in_place, strict=True):
         if not direct:
             array[...] = target.reshape(array.shape)
-    if s.dtype == np.float16:
-        info.converged[...] &= xp.isfinite(s[..., 0])
 
 
 def _flat(array: Array, core: int) -> Array:

@@ -22,13 +22,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpusvd._base import specialise
-from gpusvd._base.cache import cache_folder, hash_of_sources
+from gpusvd._base.cache import cache_folder, hash_of_sources, write_whole
 from gpusvd._base.specialise import Function, Specialiser
 from gpusvd._cuda.arrays import INSTALL
 from gpusvd.kernels.cuda_warp import SHARED_BYTES
 
 _HERE = Path(__file__)
-_SOURCES = hash_of_sources(_HERE, _HERE.with_name("operations.py"), Path(specialise.__file__))
+_SOURCES = hash_of_sources(
+    *(_HERE.with_name(f"{name}.py") for name in ("launch", "instructions", "operations")),
+    Path(specialise.__file__),
+)
 
 STATIC_SHARED = 48 * 1024  # bytes of shared memory that a block gets without asking
 _RESERVED = 1024  # of a block's shared memory, for the arrays of fixed size in our kernels
@@ -174,23 +177,11 @@ def cubin(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str
     if not path.exists():
         code = _link(ptx(kernel, kind, signature, capability), capability)
         try:
-            _write(path, code)
+            write_whole(path, code)
         except OSError:  # a full disk, or the folder is gone: keep it for this process
             path = Path(tempfile.mkdtemp(prefix="gpusvd-")) / name
-            _write(path, code)
+            write_whole(path, code)
     return path
-
-
-def _write(path: Path, code: bytes) -> None:
-    """Write a file at once: another process finds all of it or nothing."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            file.write(code)
-            file.flush()
-        except OSError:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).replace(path)
 
 
 def _hash(kernel: Kernel, signature: tuple[Any, ...]) -> str:
@@ -200,8 +191,9 @@ def _hash(kernel: Kernel, signature: tuple[Any, ...]) -> str:
 
 @cache
 def _toolchain() -> str:
-    """Return the versions of what makes machine code of a kernel: numba-cuda, NVVM and the linker."""
+    """Return the versions of what makes machine code of a kernel: numba, numba-cuda, NVVM and the linker."""
     try:
+        import numba
         import numba_cuda
         from cuda.bindings import driver, nvjitlink
         from numba.cuda.cudadrv.nvvm import NVVM
@@ -214,7 +206,8 @@ def _toolchain() -> str:
     except RuntimeError:  # it is not installed: the driver links
         linker = driver.cuDriverGetVersion()
     nvvm = NVVM()
-    return f"{numba_cuda.__version__} {nvvm.get_version()} {nvvm.get_ir_version()} {linker}"
+    made_by = numba.__version__, numba_cuda.__version__, nvvm.get_version(), nvvm.get_ir_version(), linker
+    return " ".join(map(str, made_by))
 
 
 def ptx(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) -> str:
@@ -240,12 +233,14 @@ def ptx(kernel: Kernel, kind: str, signature: tuple[Any, ...], capability: str) 
 def specialiser(kind: str) -> Specialiser:
     from numba import cuda
 
+    from gpusvd._cuda.instructions import instructions
     from gpusvd._cuda.operations import cuda_operations
     from gpusvd.kernels.scalars import scalar_operations
     from gpusvd.kernels.tiny import limits
 
     operations = scalar_operations(kind)
-    names = operations | limits(kind in ("float32", "complex64")) | cuda_operations()
+    names = operations | instructions(kind) | cuda_operations()
+    names |= limits(kind in ("float32", "complex64"))
     compiled: Callable[[Function], Function] = cuda.jit(device=True, forceinline=True)
     return Specialiser(names, operations["real"], compiled)
 

@@ -162,9 +162,9 @@ def pca(
     PCAResult
         A named tuple of components (..., C, N), singular_values, explained_variance and
         explained_variance_ratio (..., C), mean (..., N), scores (..., P, C), n_components (...) and whiten,
-        with the methods transform and inverse_transform. The arrays have the dtype that `svd` gives U, or its
-        real counterpart; float16 is computed in float32. With `energy` each set has its own number of
-        components: C is the largest one, or n_components if that is given, and the arrays are zero beyond.
+        with the methods transform and inverse_transform. The arrays have the dtype that `svd` gives U, or S.
+        With `energy` each set has its own number of components: C is the largest one, or n_components if that
+        is given, and the arrays are zero beyond.
 
         A set with NaN or Inf has NaN everywhere, with a number of components of 0, and does not affect the
         others. If the data do not vary, the ratios are 0; with a single sample the variance is NaN.
@@ -227,7 +227,7 @@ def pca(
             scores = xp.where(varies[..., None, :], u * math.sqrt(points - 1), 0)
         else:
             scores = u * s[..., None, :] * principal.scale
-        real = real_dtype(xp, data)
+        real = real_dtype(xp, widened(xp, data))  # float16 may not hold variances
         return PCAResult(
             components=astype(xp, vh, data.dtype),
             singular_values=astype(xp, s * principal.scale[..., 0], real),

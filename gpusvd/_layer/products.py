@@ -29,10 +29,8 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
         return operation(*arrays)
     count = math.prod(batch)
     take = [_pieces_of(array) for array in arrays]
-    one = operation(*(piece(range(min(count, 1))) for piece in take))
-    if count == 1:
-        return tuple(result.reshape(*batch, *result.shape[1:]) for result in one)
-    results = tuple(np.empty((count, *result.shape[1:]), result.dtype) for result in one)
+    like = operation(*(piece(range(0)) for piece in take))
+    results = tuple(np.empty((count, *result.shape[1:]), result.dtype) for result in like)
 
     def work(which: range) -> None:
         with quiet():  # each thread has its own state of errors
@@ -44,7 +42,8 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
     size = m * n * largest.itemsize
     step = max(1, _PIECE_BYTES // max(1, size))
     pieces = [range(begin, min(begin + step, count)) for begin in range(0, count, step)]
-    with shared(Sizes(count, m, n, largest.itemsize, 3 * size), usable_cores()) as pool:
+    # One matrix counts as two: BLAS then has one thread for it as in a batch, and its result the same bits.
+    with shared(Sizes(max(2, count), m, n, largest.itemsize, 3 * size), usable_cores()) as pool:
         for_each(work, pieces, pool)
     return tuple(result.reshape(*batch, *result.shape[1:]) for result in results)
 

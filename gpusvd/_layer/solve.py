@@ -39,7 +39,7 @@ class LstsqResult(NamedTuple):
         The minimum-norm solutions.
     residuals : (..., 1) or (..., R) array
         ‖b - A x‖² for each right-hand side.
-    rank : (...) array of integers
+    rank : int, or (...) array of integers
         The rank of each matrix.
     s : (..., K) array
         The singular values of each matrix.
@@ -47,7 +47,7 @@ class LstsqResult(NamedTuple):
 
     x: Array
     residuals: Array
-    rank: Array
+    rank: Array | int
     s: Array
 
 
@@ -140,7 +140,7 @@ def lstsq(
     Return the minimum-norm least-squares solution of A x = b, for every matrix and right-hand side.
 
     x = A⁺ b minimises ‖A x - b‖, and has the smallest norm among all minimisers. For one matrix this is
-    `numpy.linalg.lstsq`, except for the residuals.
+    `numpy.linalg.lstsq`.
 
     Parameters
     ----------
@@ -164,12 +164,13 @@ def lstsq(
         x : (..., N) or (..., N, R) array
             The solutions, in the common dtype of `a` and `b`; float16 is computed in float32.
         residuals : (..., 1) or (..., R) array
-            ‖b - A x‖², for every matrix. NumPy's residuals are empty if the rank is below N or if M <= N; in
-            a batch the shape cannot depend on the values.
-        rank : (...) array of integers
-            The ranks; 0 for a matrix with NaN or Inf, for which all other results are NaN.
+            ‖b - A x‖², for every matrix. For one matrix they are empty, as NumPy's, if the rank is below N or
+            if M <= N; in a batch the shape cannot depend on the values.
+        rank : int, or (...) array of integers
+            The rank of one matrix, read back from the device, or those of a batch; 0 for a matrix with NaN or
+            Inf, for which all other results are NaN.
         s : (..., K) array
-            The singular values.
+            The singular values, as `svdvals` returns them.
 
     Raises
     ------
@@ -193,7 +194,7 @@ def lstsq(
     >>> a = np.column_stack([np.arange(3), np.ones(3)])
     >>> x, residuals, rank, s = gpusvd.lstsq(a, [1.0, 3.0, 4.0])
     >>> x.round(12), residuals.round(12), rank
-    (array([1.5       , 1.16666667]), array([0.16666667]), array(2))
+    (array([1.5       , 1.16666667]), array([0.16666667]), 2)
     """
     xp = array_namespace(a, b, rcond)
     a, b, vector = _system(xp, a, b)
@@ -204,13 +205,14 @@ def lstsq(
     with quiet():
         x = _apply(xp, inverse, right)
         distances = xp.abs(right - wide @ x)
-        residuals = xp.sum(distances * distances, axis=-2)
-    return LstsqResult(
-        astype(xp, x[..., 0] if vector else x, a.dtype),
-        astype(xp, residuals, real_dtype(xp, a)),
-        count(xp, above),
-        astype(xp, s, real_dtype(xp, a)),
-    )
+        residuals = astype(xp, xp.sum(distances * distances, axis=-2), real_dtype(xp, a))
+        x = astype(xp, x[..., 0] if vector else x, a.dtype)
+    rank: Array | int = count(xp, above)
+    if a.ndim == 2 and b.ndim == 2:
+        m, n = a.shape
+        rank = int(rank)
+        residuals = residuals if n == rank and n < m else residuals[:0]
+    return LstsqResult(x, residuals, rank, s)
 
 
 @for_libraries
@@ -447,9 +449,10 @@ def _system(xp: Namespace, a: Any, b: Any) -> tuple[Array, Array, bool]:
         b = b[:, None]
     m = a.shape[-2]
     if b.ndim < 2 or b.shape[-2] != m:
+        given = b.shape[:-1] if vector else b.shape
         raise LinAlgError(
-            f"b has shape {b.shape[:-1] if vector else b.shape}, expected ({m},) or (..., {m}, R) for "
-            f"matrices {a.shape}; a vector for each matrix is b[..., np.newaxis]"
+            f"Incompatible dimensions: b has shape {given}, expected ({m},) or (..., {m}, R) for matrices "
+            f"{a.shape}; a vector for each matrix is b[..., np.newaxis]"
         )
     check_batch("the batch of b", b.shape[:-2], a.shape[:-2])
     return a, b, vector

@@ -36,7 +36,6 @@ class Slices:
         self.dtype = np.dtype(array.dtype)
         self.batch = self.shape[:-2]
         self.total: int | None = math.prod(self.batch)
-        self.known = self.shape  # determines the choice of a driver
         # An array in memory needs no thread that reads ahead.
         self.reads_ahead = isinstance(array, np.memmap) or not isinstance(array, np.ndarray)
 
@@ -95,7 +94,6 @@ class Chunks:
         self.shape = (-1, *head.shape[1:])
         self.batch = self.shape[:-2]
         self.dtype = head.dtype
-        self.known = head.shape
         self._head = np.array(head[:1])
         if self._first is not _END:
             self._first = head

@@ -72,8 +72,7 @@ def stream(
         Called as ``consume(where, result)`` for each chunk. Without it and without `out`, the call returns an
         iterator of these pairs.
     full_matrices, compute_uv, hermitian, driver, errors, threads : optional
-        As in `svd`. ``driver="auto"`` decides once, by the whole batch (by the first chunk of an iterator),
-        so that the bits of the results do not depend on `chunk`.
+        As in `svd`. The bits of the results do not depend on `chunk`.
     chunk : int or "auto", optional
         The most matrices a chunk holds. "auto" (default) makes two chunks and their results take 64 MiB (512
         MiB for a GPU), and follows the chunks that a dataset is stored in. An iterator's chunks are taken as
@@ -164,7 +163,7 @@ def stream(
     if device is not None:
         options = options._replace(driver=choose_on_gpu(opened.shape, driver))
     else:
-        options = options._replace(driver=choose_driver(options, opened.known, dtype))
+        options = options._replace(driver=choose_driver(options, opened.shape, dtype))
     checkpoint = None
     if resume is not None:
         checkpoint = Checkpoint(resume, _fingerprint(opened, options, limit, device), targets)

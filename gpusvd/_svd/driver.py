@@ -1,15 +1,14 @@
 """Choose between Jacobi and the vendor's SVD."""
 
-import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from gpusvd._base.checks import Driver, working_dtype
-from gpusvd._svd.driver_table import ASPECTS, JACOBI_FROM, SIZES
+from gpusvd._base.checks import Driver, Taken, working_dtype
+from gpusvd._svd.driver_table import ASPECTS, JACOBI_UP_TO, LEAST, RELATIVE
 from gpusvd._svd.options import Options
 
 JACOBI_COLUMNS = 512  # the most that the CUDA kernels take; beyond, `driver="auto"` is cuSOLVER
@@ -17,28 +16,33 @@ JACOBI_COLUMNS = 512  # the most that the CUDA kernels take; beyond, `driver="au
 
 def choose(
     shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool, hermitian: bool
-) -> tuple[Literal["jacobi", "vendor"], int | None]:
-    """Return the faster driver for a batch, and from which batch on that is Jacobi, None if it never is."""
-    *batch, m, n = shape
-    first = jacobi_from(m, n, dtype, bool(full_matrices), bool(compute_uv), bool(hermitian))
-    return ("vendor" if first is None or math.prod(batch) < first else "jacobi"), first
+) -> Taken:
+    """Return what "auto" stands for on the CPU.
+
+    It depends on M, N, the dtype and what is wanted, never on the batch or the numbers: a matrix has one
+    answer.
+    """
+    m, n = shape[-2:]
+    most = jacobi_up_to(m, n, dtype, bool(full_matrices), bool(compute_uv), bool(hermitian))
+    if min(m, n) > most:
+        return "vendor"
+    return "jacobi" if compute_uv or min(m, n) <= RELATIVE else "bidiagonal"
 
 
-def choose_driver(options: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Driver:
+def choose_driver(options: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Taken:
     """Return the driver that the options ask for, or that "auto" stands for on the CPU."""
     if options.driver != "auto":
         return options.driver
-    driver, _ = choose(shape, dtype, options.full_matrices, options.compute_uv, options.hermitian)
-    return driver
+    return choose(shape, dtype, options.full_matrices, options.compute_uv, options.hermitian)
 
 
 @lru_cache(maxsize=1024)
-def jacobi_from(
+def jacobi_up_to(
     m: int, n: int, dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool, hermitian: bool
-) -> int | None:
-    """Return the smallest batch for which Jacobi is the faster driver, None if there is none.
+) -> int:
+    """Return the largest min(m, n) for which "auto" is not LAPACK, for matrices of this aspect.
 
-    Between the sizes and aspects of the table its neighbours decide, the one most in favour of LAPACK.
+    Between the aspects of the table its neighbours decide, the one most in favour of LAPACK.
     """
     if hermitian:
         work = "hermitian" if compute_uv else "hermitian values"
@@ -46,18 +50,10 @@ def jacobi_from(
         work = "full" if full_matrices else "thin"
     else:
         work = "values"
-    rows = JACOBI_FROM[working_dtype(dtype).name, work]
+    row = JACOBI_UP_TO[working_dtype(dtype).name, work]
     small, large = min(m, n), max(m, n)
-    if not 0 < small <= SIZES[-1]:
-        return None
-    first = 1
-    for i in _neighbours(ASPECTS, large / small):
-        for j in _neighbours(SIZES, small):
-            batch = rows[min(i, len(rows) - 1)][j]
-            if batch is None:
-                return None
-            first = max(first, batch)
-    return first
+    places = _neighbours(ASPECTS, large / max(1, small))
+    return max(LEAST, min(row[min(i, len(row) - 1)] for i in places))
 
 
 def _neighbours(points: Sequence[int], x: float) -> tuple[int, ...]:
@@ -68,7 +64,7 @@ def _neighbours(points: Sequence[int], x: float) -> tuple[int, ...]:
     return (right,) if right == 0 or points[right] == x else (right - 1, right)
 
 
-def choose_on_gpu(shape: Sequence[int], driver: Driver) -> Driver:
+def choose_on_gpu(shape: Sequence[int], driver: Driver | Taken) -> Taken:
     """Return the driver that decomposes matrices of a shape on a GPU.
 
     "auto" is Jacobi for the sizes that its kernels are made for. Raise ValueError for "jacobi" beyond them.

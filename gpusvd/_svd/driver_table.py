@@ -1,84 +1,38 @@
-"""From which batch on Jacobi is faster than LAPACK. Written by ``python -m benchmarks.calibrate``.
+"""Up to how many columns ``driver="auto"`` is Jacobi. Written by ``python -m benchmarks.calibrate``.
 
-``JACOBI_FROM[dtype, work][i][j]`` is the smallest batch from which ``driver="jacobi"`` is the faster one for
-matrices with ``min(m, n) == SIZES[j]`` and ``max(m, n) == ASPECTS[i] * min(m, n)``; ``None`` means never. A
-matrix alone goes to LAPACK: it is not worth compiling for. The work is one of "full" and "thin" (vectors,
-with full_matrices or without), "values" (no vectors), "hermitian" and "hermitian values", which are square
-and have one row. Where several machines were measured, LAPACK stays where it was the faster one on any.
+``JACOBI_UP_TO[dtype, work][i]`` is the largest min(m, n), for ``max(m, n) == ASPECTS[i] * min(m, n)``, up to
+which Jacobi is no slower than LAPACK from a batch of eight on; up to LEAST "auto" is Jacobi in any case. The
+work is one of "full" and "thin" (vectors, with full_matrices or without), "values" (no vectors), "hermitian"
+and "hermitian values", which are square and have one number. Where several machines were measured, the
+smallest one counts. Values of more than RELATIVE columns come from a bidiagonal form, which is accurate
+relative to the largest of them and as fast for all matrices.
 """
 
-SIZES = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 256)
+SIZES = (16, 32, 48, 64, 96, 128, 256)
+LEAST, RELATIVE = 8, 32
 ASPECTS = (1, 4, 16)
 
 # Measured on AMD EPYC, 2 cores, 2026-11-25.
 # Measured on Intel(R) Xeon(R) Processor, 2 cores, 2026-11-25.
-JACOBI_FROM: dict[tuple[str, str], tuple[tuple[int | None, ...], ...]] = {
-    ("float32", "full"): (
-        (4, 2, 2, 2, 2, 4, 4, 8, 16, 16, None),
-        (16, 2, 2, 2, 4, 2, 16, 32, None, 2, 2),
-        (2, 2, 2, 2, 4, 8, None, 2, 2, 2, None),
-    ),
-    ("float32", "thin"): (
-        (2, 2, 2, 2, 2, 4, 4, 8, 16, 16, None),
-        (2, 2, 2, 2, 2, 4, 8, 16, 16, 2, 2),
-        (2, 8, 2, 4, 8, 16, 16, 2, 2, 2, None),
-    ),
-    ("float32", "values"): (
-        (16, 4, 4, 2, 2, 2, 2, 4, 4, 4, 8),
-        (8, 8, 2, 2, 4, 4, 8, 4, 8, 8, 2),
-        (8, 8, 4, 64, 8, 4, 8, 16, 16, 2, None),
-    ),
-    ("float32", "hermitian"): ((2, 2, 2, 2, 2, 4, 8, 16, 16, 32, None),),
-    ("float32", "hermitian values"): ((None, 128, 32, 8, 4, 4, 4, 4, 4, 8, None),),
-    ("float64", "full"): (
-        (4, 8, 2, 2, 2, 4, 4, 8, 16, None, None),
-        (2, 2, 2, 2, 4, 4, 16, None, None, 2, 2),
-        (2, 2, 2, 2, 2, 8, None, 2, 2, 2, None),
-    ),
-    ("float64", "thin"): (
-        (2, 2, 2, 2, 2, 4, 4, 8, 16, None, None),
-        (8, 2, 2, 2, 4, 4, 8, 16, None, None, None),
-        (2, 2, 2, 4, 8, 16, None, 2, None, None, None),
-    ),
-    ("float64", "values"): (
-        (16, 8, 4, 2, 2, 2, 2, 4, 4, 4, 8),
-        (16, 8, 4, 2, 32, 4, 8, 4, 8, 8, None),
-        (4, 8, 2, 4, 8, 4, 8, 8, 16, 2, None),
-    ),
-    ("float64", "hermitian"): ((None, 64, 2, 2, 2, 32, 8, 64, None, None, None),),
-    ("float64", "hermitian values"): ((None, 256, 32, 8, 4, 32, 4, 4, 8, 8, None),),
-    ("complex64", "full"): (
-        (2, 2, 2, 2, 4, 4, 8, 16, 32, None, None),
-        (2, 2, 2, 2, 4, 8, 16, None, 2, 2, 2),
-        (2, 2, 2, 2, 4, 16, 2, 2, 2, 2, None),
-    ),
-    ("complex64", "thin"): (
-        (2, 2, 2, 2, 2, 4, 8, 16, 32, None, None),
-        (2, 2, 2, 2, 4, 8, 16, 16, 2, 2, 2),
-        (2, 2, 2, 4, 4, 16, 2, 2, 2, 2, None),
-    ),
-    ("complex64", "values"): (
-        (16, 4, 2, 2, 2, 2, 4, 4, 4, 4, 8),
-        (8, 4, 2, 2, 2, 4, 4, 4, 8, None, 2),
-        (8, 4, 2, 4, 4, 4, 8, 8, 2, 2, None),
-    ),
-    ("complex64", "hermitian"): ((2, 2, 2, 2, 4, 8, 16, 16, 32, None, None),),
-    ("complex64", "hermitian values"): ((None, 64, 16, 8, 4, 4, 4, 4, 8, 8, None),),
-    ("complex128", "full"): (
-        (8, 2, 2, 2, 4, 8, 16, 16, None, None, None),
-        (2, 2, 2, 2, 4, 16, 16, None, 2, 2, None),
-        (2, 2, 2, 2, 8, None, 2, 2, 2, 2, None),
-    ),
-    ("complex128", "thin"): (
-        (4, 2, 2, 2, 4, 8, 16, 16, None, None, None),
-        (2, 2, 2, 2, 4, 8, 16, None, None, None, None),
-        (2, 4, 2, 4, 4, None, 2, 2, None, 2, None),
-    ),
-    ("complex128", "values"): (
-        (8, 8, 4, 2, 2, 2, 4, 4, 4, 4, 8),
-        (8, 4, 2, 2, 4, 4, 4, 4, 8, None, None),
-        (8, 2, 4, 4, 4, 4, 8, 8, 2, 2, None),
-    ),
-    ("complex128", "hermitian"): ((None, 2, 2, 2, 4, 16, 32, None, None, None, None),),
-    ("complex128", "hermitian values"): ((None, 128, 32, 8, 8, 32, 4, 8, 8, 8, None),),
+JACOBI_UP_TO: dict[tuple[str, str], tuple[int, ...]] = {
+    ("float32", "full"): (64, 32, 32),
+    ("float32", "thin"): (64, 48, 16),
+    ("float32", "values"): (256, 256, 48),
+    ("float32", "hermitian"): (48,),
+    ("float32", "hermitian values"): (128,),
+    ("float64", "full"): (64, 32, 32),
+    ("float64", "thin"): (64, 48, 16),
+    ("float64", "values"): (256, 128, 64),
+    ("float64", "hermitian"): (16,),
+    ("float64", "hermitian values"): (128,),
+    ("complex64", "full"): (48, 32, 16),
+    ("complex64", "thin"): (48, 32, 16),
+    ("complex64", "values"): (256, 96, 128),
+    ("complex64", "hermitian"): (32,),
+    ("complex64", "hermitian values"): (128,),
+    ("complex128", "full"): (32, 16, 16),
+    ("complex128", "thin"): (32, 32, 16),
+    ("complex128", "values"): (256, 96, 128),
+    ("complex128", "hermitian"): (16,),
+    ("complex128", "hermitian values"): (128,),
 }

@@ -23,6 +23,14 @@ from gpusvd._base.threads import usable_cores
 from gpusvd._cpu.lapack import sizes_of
 from gpusvd._svd.driver import JACOBI_COLUMNS, choose, choose_on_gpu
 
+_NAMES = {"jacobi": "Jacobi", "bidiagonal": "a bidiagonal form", "vendor": "LAPACK"}
+_ACCURACY = {
+    "jacobi": "relative to each singular value",
+    "bidiagonal": "relative to the largest singular value",
+    "vendor": "relative to the largest singular value",
+}
+_EXACT = "exact"
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -36,6 +44,7 @@ class Explanation:
     lanes: int
     tile_bytes: int
     threads: int
+    accuracy: str
     why: str
 
     def __str__(self) -> str:
@@ -71,11 +80,12 @@ def explain(
     -------
     Explanation
         To print, or to read by attribute: `shape`; the `dtype` of the singular vectors; the `driver` taken,
-        "jacobi" or "vendor"; its `kernel` and `size_class`; the `lanes` of a SIMD group; `tile_bytes`, the
-        working memory of a thread's kernel (0 for LAPACK, which allocates its own); the most `threads` that
-        share the batch; and `why` this driver. On a GPU `kernel` is the one that rotates, `lanes` are the
-        threads that share a pair of columns, `tile_bytes` the global memory of a matrix at work, and
-        `threads` those of a block.
+        "jacobi", "vendor" or, for values alone, "bidiagonal"; its `kernel` and `size_class`; the `lanes` of a
+        SIMD group; `tile_bytes`, the working memory of a thread's kernel (0 for LAPACK, which allocates its
+        own); the most `threads` that share the batch; the `accuracy` of small singular values, relative to
+        themselves or to the largest one; and `why` this driver. On a GPU `kernel` is the one that rotates,
+        `lanes` are the threads that share a pair of columns, `tile_bytes` the global memory of a matrix at
+        work, and `threads` those of a block.
 
     Raises
     ------
@@ -96,7 +106,8 @@ def explain(
     lanes       1
     tile bytes  0
     threads     1
-    why         LAPACK is the faster one for 1500 x 1500 float32 at any batch
+    accuracy    relative to the largest singular value
+    why         LAPACK is the faster one for 1500 x 1500 float32
     """
     lengths = tuple(operator.index(length) for length in shape)
     if min(lengths, default=0) < 0:
@@ -113,13 +124,13 @@ def explain(
     batch = math.prod(lengths[:-2])
 
     if driver == "auto":
-        taken, first = choose(lengths, factors, full_matrices, compute_uv, hermitian)
-        why = _reason(f"{m} x {n} {factors}", first)
+        taken = choose(lengths, factors, full_matrices, compute_uv, hermitian)
+        why = f"{_NAMES[taken]} is the faster one for {m} x {n} {factors}"
     else:
         taken, why = driver, f"driver={driver!r} was asked for"
     if m * n * batch == 0:
         return Explanation(
-            lengths, factors.name, taken, "none", "empty", 1, 0, 1, "there is nothing to decompose"
+            lengths, factors.name, taken, "none", "empty", 1, 0, 1, _EXACT, "there is nothing to decompose"
         )
     if taken == "vendor":
         kernel = (
@@ -132,8 +143,9 @@ def explain(
 
         kernel, size_class, lanes, tile_bytes = plan(m, n, factors, bool(full_matrices), bool(compute_uv))
         threads = cores
+    threads, accuracy = min(threads, batch), _ACCURACY[taken]
     return Explanation(
-        lengths, factors.name, taken, kernel, size_class, lanes, tile_bytes, min(threads, batch), why
+        lengths, factors.name, taken, kernel, size_class, lanes, tile_bytes, threads, accuracy, why
     )
 
 
@@ -148,16 +160,13 @@ def _explain_cuda(
         why = f"the matrices have {within} than {JACOBI_COLUMNS} columns"
     if math.prod(shape) == 0:
         return Explanation(
-            shape, dtype.name, taken, "none", "empty", 1, 0, 1, "there is nothing to decompose"
+            shape, dtype.name, taken, "none", "empty", 1, 0, 1, _EXACT, "there is nothing to decompose"
         )
+    accuracy = _ACCURACY[taken]
     if taken == "vendor":
-        return Explanation(shape, dtype.name, taken, "cuSOLVER through CuPy", "any", 1, 0, 1, why)
+        return Explanation(shape, dtype.name, taken, "cuSOLVER through CuPy", "any", 1, 0, 1, accuracy, why)
     from gpusvd._cuda.jacobi import plan
 
-    return Explanation(shape, dtype.name, taken, *plan(shape, dtype, full_matrices, compute_uv), why)
-
-
-def _reason(matrices: str, first: int | None) -> str:
-    if first is None:
-        return f"LAPACK is the faster one for {matrices} at any batch"
-    return f"Jacobi is the faster one for {matrices} from a batch of {first}"
+    return Explanation(
+        shape, dtype.name, taken, *plan(shape, dtype, full_matrices, compute_uv), accuracy, why
+    )

@@ -6,6 +6,7 @@ from gpusvd._base.checks import (
     Device,
     Driver,
     Errors,
+    Taken,
     check_device,
     check_driver,
     check_errors,
@@ -19,7 +20,7 @@ class Options(NamedTuple):
     full_matrices: bool
     compute_uv: bool
     hermitian: bool
-    driver: Driver
+    driver: Driver | Taken
     errors: Errors
     threads: int | None
     device: Device | None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._base.checks import Driver, Expected, check_out, share_memory
+from gpusvd._base.checks import Expected, Taken, check_out, share_memory
 from gpusvd._base.results import Array, Info
 from gpusvd._cpu import lapack
 from gpusvd._cuda import cusolver
@@ -38,7 +38,7 @@ class Cpu:
         """Return whether the results can be written while the matrices are read."""
         return not any(share_memory(matrices, output) for output in outputs)
 
-    def choose_driver(self, options: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Driver:
+    def choose_driver(self, options: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Taken:
         """Return the driver that "auto" stands for."""
         return choose_driver(options, shape, dtype)
 
@@ -52,7 +52,7 @@ class Cpu:
 
     def run(
         self,
-        driver: Driver,
+        driver: Taken,
         options: Options,
         matrices: Array,
         u: Array | None,
@@ -68,7 +68,8 @@ class Cpu:
         from gpusvd._cpu import jacobi  # imports numba, which takes long
 
         assert info is not None
-        jacobi.decompose(matrices, u, s, vh, info, hermitian=hermitian, threads=threads)
+        relative = driver == "jacobi"
+        jacobi.decompose(matrices, u, s, vh, info, hermitian=hermitian, relative=relative, threads=threads)
 
     def to_host(self, x: Array) -> Array:
         """Return an array of this place as NumPy's."""
@@ -97,7 +98,7 @@ class Gpu:
     def is_apart(self, matrices: Any, outputs: Sequence[Any]) -> bool:
         return not (self.from_host or any(self.xp.may_share_memory(matrices, x) for x in outputs))
 
-    def choose_driver(self, options: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Driver:
+    def choose_driver(self, options: Options, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Taken:
         return choose_on_gpu(shape, options.driver)
 
     def device_of(self, matrices: Any) -> AbstractContextManager[object]:
@@ -108,7 +109,7 @@ class Gpu:
         return memory_of_the_call(self.xp)
 
     def run(
-        self, driver: Driver, options: Options, matrices: Any, u: Any, s: Any, vh: Any, info: Info | None
+        self, driver: Taken, options: Options, matrices: Any, u: Any, s: Any, vh: Any, info: Info | None
     ) -> None:
         if driver == "vendor":
             cusolver.decompose(self.xp, matrices, u, s, vh, info, hermitian=options.hermitian)

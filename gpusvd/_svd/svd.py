@@ -108,8 +108,9 @@ def svd(
     driver : {"auto", "jacobi", "vendor"}, optional
         "jacobi" is one-sided Jacobi, which gives every singular value to high relative accuracy and whose
         results are bitwise independent of the batch, the place in it and the number of threads. "vendor" is
-        LAPACK through NumPy. "auto" (default) takes the faster one for shape, dtype and batch; `explain`
-        says which and why.
+        LAPACK through NumPy. "auto" (default) takes the one that is faster from some eight matrices on, by M,
+        N, the dtype and what is wanted, never by the batch or the numbers, so that a matrix has one answer;
+        `explain` says which.
     out : tuple of ndarray (U, S, Vh), or ndarray S with ``compute_uv=False``, optional
         Arrays to write the results into, of their exact shapes and dtypes, in any strides and byte order;
         they are what is returned. They must not share memory with each other. An output may overlap
@@ -134,7 +135,8 @@ def svd(
             Left singular vectors, in the dtype of `a`; float64 for integers and bool. float16 is computed
             in float32.
         S : (..., K) ndarray
-            Singular values in descending order, in the real dtype of the same precision.
+            Singular values in descending order, in the real dtype of the same precision; of float16 in
+            float32, since they may be too large for it.
         Vh : (..., N, N) or (..., K, N) ndarray
             Conjugate transposes of the right singular vectors, in the dtype of U.
 
@@ -212,7 +214,10 @@ def svdvals(
 
     The same as ``svd(a, compute_uv=False)``; vectors are not computed. With Jacobi on the CPU, the values of
     a matrix whose rows and columns are all of much the same size come from a bidiagonal form, which is nearly
-    as accurate there, and faster. They may then differ from those of `svd` in the last digits.
+    as accurate there, and faster. They may then differ from those of `svd` in the last digits. By default
+    matrices of more than 32 rows and columns get their values from that form in any case: they are as
+    accurate as LAPACK's then, to eps of the largest, and take as long for all matrices. ``driver="jacobi"``
+    keeps them accurate relative to each at any size.
 
     Parameters
     ----------

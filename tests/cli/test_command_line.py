@@ -1,6 +1,7 @@
 """The commands: what they print and write, and what they say and leave behind when they cannot."""
 
 import itertools
+import logging
 import os
 import re
 import signal
@@ -18,9 +19,16 @@ from PIL import Image
 import gpusvd
 from gpusvd.__main__ import main
 from gpusvd._commands import files, info, svd
+from gpusvd._cpu import compile as cpu_compile
 from tests.support.measures import residual
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def kernels():
+    """What the commands run is compiled beforehand, so that they have nothing to say about it."""
+    gpusvd.warmup([(6, 3)], ["float32"])
 
 
 @pytest.fixture
@@ -651,7 +659,34 @@ def test_info_lists_devices(monkeypatch):
     assert info.devices() == ["none: CuPy is not installed"]
 
 
-@pytest.mark.parametrize("command", ["svd", "compress", "expand", "info", "demo"])
+@pytest.mark.parametrize(
+    ("options", "dtypes"),
+    [([], info.DTYPES), (["--dtype", "complex64", "float32"], ("complex64", "float32"))],
+)
+def test_warmup_compiles_every_kernel_and_says_so(monkeypatch, capsys, options, dtypes):
+    log, compiled = logging.getLogger("gpusvd"), []
+
+    def compile_loudly(solver, dtype):
+        compiled.append((solver, dtype.name))
+        log.info("compiling %s", solver)
+
+    monkeypatch.setattr(cpu_compile, "compiled", compile_loudly)
+    before = log.level, list(log.handlers)
+    assert main(["warmup", *options]) == 0
+    assert (log.level, list(log.handlers)) == before
+    assert sorted(compiled) == sorted(itertools.product(cpu_compile.SOLVERS, dtypes))
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r"cache +\S.*\n", out)
+    assert err.splitlines() == [f"gpusvd: compiling {solver}" for solver, _ in compiled]
+
+
+def test_warmup_refuses_other_dtypes(capsys):
+    with pytest.raises(SystemExit):
+        main(["warmup", "--dtype", "float16"])
+    assert "float16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["svd", "compress", "expand", "info", "warmup", "demo"])
 def test_help_shows_an_example_that_parses(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as exit_:

@@ -66,7 +66,7 @@ def launches(kind, shared):
     """All launches, each with a problem that leads to it and the most blocks that it has."""
     found = {}
     for problem in problems(kind, shared):
-        count = jacobi._CHUNK_BYTES // jacobi._bytes_of_one(problem)
+        count = max(1, jacobi._CHUNK_BYTES // jacobi._bytes_of_one(problem))
         for kernel, matrices in kernels(problem):
             blocks = -(-count // matrices)
             if kernel not in found or found[kernel][1] < blocks:

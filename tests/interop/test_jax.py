@@ -100,3 +100,18 @@ def test_equal_values_leave_the_gradient_of_the_polar_factor():
 
     w = np.asarray(batch(3, 3, seed=1))
     np.testing.assert_allclose(jax.grad(polar)(2 * jnp.eye(3)), (w - w.T) / 4, atol=1e-12)
+
+
+@pytest.mark.parametrize("driver", ["jacobi", "auto"])
+def test_tiny_and_subnormal_entries(driver):
+    """In the threads of XLA, which flush subnormal numbers to zero otherwise."""
+    a = np.random.default_rng(5).standard_normal((40, 5, 3)).astype(np.float32)
+    tiny = np.concatenate([a * np.float32(1e-37), a * np.float32(1e-41)])
+    tiny[3] = 0
+    for x in (tiny, np.diag(np.array([1, 0.01, 1e-43], np.float32))):
+        expected = gpusvd.svd(x, full_matrices=False, driver=driver)
+        result = jax.jit(lambda x: gpusvd.jax.svd(x, full_matrices=False, driver=driver))(jnp.asarray(x))
+        for ours, wanted in zip(result, expected, strict=True):
+            np.testing.assert_array_equal(np.asarray(ours), wanted)
+        values = gpusvd.jax.svdvals(jnp.asarray(x), driver=driver)
+        np.testing.assert_array_equal(np.asarray(values), gpusvd.svdvals(x, driver=driver))

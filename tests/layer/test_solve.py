@@ -172,6 +172,12 @@ def test_lstsq_is_numpys(backend, shape, dtype):
             np.testing.assert_allclose(result.s[i], s, atol=atol)
         one = backend.numpy(gpusvd.lstsq(backend.array(a[0]), backend.array(b[0] if b is matrix else b)))
         np.testing.assert_allclose(one.x, result.x[0], atol=atol)
+        for i in (0, 1):  # of full rank, and not
+            one = backend.numpy(gpusvd.lstsq(backend.array(a[i]), backend.array(b[i] if b is matrix else b)))
+            numpys = np.linalg.lstsq(a[i], b[i] if b is matrix else b, rcond)
+            assert one.residuals.shape == numpys[1].shape
+            assert isinstance(one.rank, int)
+            assert one.rank == numpys[2]
         assert result.x.dtype == dtype
         assert result.residuals.dtype == result.s.dtype == np.zeros(1, dtype).real.dtype
 
@@ -200,7 +206,7 @@ def test_lstsq_of_mixed_dtypes():
     assert gpusvd.lstsq(a, random(4)).s.dtype == np.float64
     assert gpusvd.lstsq(a, [1, 2, 3, 4]).x.dtype == np.float64
     half = gpusvd.lstsq(a.astype(np.float16), random(4, np.float16))
-    assert [x.dtype.char for x in half if x.dtype.kind == "f"] == ["e"] * 3
+    assert [x.dtype.char for x in half if x.dtype.kind == "f"] == ["e", "e", "f"]
     np.testing.assert_allclose(half.x, np.linalg.lstsq(a, random(4))[0], atol=5e-3)
 
 
@@ -363,6 +369,24 @@ def test_inv_of_graded_integer_half_and_empty_matrices(backend):
         gpusvd.inv(np.ones((2, 3)))
     with pytest.raises(ValueError, match="errors must be 'nan' or 'raise'"):
         gpusvd.inv(np.eye(2), errors="ignore")
+
+
+@pytest.mark.parametrize("function", [gpusvd.inv, gpusvd.pinv, gpusvd.polar, gpusvd.svt, gpusvd.norm])
+def test_batches_without_a_flat_view(function):
+    """Products are made piece by piece whatever the strides."""
+    arguments = (0.1,) if function is gpusvd.svt else ()
+    a = random((4, 3, 2, 5, 5))
+    whole = function(a, *arguments)
+    for x in (
+        np.asfortranarray(a),
+        a.swapaxes(0, 2).copy().swapaxes(0, 2),
+        np.broadcast_to(a, (2, *a.shape))[1],
+    ):
+        result = function(x, *arguments)
+        for got, expected in zip(
+            *(r if isinstance(r, tuple) else (r,) for r in (result, whole)), strict=True
+        ):
+            np.testing.assert_allclose(got, expected, atol=1e-12)
 
 
 # Rows and columns in different units

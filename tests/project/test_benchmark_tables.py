@@ -109,9 +109,13 @@ def test_a_picture_is_drawn_once_for_a_run(tmp_path, monkeypatch):
 
 def test_the_table_of_first_use():
     call = {"what": "first call", "dtype": "float64"}
-    thin = call | {"work": "thin", "cold": [9.04, 1.0], "warm": [0.456, 0.1]}
-    values = call | {"work": "values", "cold": [4.51, 8.96], "warm": [0.32, 0.2]}
+    thin = call | {"work": "thin", "cold": [9.04, 1.0], "release": [1.25, 0.9], "warm": [0.456, 0.1]}
+    values = call | {"work": "values", "cold": [4.51, 8.96], "release": [0.5, 0.75], "warm": [0.32, 0.2]}
     memory = {"what": "memory", "dtype": "float64", "mebibytes": 3.21}
-    text = render.first_use([run_of([{"what": "import", "seconds": 0.123}, thin, values, memory])])
-    assert "| float64 | 9.0 s | 0.46 s | 4.5 s | 0.32 s | 9.0 s | 3.2 MiB |" in text
+    import_ = {"what": "import", "seconds": 0.123}
+    text = render.first_use([run_of([import_, thin, values, memory])])
+    first = "1.25 s | 9.04 s | 0.46 s | 0.50 s | 4.51 s | 0.32 s | 0.75 s | 8.96 s"
+    assert f"| float64 | {first} | 3.2 MiB |" in text
+    del thin["release"]
+    assert "| float64 |  | 9.04 s |" in render.first_use([run_of([import_, thin, values, memory])])
     assert "takes 0.12 s" in text

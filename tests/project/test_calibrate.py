@@ -1,4 +1,4 @@
-"""The calibration of the auto driver finds the batch where the faster one changes, and rewrites the table."""
+"""The calibration of the auto driver finds the size where the faster one changes, and rewrites the table."""
 
 import runpy
 import shutil
@@ -9,42 +9,55 @@ from benchmarks import calibrate
 from gpusvd._svd import driver_table as _driver_table
 
 
-@pytest.mark.parametrize(("changes_at", "found"), [(1, 2), (2, 2), (20, 32), (1024, 1024), (1025, None)])
-def test_smallest_batch(changes_at, found, monkeypatch):
-    def compare(calls, rounds):
-        batch = len(calls["jacobi"]().S)
-        return {"jacobi": {"p50": 1.0}, "vendor": {"p50": 2.0 if batch >= changes_at else 1.0}}
+@pytest.mark.parametrize(
+    ("slower", "found"),
+    [
+        ({}, 48),
+        ({(32, 8)}, 16),
+        ({(32, 1), (16, 4)}, 48),  # one matrix and four decide nothing
+        ({(48, "many")}, 32),
+        ({(16, 8), (32, "many")}, 8),
+    ],
+    ids=str,
+)
+def test_largest_size(slower, found, monkeypatch):
+    sizes = []
 
+    def random_batch(count, m, n, dtype, hermitian):
+        sizes.append((n, count))
+        return range(count)
+
+    def compare(calls, rounds):
+        (n, many), batch = sizes[-1], len(calls["jacobi"])
+        is_slower = (n, batch) in slower or ((n, "many") in slower and batch == many)
+        return {"jacobi": {"p50": 1.1 if is_slower else 1.0}, "vendor": {"p50": 1.0}}
+
+    monkeypatch.setattr(calibrate, "random_batch", random_batch)
     monkeypatch.setattr(calibrate, "compare", compare)
+    monkeypatch.setattr(calibrate, "call", lambda a, driver, options: a)
     rows = []
-    effort = calibrate.Effort(sizes=(1,), rounds=1, megabytes=4)
-    assert calibrate.smallest_batch("float32", "thin", 1, 1, effort, rows) == found
-    assert rows
+    effort = calibrate.Effort(sizes=(16, 32, 48), rounds=1, megabytes=4)
+    assert calibrate.largest_size("float32", "thin", 1, effort, rows) == found
+    assert {row["batch"] for row in rows} >= {1, 4, 8}
 
 
 def test_rewrite(tmp_path):
     path = tmp_path / "table.py"
     shutil.copy(_driver_table.__file__, path)
-    table = {
-        ("float32", "thin"): ((1, None, 1024), (2, 4, 8), (None, None, None)),
-        ("float64", "hermitian"): ((16, None, 1),),
-    }
+    table = {("float32", "thin"): (64, 16, 8), ("float64", "hermitian"): (16,)}
     for machine in ("one", "another"):
         calibrate.rewrite(path, table, machine, keep=False)
         written = runpy.run_path(str(path))
-        assert written["JACOBI_FROM"] == table
-        assert written["SIZES"] == _driver_table.SIZES
-        assert written["ASPECTS"] == _driver_table.ASPECTS
+        assert written["JACOBI_UP_TO"] == table
+        for name in ("SIZES", "ASPECTS", "LEAST", "RELATIVE"):
+            assert written[name] == getattr(_driver_table, name)
         assert written["__doc__"] == _driver_table.__doc__
         assert path.read_text().count("Measured on") == 1
     assert "Measured on another." in path.read_text()
     for _ in range(2):
         calibrate.rewrite(path, table, "a third", keep=True)
-    assert "\n\n# Measured on another.\n# Measured on a third.\nJACOBI_FROM" in path.read_text()
+    assert "\n\n# Measured on another.\n# Measured on a third.\nJACOBI_UP_TO" in path.read_text()
 
 
-def test_later():
-    assert calibrate.later(((1, None, 8), (2, 4, 8)), ((2, 2, 8), (None, 1, 16))) == (
-        (2, None, 8),
-        (None, 4, 16),
-    )
+def test_smaller():
+    assert calibrate.smaller((64, 16, 8), (32, 48, 8)) == (32, 16, 8)

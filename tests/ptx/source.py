@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from gpusvd._base.cache import cache_folder
+from gpusvd._base.cache import cache_folder, write_whole
 from gpusvd._cuda import launch
 from tests.cuda_compile import compiler
 
@@ -22,5 +22,5 @@ def source(kernel, kind, signature):
             if not path.exists():
                 with compiler.device_of((int(CAPABILITY[:-1]), int(CAPABILITY[-1]))):
                     text = launch.ptx(kernel.compiled, kind, signature, CAPABILITY)
-                launch._write(path, text.encode())
+                write_whole(path, text.encode())
     return path.read_text()

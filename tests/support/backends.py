@@ -28,9 +28,11 @@ class Backend:
         return copy
 
     def numpy(self, x: Any) -> np.ndarray:
-        """A result of this library, or a tuple of them, in NumPy."""
+        """A result of this library, or a tuple of them, in NumPy; an int remains one."""
         if isinstance(x, tuple):
             return type(x)(*map(self.numpy, x)) if hasattr(x, "_fields") else tuple(map(self.numpy, x))
+        if isinstance(x, int):
+            return x
         if self.xp is np:
             assert isinstance(x, np.ndarray | np.generic), type(x)
             return np.asarray(x)

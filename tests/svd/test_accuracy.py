@@ -139,3 +139,35 @@ def test_lapack_has_not(shape, dtype):
     for name in ("ascending", "shuffled", "two heights"):
         a, exact, _ = graded(*shape, dtype, name)
         assert max(relative_errors(np.linalg.svd(a, compute_uv=False), exact)) > 0.9, name
+
+
+# Long columns
+
+
+def long_columns(name, m, n, dtype):
+    """Columns of equal entries, whose sums all round one way, and the exact largest singular value."""
+    if name == "constant":
+        a = np.full((m, n), 0.1, dtype)
+        return a, math.sqrt(m * n) * abs(complex(a[0, 0]))
+    a = np.repeat(gallery.gaussian_entries(np.random.default_rng(m), 4, n, dtype), m // 4, axis=0)
+    a = a.astype(dtype)
+    return a, np.linalg.svd(a[:: m // 4].astype(np.result_type(dtype, float))).S[0] * math.sqrt(m // 4)
+
+
+@pytest.mark.parametrize("dtype", gallery.DTYPES, ids=str)
+@pytest.mark.parametrize(
+    "shape", [(512, 8), (4096, 5), (6000, 9), (200_000, 2)], ids=lambda s: f"{s[0]}x{s[1]}"
+)
+@pytest.mark.parametrize("name", ["constant", "steps"])
+def test_rounding_does_not_grow_with_the_rows(name, shape, dtype):
+    """It may not grow in kernels that sum lane by lane, nor in those with lanes along the rows."""
+    a, largest = long_columns(name, *shape, dtype)
+    eps = float(np.finfo(dtype).eps)
+    for x in (a, a.T):
+        U, S, Vh = gpusvd.svd(x, full_matrices=False, driver="jacobi")
+        values = gpusvd.svdvals(x, driver="jacobi")
+        assert max(abs(float(S[0]) / largest - 1), abs(float(values[0]) / largest - 1)) < 20 * eps
+        columns = np.ascontiguousarray(U.T if x is a else Vh)
+        wide = columns.astype(np.result_type(dtype, np.longdouble))
+        gram = np.array([[np.sum(u.conj() * v) for v in wide] for u in wide])
+        assert np.abs(gram - np.eye(len(gram))).max() < 20 * eps

@@ -266,22 +266,49 @@ def test_lapack_sees_no_inf(monkeypatch, n):
 
 
 def test_auto_takes_what_the_table_says(monkeypatch):
-    monkeypatch.setitem(_driver_table.JACOBI_FROM, ("float64", "thin"), tuple((10,) * 20 for _ in range(20)))
-    _driver.jacobi_from.cache_clear()
-    for batch, driver in ((9, "vendor"), (10, "jacobi")):
-        a = random(batch, 5, 4)
+    _driver.jacobi_up_to.cache_clear()
+    monkeypatch.setitem(_driver_table.JACOBI_UP_TO, ("float64", "thin"), (16, 16, 16))
+    for n, driver in ((16, "jacobi"), (17, "vendor")):
+        a = random(1, n + 1, n)
         explanation = gpusvd.explain(a.shape, full_matrices=False)
         assert explanation.driver == driver
-        assert "from a batch of 10" in explanation.why
+        assert "is the faster one for" in explanation.why
         sweeps = gpusvd.svd_ex(a, full_matrices=False).info.sweeps
         assert sweeps.all() == (driver == "jacobi")
     monkeypatch.undo()
-    _driver.jacobi_from.cache_clear()
+    _driver.jacobi_up_to.cache_clear()
 
 
-def test_one_matrix_alone_goes_to_lapack():
-    for n in (1, 2, 8, 500):
-        assert gpusvd.explain((n, n)).driver == "vendor"
+@pytest.mark.parametrize("dtype", ["e", "f", "d", "F", "D", "i"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"full_matrices": False}, {"compute_uv": False}, {"hermitian": True}],
+    ids=["full", "thin", "values", "hermitian"],
+)
+def test_auto_does_not_depend_on_the_batch(dtype, options):
+    for m, n in ((1, 1), (3, 3), (8, 8), (40, 40), (64, 64), (100, 100), (200, 200), (500, 500)):
+        m = n if options.get("hermitian") else 3 * m
+        drivers = {
+            gpusvd.explain((*batch, m, n), dtype, **options).driver
+            for batch in ((), (1,), (8,), (7, 9), (10**6,))
+        }
+        assert len(drivers) == 1
+        if n <= 8:
+            assert drivers == {"jacobi"}
+
+
+def test_accuracy_of_values_is_said():
+    """That of Jacobi up to 32 columns, beyond that of LAPACK."""
+    for n, driver, accuracy in (
+        (32, "jacobi", "each"),
+        (33, "bidiagonal", "largest"),
+        (999, "vendor", "largest"),
+    ):
+        explanation = gpusvd.explain((10, n, n), compute_uv=False)
+        assert explanation.driver == driver
+        assert accuracy in explanation.accuracy
+    assert "each" in gpusvd.explain((10, 99, 99), compute_uv=False, driver="jacobi").accuracy
+    assert gpusvd.explain((10, 99, 99), compute_uv=False).kernel == "svdvals_tiles"
 
 
 def test_table_is_whole():
@@ -290,29 +317,26 @@ def test_table_is_whole():
     assert list(aspects) == sorted(set(aspects))
     for dtype in ("float32", "float64", "complex64", "complex128"):
         for work in ("full", "thin", "values", "hermitian", "hermitian values"):
-            rows = _driver_table.JACOBI_FROM[dtype, work]
-            assert len(rows) == (1 if "hermitian" in work else len(aspects))
-            assert all(len(row) == len(sizes) for row in rows)
-            assert all(batch is None or batch >= 1 for row in rows for batch in row)
+            row = _driver_table.JACOBI_UP_TO[dtype, work]
+            assert len(row) == (1 if "hermitian" in work else len(aspects))
+            assert set(row) <= {_driver_table.LEAST, *sizes}
 
 
-def test_between_the_sizes_the_neighbour_in_favour_of_lapack_counts(monkeypatch):
-    monkeypatch.setattr(_driver, "SIZES", (4, 8, 16))
+def test_between_the_aspects_the_neighbour_in_favour_of_lapack_counts(monkeypatch):
+    _driver.jacobi_up_to.cache_clear()
     monkeypatch.setattr(_driver, "ASPECTS", (1, 4))
-    monkeypatch.setitem(_driver.JACOBI_FROM, ("float64", "full"), ((10, 20, None), (40, 30, 1)))
-    monkeypatch.setitem(_driver.JACOBI_FROM, ("float64", "hermitian"), ((3, 2, 1),))
-    _driver.jacobi_from.cache_clear()
+    monkeypatch.setitem(_driver.JACOBI_UP_TO, ("float64", "full"), (32, 16))
+    monkeypatch.setitem(_driver.JACOBI_UP_TO, ("float64", "hermitian"), (24,))
 
-    def first(m, n, hermitian=False):
-        return _driver.jacobi_from(m, n, np.dtype("d"), True, True, hermitian)
+    def most(m, n, hermitian=False):
+        return _driver.jacobi_up_to(m, n, np.dtype("d"), True, True, hermitian)
 
-    assert [first(n, n) for n in (1, 4, 5, 8, 9, 16, 17)] == [10, 10, 20, 20, None, None, None]
-    assert [first(4, n) for n in (4, 8, 16, 100)] == [10, 40, 40, 40]
-    assert first(64, 16) == first(16, 1000) == 1
-    assert first(48, 16) is None
-    assert [first(n, n, hermitian=True) for n in (4, 6, 16)] == [3, 3, 1]
+    assert [most(4, n) for n in (4, 8, 16, 100)] == [32, 16, 16, 16]
+    assert most(100, 4) == most(100, 99) == 16
+    assert most(9, 9, hermitian=True) == 24
+    assert most(0, 9) >= 0
     monkeypatch.undo()
-    _driver.jacobi_from.cache_clear()
+    _driver.jacobi_up_to.cache_clear()
 
 
 def test_explain_says_what_runs():
@@ -320,6 +344,7 @@ def test_explain_says_what_runs():
     assert explanation.shape == (1000, 8, 8)
     assert (explanation.dtype, explanation.driver, explanation.threads) == ("float32", "jacobi", 3)
     assert explanation.lanes > 1
+    assert explanation.accuracy == "relative to each singular value"
     assert explanation.tile_bytes > 0
     for value in (explanation.kernel, explanation.size_class, "asked for"):
         assert value in str(explanation)

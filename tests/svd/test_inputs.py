@@ -1,5 +1,6 @@
 """Every kind of array that svd takes, and every place it can write to."""
 
+import math
 import warnings
 
 import numpy as np
@@ -128,11 +129,30 @@ def test_subclasses_give_plain_arrays(driver):
         assert_same(result, gpusvd.svd(a, driver=driver))
 
 
-def test_float16_overflow(driver):
-    """Singular values beyond float16 are inf, without a warning; the vectors are right."""
-    U, S, Vh = gpusvd.svd(np.full((2, 2), 60000, np.float16), driver=driver)
-    assert S[0] == np.inf
-    np.testing.assert_allclose(np.abs(U[:, 0] * Vh[0]), 0.5, rtol=2e-3)
+@pytest.mark.parametrize(("shape", "value"), [((2, 2), 60000), ((300, 300), 300), ((3, 7, 40), -65504)])
+def test_float16_that_cannot_hold_its_singular_values(driver, shape, value):
+    """They are float32, and all that is computed from them is right."""
+    a = np.full(shape, value, np.float16)
+    U, S, Vh, info = gpusvd.svd_ex(a, full_matrices=False, driver=driver, errors="raise")
+    assert (U.dtype, S.dtype, Vh.dtype) == (np.float16, np.float32, np.float16)
+    largest = abs(value) * math.sqrt(math.prod(shape[-2:]))
+    np.testing.assert_allclose(S[..., 0], largest, rtol=1e-5)
+    np.testing.assert_array_equal(S, gpusvd.svd_ex(a.astype(np.float32), False, driver=driver).S)
+    assert info.converged.all()
+    np.testing.assert_allclose(gpusvd.svdvals(a, driver=driver)[..., 0], largest, rtol=1e-5)
+    for rule in ({"rank": 1}, {"energy": 0.9}, {"rtol": 0.1}):
+        t = gpusvd.low_rank(a, driver=driver, **rule)
+        assert (t.U.dtype, t.S.dtype, t.Vh.dtype) == (np.float16, np.float32, np.float16)
+        back = gpusvd.reconstruct(*t[:3])
+        assert back.dtype == np.float16
+        np.testing.assert_allclose(back, a, rtol=4e-3)
+    np.testing.assert_allclose(gpusvd.svt(a, 0.0, driver=driver), a, rtol=2e-3)
+    U, P = gpusvd.polar(a, driver=driver)
+    scaled = U.astype(float) @ P
+    np.testing.assert_allclose(scaled, a, rtol=4e-3)
+    inverse = gpusvd.pinv(a, driver=driver)
+    expected = 1 / (value * math.prod(shape[-2:]))
+    np.testing.assert_allclose(inverse, expected, rtol=2e-3, atol=1e-7)
 
 
 @by_vectors
