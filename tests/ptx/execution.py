@@ -83,6 +83,10 @@ class Run:
     def vote(self, mode, predicate, mask):
         return self._reduced(mode == "all", predicate, mask, WARP)
 
+    def ballot(self, predicate, mask):
+        bits = np.where(predicate & self._as_mask(mask), np.uint32(1) << self._lane, np.uint32(0))
+        return np.repeat(np.bitwise_or.reduce(bits.reshape(-1, WARP), axis=1), WARP)
+
     def reduction(self, mode, predicate, mask):
         return self._reduced(mode == "and", predicate, mask, self.count // self.blocks)
 

@@ -84,9 +84,43 @@ def insert_bits(a, b, position, length):
     return (b & ~mask) | ((a << position) & mask)
 
 
-FUNCTIONS = {f.__name__: f for f in (fma, fmax, fmin, truncated, quotient, high_product, insert_bits)} | {
-    "np": np
-}
+def flushed(x):
+    """x, and zero of its sign for a subnormal number."""
+    return np.where(np.abs(x) < np.finfo(x.dtype).tiny, np.copysign(x.dtype.type(0), x), x)
+
+
+def leading_half(x):
+    """The first 32 bits of double precision, the others zero: all that approximate instructions see of a
+    number, and give of a result."""
+    return (x.view(np.uint64) & np.uint64(0xFFFFFFFF << 32)).view(np.float64)
+
+
+def approximate(function, x):
+    """An approximate instruction: flushed, in double precision to 20 bits."""
+    if x.dtype == np.float32:
+        return flushed(function(flushed(x)).astype(x.dtype))
+    return flushed(leading_half(function(leading_half(flushed(x)))))
+
+
+def approximate_inverse(x):
+    return approximate(lambda y: 1 / y, x)
+
+
+def approximate_inverse_root(x):
+    return approximate(lambda y: 1 / np.sqrt(y), x)
+
+
+def approximate_root(x):
+    return approximate(np.sqrt, x)
+
+
+FUNCTIONS = {
+    f.__name__: f
+    for f in (
+        fma, fmax, fmin, truncated, quotient, high_product, insert_bits,
+        approximate_inverse, approximate_inverse_root, approximate_root,
+    )
+} | {"np": np}  # fmt: skip
 
 
 def _each(name, kinds, expression, operands=2, result=None):
@@ -106,13 +140,16 @@ def _arithmetic():
     table |= _each("div.rn", REALS, "{0} / {1}")
     table |= _each("rcp.rn", REALS, "1 / {0}", 1)
     table |= _each("sqrt.rn", REALS, "np.sqrt({0})", 1)
+    table |= _each("rcp.approx.ftz", REALS, "approximate_inverse({0})", 1)
+    table |= _each("rsqrt.approx.ftz", REALS, "approximate_inverse_root({0})", 1)
+    table |= _each("sqrt.approx.ftz", ("f32",), "approximate_root({0})", 1)
     table |= _each("copysign", REALS, "np.copysign({1}, {0})")
     table |= _each("max", REALS, "fmax({0}, {1})") | _each("min", REALS, "fmin({0}, {1})")
     table |= _each("max", INTEGERS, "np.maximum({0}, {1})") | _each("min", INTEGERS, "np.minimum({0}, {1})")
     table |= _each("mul.lo", INTEGERS, "{0} * {1}") | _each("mad.lo", INTEGERS, "{0} * {1} + {2}", 3)
     table |= _each("mul.hi", ("u64", "s64"), "high_product({0}, {1})")
     table |= _each("div", INTEGERS, "quotient({0}, {1})") | _each("rem", INTEGERS, "np.fmod({0}, {1})")
-    for kind, wide in (("s32", "s64"), ("u32", "u64")):
+    for kind, wide in (("s32", "s64"), ("u32", "u64"), ("s16", "s32"), ("u16", "u32")):
         product = f"{{0}}.astype({DTYPES[wide]!r}) * {{1}}"
         table[f"mul.wide.{kind}"] = Operation(wide, (kind, kind), product)
         table[f"mad.wide.{kind}"] = Operation(wide, (kind, kind, wide), product + " + {2}")
@@ -121,6 +158,7 @@ def _arithmetic():
 
 def _bits():
     table = _each("not", BITS, "~{0}", 1)
+    table |= {"popc.b32": Operation("u32", ("b32",), "np.bitwise_count({0}).astype('u4')")}
     for name, symbol in (("and", "&"), ("or", "|"), ("xor", "^")):
         table |= _each(name, BITS, f"{{0}} {symbol} {{1}}")
     table |= _each("shl", ("b32", "b64"), "{0} << {1}")
