@@ -285,7 +285,7 @@ def turn(builder, x, y, a, b):
 
 
 @operation(lambda x, factor: x)
-def scaled(builder, x, factor):
+def stretched(builder, x, factor):
     """x times a real number; its zeros are positive."""
     count = x[0].type.count
     zero = ir.Constant(x[0].type, [0.0] * count)

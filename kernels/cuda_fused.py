@@ -62,10 +62,10 @@ from .columns import (
     rank_of,
     repeated,
     replaced,
-    scaled,
     smaller,
     store_row,
     store_strided,
+    stretched,
     turn,
     without_entry,
     zeros,
@@ -100,7 +100,7 @@ def inverse(x, words):
     return multiply_add(y, e, y)
 
 
-def inverse_root(x, words):
+def inverse_of_root(x, words):
     """1 / sqrt(x)."""
     y = approximate_inverse_root(x)
     e = multiply_add(-(x * y), y, real(1.0))
@@ -109,7 +109,7 @@ def inverse_root(x, words):
     return multiply_add(0.5 * y, e, y)
 
 
-def root(x, words):
+def square_root(x, words):
     """sqrt(x), in single precision approximately."""
     if words == 1:
         return approximate_root(x)
@@ -130,7 +130,7 @@ def towards(x, length, words, parts):
     if parts == 1:
         return real(math.copysign(length, x))
     size2 = abs2(x)
-    factor = length * inverse_root(size2, words)
+    factor = length * inverse_of_root(size2, words)
     return x * factor if size2 > FLOOR else number(length)
 
 
@@ -144,7 +144,7 @@ def rotation(g, length_p, length_q, scale_p, scale_q, threshold, words):
     four = dot(u, v).real
     difference = length_q - length_p
     square = multiply_add(difference, difference, four)
-    size = root(square, words)
+    size = square_root(square, words)
     cos4 = four * approximate_inverse(length_p * length_q)
     divisor = multiply_add(size, abs(difference), square)
     quotient = approximate_inverse(divisor) if words == 1 else inverse(divisor, words)
@@ -253,7 +253,7 @@ def pivoted_qr(
             for s in range(1, slots):
                 top = tops[s] if keys[s] == key else top
                 total = lengths[s] if keys[s] == key else total
-            length = towards(top, root(total, words), words, parts)
+            length = towards(top, square_root(total, words), words, parts)
             head, diagonal = top + length, number(TAU) if is_zero else number(0.0) - length
             beta = 2.0 * inverse(abs2(head) + (total - abs2(top)), words)
             beta = real(0.0) if is_zero else beta
@@ -402,9 +402,9 @@ def renewed(columns, n, slots, vectors):
     for s in range(slots):
         if n > 16:
             power, scale = halved_power(scales[s])
-            x, scales = replaced(x, s, scaled(x[s], power)), replaced(scales, s, scale)
+            x, scales = replaced(x, s, stretched(x[s], power)), replaced(scales, s, scale)
             if vectors:
-                w = replaced(w, s, scaled(w[s], power))
+                w = replaced(w, s, stretched(w[s], power))
         lengths = replaced(lengths, s, (0.5 * scales[s]) * length2(x[s], 0))
     return x, w, lengths, scales
 
@@ -461,13 +461,13 @@ def singular_values(
     least = NONZERO if zero_count > 0 else LOW
     for s in range(slots):
         total = length2(x[s], 0)
-        by_length = inverse_root(total, words)
+        by_length = inverse_of_root(total, words)
         if vectors:
-            factor = inverse_root(length2(w[s], 0), words)
-            w = replaced(w, s, scaled(w[s], factor))
+            factor = inverse_of_root(length2(w[s], 0), words)
+            w = replaced(w, s, stretched(w[s], factor))
         else:
             factor = math.sqrt(0.5 * scales[s])
-        x = replaced(x, s, scaled(x[s], by_length))
+        x = replaced(x, s, stretched(x[s], by_length))
         value = (total * by_length) * factor
         is_known = is_busy and value >= least
         known = int32(known + lanes_with(is_known, begin, lanes))
@@ -675,7 +675,7 @@ def svd_fused(
     power, inverse_power = powers_to(largest_of_lanes(big, peers, steps), TARGET, MOST_SHIFT)
     low, odd, lengths = larger(LOW * inverse_power, FLOOR), False, sizes
     for k in range(slots):
-        column, c = scaled(columns[k], power), int32(q + k * lanes)
+        column, c = stretched(columns[k], power), int32(q + k * lanes)
         total = length2(column, 0)
         if tall:
             total = total + scale_tail(room, tail + c, power, adjoint, rest if is_busy and c < n else 0, n)

@@ -72,7 +72,7 @@ def turn(x, y, a, b):
     return plus_product(x, a, y), plus_product(y, b, x)
 
 
-def scaled(x, factor):
+def stretched(x, factor):
     return (x.view(x.real.dtype) * factor + x.real.dtype.type(0)).view(x.dtype)
 
 
