@@ -72,6 +72,8 @@ def module(version="both", devices=1, attributes=None, capability="90"):
     cupy.RawModule, cupy.RawKernel = kernels.RawModule, kernels.RawKernel
     cupy.get_default_memory_pool = lambda: memory.POOL
     cupy.linalg = functions.Namespace("cupy.linalg", functions.LinearAlgebra())
+    tricks = types.SimpleNamespace(as_strided=arrays.as_strided)
+    cupy.lib = types.SimpleNamespace(stride_tricks=tricks)
     cupy.random = types.SimpleNamespace(RandomState=functions.RandomState)
     cupy.cuda = types.SimpleNamespace(
         Device=Device,
