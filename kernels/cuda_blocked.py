@@ -28,12 +28,12 @@ for two and four times the rotations.
 Mapping: a block of 8 w threads goes through all meetings and sweeps by itself, with no other barrier than
 its own, so nothing is launched in vain and nothing read back. A batch smaller than the device leaves the
 rest of it idle; meetings of disjoint blocks could share it. Products: columns in tiles of some rows in
-shared memory, 16 threads along the rows, every thread some rows and `each` columns in registers.
+shared memory, 16 threads along the rows, every thread some rows and four columns in registers.
 
-Shared memory: 2 w (6 w + 3) numbers, 2 w (2 w + 1) less without vectors, 2 w (tile + 1) for the tile, 4 w
-for a round; 4 real numbers a column, and 8 w. Flops: 6 n³ a sweep in multiplications and additions, 4 n³
-more with vectors, complex ones four times that. Traffic with global memory: 3 n³ / w numbers a sweep, 2
-n³ / w more with vectors.
+Shared memory: 2 w (6 w + 3 q) numbers, 2 w (2 w + q) less without vectors, 2 w (tile + q) for the tile, 4 w
+for a round; 4 real numbers a column, and 8 w; q numbers are 16 bytes, which are loaded at once. Flops: 6 n³
+a sweep in multiplications and additions, 4 n³ more with vectors, complex ones four times that. Traffic with
+global memory: 3 n³ / w numbers a sweep, 2 n³ / w more with vectors.
 
 Stopping rule: as `jacobi.orthogonalise`.
 
@@ -47,7 +47,19 @@ import math
 from numba import cuda, int32
 
 from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
-from .cuda_warp import SHARED_BYTES, SIZES, WARP, LaunchShape, at, largest_real, size_and_parts, sum_real
+from .cuda_warp import (
+    SHARED_BYTES,
+    SIZES,
+    WARP,
+    LaunchShape,
+    at,
+    largest_real,
+    plus_dot,
+    plus_product,
+    quantum_of,
+    size_and_parts,
+    sum_real,
+)
 from .jacobi import (
     CANCELLED,
     EXPONENT,
@@ -64,7 +76,6 @@ from .jacobi import (
 from .lanes import (
     abs2,
     conjugate,
-    dot,
     exponent,
     half_of,
     largest_part,
@@ -94,7 +105,8 @@ def blocked_shape(n, kind, vectors=True, width=None, shared_bytes=SHARED_BYTES):
     while width > 4 and blocked_bytes(n, kind, vectors, width) > shared_bytes:
         width //= 2
     constants = {
-        "parts": parts, "width": width, "tile": tile_rows(kind), "each": 4, "vectors": bool(vectors),
+        "parts": parts, "width": width, "tile": tile_rows(kind), "quantum": quantum_of(kind),
+        "vectors": bool(vectors),
     }  # fmt: skip
     return LaunchShape(constants, 8 * width, 1, blocked_bytes(n, kind, vectors, width), BLOCKED_REGISTERS)
 
@@ -107,9 +119,9 @@ def tile_rows(kind):
 def blocked_bytes(n, kind, vectors, width):
     """What a block takes of shared memory."""
     size, parts = size_and_parts(kind)
-    line, columns = 2 * width + 1, n + block_count(n, width)
-    matrices = 2 * width * line * (3 if vectors else 2)
-    numbers = matrices + 2 * width * (tile_rows(kind) + 1) + ROTATION * width
+    quantum, columns = quantum_of(kind), n + block_count(n, width)
+    matrices = 2 * width * (2 * width + quantum) * (3 if vectors else 2)
+    numbers = matrices + 2 * width * (tile_rows(kind) + quantum) + ROTATION * width
     return numbers * size + (KEPT * columns + PAIR * width) * (size // parts)
 
 
@@ -173,132 +185,156 @@ def renew(l_columns, w_columns, j, n, state, lane, vectors):
         state[at(record + EXPONENT)] = state[at(record + EXPONENT)] + shift + back
 
 
-def stage(columns, staged, first, n, left, right, w, tile, thread, threads):
+def stage(columns, numbers, staged, first, n, left, right, w, width, tile, quantum, thread):
     """Copy rows `first` to `first + tile` of the columns that meet to shared memory, column by column; zero
     where there are none."""
-    for e in range(thread, 2 * w * tile, threads):
-        slot, row = e // tile, e % tile
-        j, i = column_of(slot, w, left, right), first + row
-        entry = number(0.0)
-        if j < n and i < n:
-            entry = columns[at(j), at(i)]
-        staged[at(slot * (tile + 1) + row)] = entry
+    lane, pitch = thread % WARP, tile + quantum
+    for side in range(2):
+        begin, place = (right, staged + w * pitch) if side else (left, staged)
+        for i in range(thread // WARP, w, width // 4):
+            j = begin + i
+            rows = n - first if j < n else 0
+            for k in range(tile // WARP):
+                row = k * WARP + lane
+                entry = number(0.0)
+                if row < rows:
+                    entry = columns[at(j), at(first + row)]
+                numbers[at(place + i * pitch + row)] = entry
 
 
-def make_gram(columns, staged, gram, n, left, right, w, width, tile, each, thread, threads):
-    """Inner products of all columns that meet; entry (p, q) is x_pᴴ x_q."""
-    line, size = 2 * width + 1, 2 * w
-    down = threads // ACROSS
+def make_gram(columns, numbers, staged, gram, n, left, right, w, width, tile, quantum, parts, thread):
+    """Inner products of all columns that meet; entry (p, q) is x_pᴴ x_q.
+
+    A thread takes the columns p that are its row modulo ACROSS, and q that are its column modulo `down`. Of
+    blocks of ACROSS x ACROSS entries those below the diagonal follow from those above.
+    """
+    line, pitch, down = 2 * width + quantum, tile + quantum, width // 2
     row, column = thread % ACROSS, thread // ACROSS
-    high = (2 * width + ACROSS - 1) // ACROSS
-    sums = cuda.local.array(((2 * width + ACROSS - 1) // ACROSS) * each, number)
-    x, y = cuda.local.array((2 * width + ACROSS - 1) // ACROSS, number), cuda.local.array(each, number)
+    high, each = (2 * width + ACROSS - 1) // ACROSS, 4
+    sums = cuda.local.array(((2 * width + ACROSS - 1) // ACROSS) * 4, number)
+    x, y = (
+        cuda.local.array(((2 * width + ACROSS - 1) // ACROSS) * quantum, number),
+        cuda.local.array(4 * quantum, number),
+    )
     for e in range(high * each):
         sums[e] = number(0.0)
+    first_x, first_y = staged + min(row, 2 * width - 1) * pitch, staged + column * pitch
     for first in range(0, n, tile):
-        stage(columns, staged, first, n, left, right, w, tile, thread, threads)
+        stage(columns, numbers, staged, first, n, left, right, w, width, tile, quantum, thread)
         cuda.syncthreads()
-        for r in range(min(tile, n - first)):
-            for k in range(high):
-                x[k] = staged[at(min(row + k * ACROSS, size - 1) * (tile + 1) + r)]
-            for c in range(each):
-                y[c] = staged[at(min(column + c * down, size - 1) * (tile + 1) + r)]
-            for k in range(high):
+        for r in range(0, min(tile, n - first), quantum):
+            for i in range(quantum):
+                for k in range(high):
+                    x[k * quantum + i] = numbers[at(first_x + r + (k * ACROSS * pitch + i))]
                 for c in range(each):
-                    sums[k * each + c] = sums[k * each + c] + dot(x[k], y[c])
+                    y[c * quantum + i] = numbers[at(first_y + r + (c * down * pitch + i))]
+            for i in range(quantum):
+                for k in range(high):
+                    for c in range(each):
+                        if c * down // ACROSS >= k:
+                            place = k * each + c
+                            sums[place] = plus_dot(sums[place], x[k * quantum + i], y[c * quantum + i], parts)
         cuda.syncthreads()
     for k in range(high):
         for c in range(each):
             p, q = row + k * ACROSS, column + c * down
-            if p < size and q < size:
-                gram[at(p * line + q)] = sums[k * each + c]
+            if c * down // ACROSS >= k and p < 2 * width:
+                numbers[at(gram + p * line + q)] = sums[k * each + c]
+                if c * down // ACROSS > k:
+                    numbers[at(gram + q * line + p)] = conjugate(sums[k * each + c])
 
 
-def multiply(columns, staged, turns, n, left, right, w, width, tile, each, thread, threads):
-    """Multiply the columns that meet by a matrix in shared memory, in place."""
-    line, size = 2 * width + 1, 2 * w
-    down = threads // ACROSS
-    row, column = thread % ACROSS, thread // ACROSS
-    high = tile // ACROSS
-    sums = cuda.local.array((tile // ACROSS) * each, number)
-    x, t = cuda.local.array(tile // ACROSS, number), cuda.local.array(each, number)
+def multiply(columns, numbers, staged, turns, n, left, right, w, width, tile, quantum, parts, thread):
+    """Multiply the columns that meet by a matrix in shared memory, in place. A thread takes runs of `quantum`
+    rows, ACROSS runs apart, and four neighbouring columns."""
+    line, pitch = 2 * width + quantum, tile + quantum
+    row, column = thread % ACROSS * quantum, thread // ACROSS * 4
+    high, each = tile // ACROSS, 4
+    first_x, first_t = staged + row, turns + column
+    sums = cuda.local.array((tile // ACROSS) * 4, number)
+    x, t = cuda.local.array(tile // ACROSS, number), cuda.local.array(4, number)
     for first in range(0, n, tile):
-        stage(columns, staged, first, n, left, right, w, tile, thread, threads)
+        stage(columns, numbers, staged, first, n, left, right, w, width, tile, quantum, thread)
         cuda.syncthreads()
         for e in range(high * each):
             sums[e] = number(0.0)
-        for k in range(size):
-            for r in range(high):
-                x[r] = staged[at(k * (tile + 1) + row + r * ACROSS)]
-            for c in range(each):
-                t[c] = turns[at(k * line + min(column + c * down, size - 1))]
-            for r in range(high):
+        for k in range(0, 2 * w, 2):
+            for i in range(2):
+                for r in range(high):
+                    place = r % quantum + r // quantum * quantum * ACROSS
+                    x[r] = numbers[at(first_x + k * pitch + (i * pitch + place))]
                 for c in range(each):
-                    sums[r * each + c] = sums[r * each + c] + x[r] * t[c]
-        for r in range(high):
-            for c in range(each):
-                slot, i = column + c * down, first + row + r * ACROSS
-                if slot < size and i < n:
-                    j = column_of(slot, w, left, right)
-                    if j < n:
-                        columns[at(j), at(i)] = sums[r * each + c]
+                    t[c] = numbers[at(first_t + k * line + (i * line + c))]
+                for r in range(high):
+                    for c in range(each):
+                        sums[r * each + c] = plus_product(sums[r * each + c], t[c], x[r], parts)
+        for c in range(each):
+            j = column_of(column + c, w, left, right)
+            rows = n - first if column + c < 2 * w and j < n else 0
+            for r in range(high):
+                i = row + (r % quantum + r // quantum * quantum * ACROSS)
+                if i < rows:
+                    columns[at(j), at(first + i)] = sums[r * each + c]
         cuda.syncthreads()
 
 
-def largest_cosine(gram, state, left, right, w, line, all_pairs, thread, threads):
+def largest_cosine(numbers, gram, state, left, right, w, width, line, all_pairs, thread):
     """Return the largest cos² of this thread's share of the pairs that are to meet."""
     cos2 = real(0.0)
-    for p in range(thread // ACROSS, 2 * w, threads // ACROSS):
+    for p in range(thread // ACROSS, 2 * w, width // 2):
         length2 = state[at(KEPT * column_of(p, w, left, right) + LENGTH2)]
         for q in range(thread % ACROSS, 2 * w, ACROSS):
             if p < q and (all_pairs or (p < w and q >= w)):
                 product = length2 * state[at(KEPT * column_of(q, w, left, right) + LENGTH2)]
-                size2 = abs2(gram[at(p * line + q)])
+                size2 = abs2(numbers[at(gram + p * line + q)])
                 if size2 > 0.0 and product > 0.0:
                     cos2 = maximum(size2 / product, cos2)
     return cos2
 
 
-def make_identity(turns, size, line, thread, threads):
-    for p in range(thread // ACROSS, size, threads // ACROSS):
-        for q in range(thread % ACROSS, size, ACROSS):
-            turns[at(p * line + q)] = number(1.0) if p == q else number(0.0)
+def make_identity(numbers, turns, width, line, thread):
+    for p in range(thread // ACROSS, 2 * width, width // 2):
+        for q in range(thread % ACROSS, 2 * width, ACROSS):
+            numbers[at(turns + p * line + q)] = number(1.0) if p == q else number(0.0)
 
 
-def rotate_columns(turns, rotations, paired_slots, w, line, first, thread, threads):
-    """Apply the rotations of a round to the columns of a matrix in shared memory; `first` says which two of
-    the numbers of a rotation apply."""
+def rotate_columns(numbers, turns, rotations, paired_slots, w, width, line, parts, thread):
+    """Apply the rotations of a round to the columns of a matrix in shared memory; two numbers of each begin
+    at `rotations`."""
+    down = width // 2
     for i in range(thread % ACROSS, w, ACROSS):
-        p, q = paired_slots[at(2 * i)], paired_slots[at(2 * i + 1)]
-        a, b = rotations[at(ROTATION * i + first)], rotations[at(ROTATION * i + first + 1)]
-        for k in range(thread // ACROSS, 2 * w, threads // ACROSS):
-            x, y = turns[at(k * line + p)], turns[at(k * line + q)]
-            turns[at(k * line + p)] = x - a * y
-            turns[at(k * line + q)] = y + b * x
+        row = turns + thread // ACROSS * line
+        p, q = row + paired_slots[at(2 * i)], row + paired_slots[at(2 * i + 1)]
+        minus, b = numbers[at(rotations + ROTATION * i)], numbers[at(rotations + ROTATION * i + 1)]
+        for k in range(4):
+            x, y = numbers[at(p + k * down * line)], numbers[at(q + k * down * line)]
+            numbers[at(p + k * down * line)] = plus_product(x, minus, y, parts)
+            numbers[at(q + k * down * line)] = plus_product(y, b, x, parts)
 
 
-def rotate_gram(gram, rotations, paired_slots, w, line, thread, threads):
+def rotate_gram(numbers, gram, rotations, paired_slots, w, width, line, parts, thread):
     """Apply the rotations of a round to the Gram matrix, from both sides: where two pairs cross, to four
     entries."""
+    down = width // 2
     for k in range(thread % ACROSS, w, ACROSS):
-        u, v = paired_slots[at(2 * k)], paired_slots[at(2 * k + 1)]
-        a, b = rotations[at(ROTATION * k)], rotations[at(ROTATION * k + 1)]
-        for i in range(thread // ACROSS, w, threads // ACROSS):
-            p, q = paired_slots[at(2 * i)], paired_slots[at(2 * i + 1)]
-            pu, pv = at(p * line + u), at(p * line + v)
-            qu, qv = at(q * line + u), at(q * line + v)
+        u, v = gram + paired_slots[at(2 * k)], gram + paired_slots[at(2 * k + 1)]
+        minus, b = numbers[at(rotations + ROTATION * k)], numbers[at(rotations + ROTATION * k + 1)]
+        for i in range(thread // ACROSS, w, down):
+            p, q = paired_slots[at(2 * i)] * line, paired_slots[at(2 * i + 1)] * line
+            pu, pv, qu, qv = at(p + u), at(p + v), at(q + u), at(q + v)
             if i == k:
-                gram[pv] = number(0.0)
-                gram[qu] = number(0.0)
+                numbers[pv] = number(0.0)
+                numbers[qu] = number(0.0)
             else:
-                ca, cb = conjugate(rotations[at(ROTATION * i)]), conjugate(rotations[at(ROTATION * i + 1)])
-                x0, y0, x1, y1 = gram[pu], gram[pv], gram[qu], gram[qv]
-                z0, z1 = x0 - a * y0, x1 - a * y1
-                t0, t1 = y0 + b * x0, y1 + b * x1
-                gram[pu] = z0 - ca * z1
-                gram[qu] = z1 + cb * z0
-                gram[pv] = t0 - ca * t1
-                gram[qv] = t1 + cb * t0
+                minus_c = conjugate(numbers[at(rotations + ROTATION * i)])
+                cb = conjugate(numbers[at(rotations + ROTATION * i + 1)])
+                x0, y0, x1, y1 = numbers[pu], numbers[pv], numbers[qu], numbers[qv]
+                z0, z1 = plus_product(x0, minus, y0, parts), plus_product(x1, minus, y1, parts)
+                t0, t1 = plus_product(y0, b, x0, parts), plus_product(y1, b, x1, parts)
+                numbers[pu] = plus_product(z0, minus_c, z1, parts)
+                numbers[qu] = plus_product(z1, cb, z0, parts)
+                numbers[pv] = plus_product(t0, minus_c, t1, parts)
+                numbers[qv] = plus_product(t1, cb, t0, parts)
 
 
 def start(triangle, basis, reals, b, n, columns, state, vectors, thread, threads):
@@ -335,34 +371,31 @@ def finish(l_columns, w_columns, reals, b, n, state, vectors, thread, threads):
             reals[at(b), POWERS, at(j)] = power if total > 0.0 else real(LOWEST)
 
 
-def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, each, vectors):
+def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, quantum, vectors):
     """Orthogonalise the columns of a batch of triangles; the arrays are those of
     `cuda_group.orthogonalise_groups`.
 
-    parts, width, tile, each, vectors : constants, as `blocked_shape` has them.
+    parts, width, tile, quantum, vectors : constants, as `blocked_shape` has them.
 
     Launched with a block a matrix.
     """
-    b, n = cuda.blockIdx.x, triangle.shape[1]
+    b, n = cuda.blockIdx.x, int32(triangle.shape[1])
     if header[at(b), BAD] != 0.0:
         return
     thread, threads = cuda.threadIdx.x, cuda.blockDim.x
     warp, lane, warps = thread // WARP, thread % WARP, threads // WARP
     blocks = block_count(n, width)
     w = (n + blocks - 1) // blocks
-    line, size, columns = 2 * width + 1, 2 * w, blocks * w
+    line, size, columns = 2 * width + quantum, 2 * w, blocks * w
     matrix = 2 * width * line
 
     # Shared memory, divided as `blocked_shape` counts it.
-    numbers, values = cuda.shared.array(0, number), cuda.shared.array(0, real)
-    gram, turns = numbers[:matrix], numbers[matrix : 2 * matrix]
-    turns_w, first = numbers[matrix : 2 * matrix], 2 * matrix
-    if vectors:
-        turns_w, first = numbers[2 * matrix : 3 * matrix], 3 * matrix
-    staged = numbers[first : first + 2 * width * (tile + 1)]
-    first = first + 2 * width * (tile + 1)
-    rotations = numbers[first : first + ROTATION * width]
-    first = (first + ROTATION * width) * parts
+    numbers = cuda.shared.array(0, number, alignment=16)
+    values = cuda.shared.array(0, real, alignment=16)
+    gram, turns, turns_w = 0, matrix, 2 * matrix
+    staged = 3 * matrix if vectors else 2 * matrix
+    rotations = staged + 2 * width * (tile + quantum)
+    first = (rotations + ROTATION * width) * parts
     state = values[first : first + KEPT * columns]
     first = first + KEPT * columns
     paired_slots = cuda.shared.array(2 * width, int32)
@@ -371,8 +404,10 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
     l_columns, w_columns = triangle[b], basis[b if vectors else 0]
 
     start(triangle, basis, reals, b, n, columns, state, vectors, thread, threads)
+    for e in range(thread, 2 * width * (tile + quantum), threads):
+        numbers[at(staged + e)] = number(0.0)  # places that no block fills stay zero
     cuda.syncthreads()
-    tol2 = real(n) * rounding(gram) * rounding(gram)
+    tol2 = real(n) * rounding(numbers) * rounding(numbers)
     count, off, alive = real(0.0), real(0.0), True
     for _sweep in range(MAX_SWEEPS):
         for j in range(warp, n, warps):
@@ -387,21 +422,23 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
             left, right, all_pairs = s * w, t * w, s % 2 == 0 and t == s + 1
 
             # 1. The Gram matrix of the columns, and their lengths and cosines from it.
-            make_gram(l_columns, staged, gram, n, left, right, w, width, tile, each, thread, threads)
+            make_gram(
+                l_columns, numbers, staged, gram, n, left, right, w, width, tile, quantum, parts, thread
+            )
             cuda.syncthreads()
             for slot in range(thread, size, threads):
-                length2 = math.sqrt(abs2(gram[at(slot * line + slot)]))
+                length2 = math.sqrt(abs2(numbers[at(gram + slot * line + slot)]))
                 state[at(KEPT * column_of(slot, w, left, right) + LENGTH2)] = length2
                 floors[at(slot)] = length2 * CANCELLED
                 may_rotate[at(slot)] = real(1.0)
             cuda.syncthreads()
-            cosine2 = largest_cosine(gram, state, left, right, w, line, all_pairs, thread, threads)
+            cosine2 = largest_cosine(numbers, gram, state, left, right, w, width, line, all_pairs, thread)
             cos2 = maximum(cosine2, cos2)
             if cuda.syncthreads_or(1 if cosine2 > tol2 else 0) != 0:
                 # 2. Round by round, every pair is rotated; the columns wait.
-                make_identity(turns, size, line, thread, threads)
+                make_identity(numbers, turns, width, line, thread)
                 if vectors:
-                    make_identity(turns_w, size, line, thread, threads)
+                    make_identity(numbers, turns_w, width, line, thread)
                 for round_number in range(size - 1 if all_pairs else w):
                     if thread < w:
                         p, q = pair_of(thread, round_number, w, all_pairs)
@@ -409,29 +446,45 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, eac
                         paired_slots[at(2 * thread)], paired_slots[at(2 * thread + 1)] = p, q
                         both = may_rotate[at(p)] + may_rotate[at(q)] == 2.0
                         a, b_, aw, bw, _active, lost, c, d = turn(
-                            j, k, gram[at(p * line + q)], both, tol2, state
+                            j, k, numbers[at(gram + p * line + q)], both, tol2, state
                         )
                         cos2, sin2 = maximum(c, cos2), maximum(d, sin2)
-                        rotations[at(ROTATION * thread)] = a
-                        rotations[at(ROTATION * thread + 1)] = b_
-                        rotations[at(ROTATION * thread + 2)] = aw
-                        rotations[at(ROTATION * thread + 3)] = bw
+                        numbers[at(rotations + ROTATION * thread)] = 0.0 - a
+                        numbers[at(rotations + ROTATION * thread + 1)] = b_
+                        numbers[at(rotations + ROTATION * thread + 2)] = 0.0 - aw
+                        numbers[at(rotations + ROTATION * thread + 3)] = bw
                         if lost or is_out(state, j, floors[at(p)]):
                             may_rotate[at(p)] = 0.0
                         if lost or is_out(state, k, floors[at(q)]):
                             may_rotate[at(q)] = 0.0
                     cuda.syncthreads()
-                    rotate_gram(gram, rotations, paired_slots, w, line, thread, threads)
-                    rotate_columns(turns, rotations, paired_slots, w, line, 0, thread, threads)
+                    rotate_gram(numbers, gram, rotations, paired_slots, w, width, line, parts, thread)
+                    rotate_columns(numbers, turns, rotations, paired_slots, w, width, line, parts, thread)
                     if vectors:
-                        rotate_columns(turns_w, rotations, paired_slots, w, line, 2, thread, threads)
+                        rotate_columns(
+                            numbers, turns_w, rotations + 2, paired_slots, w, width, line, parts, thread
+                        )
                     cuda.syncthreads()
 
                 # 3. The columns are multiplied by the accumulated rotations; those that sat out are renewed.
-                multiply(l_columns, staged, turns, n, left, right, w, width, tile, each, thread, threads)
+                multiply(
+                    l_columns, numbers, staged, turns, n, left, right, w, width, tile, quantum, parts, thread
+                )
                 if vectors:
                     multiply(
-                        w_columns, staged, turns_w, n, left, right, w, width, tile, each, thread, threads
+                        w_columns,
+                        numbers,
+                        staged,
+                        turns_w,
+                        n,
+                        left,
+                        right,
+                        w,
+                        width,
+                        tile,
+                        quantum,
+                        parts,
+                        thread,
                     )
                 for slot in range(warp, size, warps):
                     j = column_of(slot, w, left, right)

@@ -24,60 +24,65 @@ functions say how many bytes. Flops: 2 n c (2 m - n) for c columns of U, complex
 
 import math
 
-from numba import cuda
+from numba import cuda, int32
 
 from .cuda_buffers import BAD, BETAS, CONVERGED, HIGHEST, OFF, PERMUTATION, POWERS, SIGMA, SWEEPS
+from .cuda_qr import place_of
 from .cuda_warp import (
     BLOCK_THREADS,
     SHARED_BYTES,
     THREAD_REGISTERS,
     WARP,
     LaunchShape,
+    aligned,
     at,
     lanes_and_groups,
+    plus_dot,
+    plus_product,
+    quantum_of,
     size_and_parts,
     spaced_rows,
     sum_number,
     sum_real,
-    whole_warps,
 )
 from .lanes import abs2, conjugate, dot, maximum, scale
 from .qr import LEAST_EXPONENT, LOWEST
 from .scalars import number, real
 
 ROUNDS = 2  # of orthogonalisation of a column that completes X
-COMPLETE_REGISTERS = 128  # of a thread
 
 
 def finish_shape(m, n, columns, kind, vectors=True, shared_bytes=SHARED_BYTES):
     """How `assemble_batch` is launched for U of m x columns; a block may have `shared_bytes`."""
     size, parts = size_and_parts(kind)
     lanes, groups = lanes_and_groups(m, columns)
-    bytes_kept = n * (size // parts)
-    bytes_whole = bytes_kept + groups * spaced_rows(m, lanes) * size
-    shares = vectors and bytes_whole <= shared_bytes
-    if vectors and not shares:
-        lanes, groups = whole_warps(columns)
+    bytes_kept, bytes_column = n * (size // parts), spaced_rows(m, kind) * size
+    while vectors and groups > 1 and bytes_kept + groups * bytes_column > shared_bytes:
+        groups //= 2
+    shares = vectors and bytes_kept + groups * bytes_column <= shared_bytes
+    if not shares:
+        groups = lanes_and_groups(m, columns)[1]
     threads = lanes * groups
-    bytes_taken = bytes_whole if shares else bytes_kept
+    bytes_taken = bytes_kept + groups * bytes_column if shares else bytes_kept
     matrices = max(1, BLOCK_THREADS // threads)
     while matrices * threads > WARP and matrices > 1 and matrices * bytes_taken > shared_bytes // 2:
         matrices //= 2
-    constants = {"lanes": lanes, "groups": groups, "parts": parts, "shares": shares, "vectors": bool(vectors)}
-    return LaunchShape(
-        constants, matrices * threads, matrices, matrices * bytes_taken, THREAD_REGISTERS[kind]
-    )
+    constants = {
+        "lanes": lanes, "groups": groups, "parts": parts, "quantum": quantum_of(kind), "shares": shares,
+        "vectors": bool(vectors),
+    }  # fmt: skip
+    return LaunchShape(constants, matrices * threads, matrices, matrices * bytes_taken, THREAD_REGISTERS)
 
 
 def complete_shape(n, kind):
     """How `complete_batch` is launched."""
     size, parts = size_and_parts(kind)
-    lanes, groups = lanes_and_groups(n, n)
+    lanes, groups = lanes_and_groups(n, n) if n <= WARP else (8, 16)  # one kernel for all that are large
     threads = lanes * groups
     bytes_taken = n * size + n * (size // parts)
     matrices = max(1, BLOCK_THREADS // threads)
     constants = {"lanes": lanes, "groups": groups, "parts": parts}
-    return LaunchShape(constants, matrices * threads, matrices, matrices * bytes_taken, COMPLETE_REGISTERS)
+    return LaunchShape(constants, matrices * threads, matrices, matrices * bytes_taken, THREAD_REGISTERS)
 
 
 def is_known(reals, b, k, j):
@@ -114,8 +119,8 @@ def complete_batch(triangle, reals, header, lanes, groups, parts):
     n = reals.shape[2]
     threads = lanes * groups
     matrices = cuda.blockDim.x // threads
-    slot, thread = cuda.threadIdx.x // threads, cuda.threadIdx.x % threads
-    group, lane = thread // lanes, thread % lanes
+    slot, thread = cuda.threadIdx.x // threads, cuda.threadIdx.x & (threads - 1)
+    group, lane = thread // lanes, thread & (lanes - 1)
     b = cuda.blockIdx.x * matrices + slot
     has_matrix = b < reals.shape[0]
     b = min(b, reals.shape[0] - 1)
@@ -198,28 +203,79 @@ def rank_values(reals, header, s, converged, sweeps, off, order, n, b, has_matri
                 off[b] = real(math.nan) if bad else header[b, OFF]
 
 
-def start_column(basis, b, k, x, n, first, m, lanes, bad):
-    """Column k of [W 0; 0 I], from row `first` of this lane on; zeros for W of a matrix with NaN or Inf."""
+def start_entry(basis, b, k, i, n, known):
+    """Entry i of column k of [W 0; 0 I], of which W has so many known rows."""
+    if k < n:
+        return basis[at(b), at(k), at(i)] if i < known else number(0.0)
+    return number(1.0) if i == k else number(0.0)
+
+
+def start_column(basis, b, k, numbers, x, n, height, bad, exists, lane, lanes, quantum):
+    """Column k of [W 0; 0 I], with rows of zeros below; zeros for W of a matrix with NaN or Inf."""
     known = 0 if bad else n
-    for i in range(first, m, lanes):
-        if k < n:
-            x[at(i)] = basis[at(b), at(k), at(i)] if i < known else number(0.0)
-        else:
-            x[at(i)] = number(1.0) if i == k else number(0.0)
+    for i in range(lane * quantum, height if exists else 0, 2 * lanes * quantum):
+        for e in range(2 * quantum):
+            row = i + place_of(e, lanes, quantum)
+            numbers[at(x + row)] = start_entry(basis, b, k, row, n, known)
 
 
-def reflect_column(reflectors, reals, b, x, n, m, exists, lane, lanes, parts):
-    """x <- H_1 ... H_n x; all lanes of the warp call it, those with no column do nothing."""
+def reflect_column(reflectors, reals, b, numbers, x, n, height, exists, lane, lanes, quantum, parts):
+    """x <- H_1 ... H_n x, of the column that begins at x; all lanes of the warp call it, those with no column
+    do nothing."""
+    tile, last = 2 * lanes * quantum, height if exists else 0
+    entries, factors = cuda.local.array(2 * quantum, number), cuda.local.array(2 * quantum, number)
     for step in range(n):
         j = n - 1 - step
-        v, beta = int(reals[at(b), PERMUTATION, at(j)]) * m, reals[at(b), BETAS, at(j)]
-        first = j + ((lane - j) & (lanes - 1)) if exists else m
+        p, beta = int32(reals[at(b), PERMUTATION, at(j)]), reals[at(b), BETAS, at(j)]
+        v = p * (height // quantum) * quantum
+        first = (j & -tile) + lane * quantum
         w = number(0.0)
-        for i in range(first, m, lanes):
-            w = w + dot(reflectors[at(v + i)], x[at(i)])
-        w = sum_number(w, lanes, parts) * beta
-        for i in range(first, m, lanes):
-            x[at(i)] = x[at(i)] - reflectors[at(v + i)] * w
+        for i in range(first, last, tile):
+            for e in range(2 * quantum):
+                place = i + place_of(e, lanes, quantum)
+                w = plus_dot(w, reflectors[at(v + place)], numbers[at(x + place)], parts)
+        w = sum_number(w, lanes, parts) * (0.0 - beta)
+        for i in range(first, last, tile):
+            for e in range(2 * quantum):
+                entries[e] = numbers[at(x + i + place_of(e, lanes, quantum))]
+                factors[e] = reflectors[at(v + i + place_of(e, lanes, quantum))]
+            for e in range(2 * quantum):
+                entry = plus_product(entries[e], w, factors[e], parts)
+                numbers[at(x + i + place_of(e, lanes, quantum))] = entry
+
+
+def make_column(
+    reflectors, reals, basis, b, k, x, n, m, height, bad, adjoint, exists, lane, lanes, quantum, parts
+):
+    """The same in a column of U itself, of m rows, without those below."""
+    tile, last, known = 2 * lanes * quantum, height if exists else 0, 0 if bad else n
+    for i in range(lane * quantum, last, tile):
+        for e in range(2 * quantum):
+            row = i + place_of(e, lanes, quantum)
+            if row < m:
+                x[at(row)] = start_entry(basis, b, k, row, n, known)
+    for step in range(n):
+        j = n - 1 - step
+        p, beta = int32(reals[at(b), PERMUTATION, at(j)]), reals[at(b), BETAS, at(j)]
+        v = p * (height // quantum) * quantum
+        first = (j & -tile) + lane * quantum
+        w = number(0.0)
+        for i in range(first, last, tile):
+            for e in range(2 * quantum):
+                row = i + place_of(e, lanes, quantum)
+                if row < m:
+                    w = plus_dot(w, reflectors[at(v + row)], x[at(row)], parts)
+        w = sum_number(w, lanes, parts) * (0.0 - beta)
+        for i in range(first, last, tile):
+            for e in range(2 * quantum):
+                row = i + place_of(e, lanes, quantum)
+                if row < m:
+                    x[at(row)] = plus_product(x[at(row)], w, reflectors[at(v + row)], parts)
+    for i in range(lane * quantum, last, tile):
+        for e in range(2 * quantum):
+            row = i + place_of(e, lanes, quantum)
+            if row < m:
+                x[at(row)] = finished(x[at(row)], bad, adjoint)
 
 
 def finished(entry, bad, adjoint):
@@ -228,17 +284,17 @@ def finished(entry, bad, adjoint):
     return number(math.nan) if bad else entry
 
 
-def store_block(columns, rows, left, b, first, width, bad, adjoint, thread, threads):
+def store_block(columns, base, rows, left, b, first, width, bad, adjoint, thread, threads):
     """Copy columns from number `first` of U on to it, in the order in which its entries lie in memory."""
-    m = left.shape[1]
+    m, matrix = left.shape[1], left[b]
     count = min(width, left.shape[2] - first)
     along_row = abs(left.strides[2]) <= abs(left.strides[1])
     length = count if along_row else m
     slow, fast = thread // length, thread % length
     slow_step, fast_step = threads // length, threads % length
-    for _ in range(thread, m * count, threads):
+    for _ in range((m * count - thread + threads - 1) // threads):
         i, c = (slow, fast) if along_row else (fast, slow)
-        left[at(b), at(i), at(first + c)] = finished(columns[at(c * rows + i)], bad, adjoint)
+        matrix[at(i), at(first + c)] = finished(columns[at(base + c * rows + i)], bad, adjoint)
         slow, fast = slow + slow_step, fast + fast_step
         if fast >= length:
             slow, fast = slow + 1, fast - length
@@ -249,7 +305,7 @@ def store_right(triangle, reals, right, b, order, n, bad, adjoint, thread, threa
     along_row = abs(right.strides[2]) <= abs(right.strides[1])
     slow, fast = thread // n, thread % n
     slow_step, fast_step = threads // n, threads % n
-    for _ in range(thread, n * n, threads):
+    for _ in range((n * n - thread + threads - 1) // threads):
         i, rank = (slow, fast) if along_row else (fast, slow)
         row, k = int(reals[at(b), PERMUTATION, at(i)]), int(order[at(rank)])
         right[at(b), at(row), at(rank)] = finished(triangle[at(b), at(k), at(i)], bad, not adjoint)
@@ -260,7 +316,7 @@ def store_right(triangle, reals, right, b, order, n, bad, adjoint, thread, threa
 
 def assemble_batch(
     factor, triangle, basis, reals, header, left, s, right, converged, sweeps, off, adjoint,
-    lanes, groups, parts, shares, vectors,
+    lanes, groups, parts, quantum, shares, vectors,
 ):  # fmt: skip
     """Singular values, vectors and info of a batch of matrices, m x n, m >= n >= 1.
 
@@ -271,31 +327,32 @@ def assemble_batch(
         NaN or Inf gets NaN. Without `vectors` only s is touched.
     converged, sweeps, off : (batch,); what happened to each matrix. One whose largest singular value
         overflows has not converged.
-    lanes, groups, parts, shares, vectors : constants; parts is 2 for complex numbers and 1 for real ones, the
-        others as `finish_shape` has them.
+    lanes, groups, parts, quantum, shares, vectors : constants; parts is 2 for complex numbers and 1 for real
+        ones, the others as `finish_shape` has them.
 
     Launched with ceil(batch / matrices) blocks.
     """
     n = reals.shape[2]
     threads = lanes * groups
     matrices = cuda.blockDim.x // threads
-    slot, thread = cuda.threadIdx.x // threads, cuda.threadIdx.x % threads
+    slot, thread = cuda.threadIdx.x // threads, cuda.threadIdx.x & (threads - 1)
     b = cuda.blockIdx.x * matrices + slot
     has_matrix = b < reals.shape[0]
     b = min(b, reals.shape[0] - 1)  # spare threads repeat the last matrix and store nothing
     bad = header[b, BAD] > 0.0
 
     if vectors:
-        m, columns = left.shape[1], left.shape[2]
-        group, lane = thread // lanes, thread % lanes
-        rows = spaced_rows(m, lanes) if shares else 0
-        numbers = cuda.shared.array(0, number)
-        block = numbers[slot * groups * rows : (slot + 1) * groups * rows]
-        reflectors = factor[b]
+        m, columns, tile = left.shape[1], left.shape[2], 2 * lanes * quantum
+        tiles = (m + tile - 1) // tile
+        height = tiles * tile
+        group, lane = thread // lanes, thread & (lanes - 1)
+        units = tiles * (2 * lanes) + (lanes if lanes < 8 else 0) if shares else 0
+        numbers, reflectors = cuda.shared.array(0, number, alignment=16), aligned(factor[b])
+        base, rows = slot * groups * units, units * quantum
     else:
         rows = 0
     first = matrices * groups * rows * parts + slot * n
-    order = cuda.shared.array(0, real)[first : first + n]
+    order = cuda.shared.array(0, real, alignment=16)[first : first + n]
 
     # 1. The order of the columns, the singular values, and what happened.
     rank_values(reals, header, s, converged, sweeps, off, order, n, b, has_matrix, bad, thread, threads)
@@ -312,16 +369,21 @@ def assemble_batch(
             k = rank
             if rank < n:
                 k = int(order[at(rank)])
-            inside = min(rank, columns - 1)
-            column = block[group * rows : (group + 1) * rows] if shares else left[b, :, inside]
-            start = lane if exists else m
-            start_column(basis, b, k, column, n, start, m, lanes, bad)
-            reflect_column(reflectors, reals, b, column, n, m, exists, lane, lanes, parts)
             if shares:
+                x = (base + group * units) * quantum
+                start_column(basis, b, k, numbers, x, n, height, bad, exists, lane, lanes, quantum)
+                reflect_column(
+                    reflectors, reals, b, numbers, x, n, height, exists, lane, lanes, quantum, parts
+                )
                 cuda.syncthreads()
                 if has_matrix:
-                    store_block(block, rows, left, b, first, groups, bad, adjoint, thread, threads)
+                    store_block(
+                        numbers, base * quantum, rows, left, b, first, groups, bad, adjoint, thread, threads
+                    )
                 cuda.syncthreads()
             else:
-                for i in range(start, m, lanes):
-                    column[at(i)] = finished(column[at(i)], bad, adjoint)
+                column = left[b, :, min(rank, columns - 1)]
+                make_column(
+                    reflectors, reals, basis, b, k, column, n, m, height, bad, adjoint, exists, lane, lanes,
+                    quantum, parts,
+                )  # fmt: skip

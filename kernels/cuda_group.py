@@ -24,7 +24,9 @@ one or two more for graded spectra; half a sweep less than recursive halving, on
 five (plain NumPy, n = 8 to 32). From which places the columns start makes no difference.
 
 Mapping: a column moves by a shuffle, and where its next group is in another warp through shared memory, of
-which two rounds use different halves: one barrier a round. What `jacobi` keeps of a column moves with it,
+which two rounds use different halves: one barrier a round. So do the two that sit out where a block has
+several warps: exchanged by selects, or under a branch in registers, they cost a fifth of a round, or as many
+registers again. What `jacobi` keeps of a column moves with it,
 and all lanes of a group compute its rotation. A matrix that has converged stands still, its columns moving
 on, until all of its block have: nothing about it depends on the others. Loops over rows are unrolled by the
 compiler, and two rounds in single precision; no other is.
@@ -35,8 +37,8 @@ numbers that it is launched with. So n = 5 to 128 take 31 kernels in float32 wit
 n would be 124, and with those of the other phases 52 for 496.
 
 Shared memory, dynamic: 2 ceil(n / 2) reals a matrix, and if a block has more than one warp, 2 g columns a
-warp, or a warp and a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds with W
-and 3 n without.
+warp, or a warp and a matrix, and 4 g a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds
+with W and 3 n without.
 
 Stopping rule: that of `jacobi.orthogonalise`.
 
@@ -47,15 +49,18 @@ multiprocessor arrays", SIAM J. Sci. Stat. Comput. 6 (1985); for the rotations s
 
 import math
 
-from numba import cuda, uint64
+from numba import cuda, uint32, uint64
 
 from .cuda_buffers import BAD, CONVERGED, OFF, POWERS, SIGMA, SWEEPS
 from .cuda_warp import (
     EVERYONE,
     WARP,
     LaunchShape,
+    at,
     complex_of,
     largest_real,
+    plus_product,
+    shuffle_real,
     shuffled,
     size_and_parts,
     sum_number,
@@ -76,7 +81,6 @@ from .jacobi import (
 )
 from .lanes import (
     abs2,
-    dot,
     exponent,
     half_of,
     largest_part,
@@ -98,6 +102,7 @@ MOVED = KEPT + 1
 MOST_WARPS = 16  # of a block, half as many if it holds several matrices
 SCHEDULERS, SCHEDULER_REGISTERS = 4, 16384  # of a multiprocessor; of a scheduler
 MOST_REGISTERS, MOST_SPILLED = 245, 40  # of a thread, as estimated
+MOST_SHARED = 63 * 1024  # of a block, which every GPU has
 WORDS_PER_NUMBER = {"float32": 1, "float64": 2, "complex64": 2, "complex128": 4}
 # Instructions of a round: for a row, for all that is not rows, and for a column in shared memory.
 ROW = {"float32": 11, "float64": 22, "complex64": 32, "complex128": 64}
@@ -115,7 +120,7 @@ def registers_of(rows, kind, vectors, crossing):
     data = rows * WORDS_PER_NUMBER[kind] * (4 if vectors else 2)
     if kind == "float32":
         return max(5 * data // 4 + 48, 11 * data // 8 + (52 if crossing else 40))
-    return 5 * data // 4 + (72 if kind == "complex128" else 66) + (7 if crossing else 0)
+    return 5 * data // 4 + {"float64": 66, "complex64": 72, "complex128": 72}[kind] + (7 if crossing else 0)
 
 
 def group_shape(n, kind, vectors=True):
@@ -133,6 +138,14 @@ def group_shape(n, kind, vectors=True):
             matrices, crossing = warps * WARP // (groups * lanes), warps > 1
             if not rows or matrices == 0 or (matrices > 1 and 2 * warps > MOST_WARPS):
                 continue
+            _, parts = size_and_parts(kind)
+            constants = {
+                "parts": parts, "words_per_real": WORDS_PER_NUMBER[kind] // parts, "lanes": lanes,
+                "rows": rows, "crossing": crossing, "vectors": bool(vectors),
+            }  # fmt: skip
+            shared = shared_bytes(groups, matrices, warps, **constants)
+            if shared > MOST_SHARED:
+                continue
             needed = registers_of(rows, kind, vectors, crossing)
             warps_a_scheduler = max(1, SCHEDULER_REGISTERS // (WARP * ((needed + 7) // 8 * 8)))
             blocks = min(32, warps_a_scheduler * SCHEDULERS // warps)
@@ -145,12 +158,6 @@ def group_shape(n, kind, vectors=True):
             lacking = max(0, needed - min(MOST_REGISTERS, available))
             if (lacking, cost) < least:
                 least = lacking, cost
-                _, parts = size_and_parts(kind)
-                constants = {
-                    "parts": parts, "words_per_real": WORDS_PER_NUMBER[kind] // parts, "lanes": lanes,
-                    "rows": rows, "crossing": crossing, "vectors": bool(vectors),
-                }  # fmt: skip
-                shared = shared_bytes(groups, matrices, warps, **constants)
                 best = LaunchShape(constants, warps * WARP, matrices, shared, min(255, available))
     return best
 
@@ -168,20 +175,26 @@ def line_of(rows, parts, words_per_real, vectors):
 
 
 def slots_of(span, matrices, warps, lanes):
-    """Columns that leave their warps in a round, at most."""
-    return (warps + (0 if span % WARP == 0 else matrices)) * lanes
+    """Parts of columns that move through shared memory in a round, at most: of those that leave a warp, and
+    of the two of each matrix that sit out."""
+    return (warps + (0 if span % WARP == 0 else matrices) + 2 * matrices) * lanes
 
 
 def inner_product(x, y, parts):
-    """Of this lane's rows. In two sums, which complex numbers are by themselves: additions wait for each
-    other."""
-    even, odd = dot(x[0], y[0]), number(0.0)
+    """Of this lane's rows. In two sums, or three of complex numbers: additions wait for each other."""
+    if parts == 2:
+        first, plus, minus = real(0.0), real(0.0), real(0.0)
+        for i in range(x.shape[0]):
+            first = (first + x[i].real * y[i].real) + x[i].imag * y[i].imag
+            plus, minus = plus + x[i].real * y[i].imag, minus + x[i].imag * y[i].real
+        return complex_of(first, plus - minus)
+    even, odd = x[0] * y[0], real(0.0)
     for i in range(1, x.shape[0]):
-        if parts == 1 and i % 2 == 1:
-            odd = odd + dot(x[i], y[i])
+        if i % 2 == 1:
+            odd = odd + x[i] * y[i]
         else:
-            even = even + dot(x[i], y[i])
-    return even + odd if parts == 1 else even
+            even = even + x[i] * y[i]
+    return even + odd
 
 
 def length2_of(x, lanes):
@@ -224,11 +237,12 @@ def renew(x, w, state, j, lanes, vectors, mask):
     store(state, record + EXPONENT, load(state, record + EXPONENT) + shift + back)
 
 
-def apply(x, y, a, b):
+def apply(x, y, a, b, parts):
+    minus = 0.0 - a
     for i in range(x.shape[0]):
         xi, yi = x[i], y[i]
-        x[i] = xi - a * yi
-        y[i] = yi + b * xi
+        x[i] = plus_product(xi, minus, yi, parts)
+        y[i] = plus_product(yi, b, xi, parts)
 
 
 def swap(x, y, where):
@@ -249,20 +263,20 @@ def swap_records(state, origin):
     origin[1] = first
 
 
-def move_out(moving, first, y, v, state, origin, parts, vectors):
-    """Copy column y of L, column v of W and their record to shared memory."""
+def move_out(moving, first, y, v, state, origin, k, parts, vectors):
+    """Copy column y of L, column v of W and their record, number k of `state`, to shared memory."""
     for i in range(y.shape[0]):
         put_parts(moving, first, i, y[i], parts)
     if vectors:
         for i in range(v.shape[0]):
             put_parts(moving, first, y.shape[0] + i, v[i], parts)
     last = y.shape[0] * parts * (1 + vectors)
-    for k in range(KEPT):
-        moving[first + uint64(last + k)] = state[KEPT + k]
-    moving[first + uint64(last + ORIGIN)] = origin[1]
+    for i in range(KEPT):
+        moving[first + uint64(last + i)] = state[KEPT * k + i]
+    moving[first + uint64(last + ORIGIN)] = origin[k]
 
 
-def move_in(moving, first, y, v, state, origin, parts, vectors):
+def move_in(moving, first, y, v, state, origin, k, parts, vectors):
     """The inverse of `move_out`."""
     for i in range(y.shape[0]):
         y[i] = get_parts(moving, first, i, parts)
@@ -270,9 +284,9 @@ def move_in(moving, first, y, v, state, origin, parts, vectors):
         for i in range(v.shape[0]):
             v[i] = get_parts(moving, first, y.shape[0] + i, parts)
     last = y.shape[0] * parts * (1 + vectors)
-    for k in range(KEPT):
-        state[KEPT + k] = moving[first + uint64(last + k)]
-    origin[1] = moving[first + uint64(last + ORIGIN)]
+    for i in range(KEPT):
+        state[KEPT * k + i] = moving[first + uint64(last + i)]
+    origin[k] = moving[first + uint64(last + ORIGIN)]
 
 
 def put_parts(moving, first, i, x, parts):
@@ -291,8 +305,8 @@ def get_parts(moving, first, i, parts):
 
 def move_by_shuffle(y, v, state, origin, lane, parts, vectors):
     for k in range(KEPT):
-        state[KEPT + k] = cuda.shfl_sync(EVERYONE, state[KEPT + k], lane)
-    origin[1] = cuda.shfl_sync(EVERYONE, origin[1], lane)
+        state[KEPT + k] = shuffle_real(state[KEPT + k], lane)
+    origin[1] = shuffle_real(origin[1], lane)
     for i in range(y.shape[0]):
         y[i] = shuffled(y[i], lane, parts)
     if vectors:
@@ -374,9 +388,10 @@ def orthogonalise_groups(
     thread = cuda.threadIdx.x
     matrix = thread // span
     first_thread = matrix * span
-    group, lane = (thread - first_thread) // lanes, thread % lanes
+    lane = thread % lanes
     b = cuda.blockIdx.x * matrices + matrix
     inside = matrix < matrices
+    group = (thread - first_thread) // lanes if inside else -1
     has_matrix = inside and b < triangle.shape[0]
     if has_matrix:
         has_matrix = header[b, BAD] == 0.0
@@ -389,7 +404,9 @@ def orthogonalise_groups(
         slots = slots_of(span, matrices, threads // WARP, lanes)
         peaks = 2 * slots * line
         leaves, arrives = taker // WARP != thread // WARP, giver // WARP != thread // WARP
-        here, there = slot(thread, matrix, lanes, threads), slot(giver, matrix, lanes, threads)
+        here = uint32(slot(thread, matrix, lanes, threads) * line)
+        there = uint32(slot(giver, matrix, lanes, threads) * line)
+        end = uint32((slots - 2 * (matrix + 1) * lanes + lane) * line)  # of x where it sits out, before y
 
     start(x, w, triangle, reals, state, origin, b, 2 * group, 0, lane, lanes, vectors, has_matrix)
     start(y, v, triangle, reals, state, origin, b, 2 * group + 1, 1, lane, lanes, vectors, has_matrix)
@@ -403,6 +420,7 @@ def orthogonalise_groups(
             for i in range(at_once):
                 odd = i if at_once == 2 else k % 2
                 sits_out = odd == 1 and group == end_group
+                next_end = end_group - 1 if end_group > 0 else groups - 1
 
                 # 1. Renew columns.
                 needs_renewal = (odd == 0 and k == 0) or strayed(state, 0, False) or strayed(state, 1, False)
@@ -415,32 +433,42 @@ def orthogonalise_groups(
                 gamma = sum_number(inner_product(x, y, parts), lanes, parts)
                 a, b_, aw, bw, active, lost, c, s = turn(0, 1, gamma, alive and not sits_out, tol2, state)
                 cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
-                apply(x, y, a, b_)  # by zero where nothing turns: a branch would move what it skips
+                apply(x, y, a, b_, parts)  # by zero where nothing turns: a branch would move what it skips
                 if vectors:
-                    apply(w, v, aw, bw)
+                    apply(w, v, aw, bw, parts)
                 if active and lost:  # out of range, so that they are renewed before they turn again
                     state[LENGTH2] = 2.0 * LONG
                     state[KEPT + LENGTH2] = 2.0 * LONG
 
-                # 3. Move on: y to the group before, by way of shared memory where that is in another warp.
-                if at_once == 1 or odd == 1:
-                    swap(x, y, sits_out)
-                    if vectors:
-                        swap(w, v, sits_out)
-                    if sits_out:
-                        swap_records(state, origin)
+                # 3. Move on: y to the group before, through shared memory where that is in another warp;
+                # and where x and y sit out, they change places through it.
                 if crossing:
+                    half = uint32(odd * slots * line)
+                    ends = (at_once == 1 or odd == 1) and sits_out
+                    takes_end = (at_once == 1 or odd == 1) and odd == 1 and group == next_end
                     if leaves:
-                        target = uint64(odd * slots + here) * uint64(line)
-                        move_out(moving, target, y, v, state, origin, parts, vectors)
+                        move_out(moving, at(half + here), y, v, state, origin, 1, parts, vectors)
+                    if ends:
+                        move_out(moving, at(half + end), x, w, state, origin, 0, parts, vectors)
+                        move_out(
+                            moving, at(half + end + lanes * line), y, v, state, origin, 1, parts, vectors
+                        )
                     move_by_shuffle(y, v, state, origin, giver % WARP, parts, vectors)
                     cuda.syncthreads()
-                    if arrives:
-                        source = uint64(odd * slots + there) * uint64(line)
-                        move_in(moving, source, y, v, state, origin, parts, vectors)
+                    if arrives or takes_end:
+                        source = half + (end if takes_end else there)
+                        move_in(moving, at(source), y, v, state, origin, 1, parts, vectors)
+                    if ends:
+                        move_in(moving, at(half + end + lanes * line), x, w, state, origin, 0, parts, vectors)
                 else:
+                    if at_once == 1 or odd == 1:
+                        swap(x, y, sits_out)
+                        if vectors:
+                            swap(w, v, sits_out)
+                        if sits_out:
+                            swap_records(state, origin)
                     move_by_shuffle(y, v, state, origin, giver % WARP, parts, vectors)
-                end_group = end_group - odd if end_group >= odd else groups - 1
+                end_group = next_end if odd == 1 else end_group
 
         # 4. The stopping rule.
         if inside and lane == 0:

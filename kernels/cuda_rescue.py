@@ -278,9 +278,9 @@ def sweep(stack, n, height, record, tol2, lane, parts, vectors):
             a, b, aw, bw, active, lost, c, s = turn(0, 1, gamma, True, tol2, state)
             cos2, sin2 = maximum(c, cos2), maximum(s, sin2)
             if active:
-                apply(x, y, a, b)
+                apply(x, y, a, b, parts)
                 if vectors:
-                    apply(w, v, aw, bw)
+                    apply(w, v, aw, bw, parts)
                 if strayed(state, 0, lost) or strayed(state, 1, lost):
                     renew(x, w, state, 0, 32, vectors, True)
                     renew(y, v, state, 1, 32, vectors, True)

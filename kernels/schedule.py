@@ -17,5 +17,6 @@ def meeting(players, number, i):
     offset = i + players % 2
     if offset == 0:
         return number, circle
-    p, q = (number + offset) % circle, (number - offset) % circle
+    p, q = number + offset, number - offset
+    p, q = p - circle if p >= circle else p, q + circle if q < 0 else q
     return (p, q) if p < q else (q, p)

@@ -16,7 +16,7 @@ from gpusvd._cuda.launch import Kernel
 from gpusvd._cuda.problem import Chunk, Launch, Problem
 from gpusvd.kernels import cuda_blocked, cuda_finish, cuda_group, cuda_qr
 from gpusvd.kernels.cuda_buffers import HEADER, REALS
-from gpusvd.kernels.cuda_warp import LaunchShape
+from gpusvd.kernels.cuda_warp import LaunchShape, padded_rows
 
 Step = tuple[Kernel, int]  # a kernel, and how many matrices a block of it takes
 
@@ -61,7 +61,7 @@ def assemble_step(problem: Problem) -> Step:
 
 def bytes_of_phases(problem: Problem) -> int:
     """Return what the phases keep of a matrix."""
-    numbers = problem.m * problem.n + 2 * problem.n**2
+    numbers: int = padded_rows(problem.m, problem.kind) * problem.n + 2 * problem.n**2
     reals: int = REALS * problem.n + HEADER
     return numbers * np.dtype(problem.kind).itemsize + reals * np.empty(0, problem.kind).real.itemsize
 
@@ -71,7 +71,7 @@ def solve_in_phases(xp: Any, launch: Launch, problem: Problem, chunk: Chunk) -> 
     m, n, kind, vectors = problem.m, problem.n, problem.kind, problem.vectors
     count = chunk.a.shape[0]
     work, real = np.dtype(kind), np.empty(0, kind).real.dtype
-    factor, triangle = xp.empty((count, n * m), work), xp.empty((count, n, n), work)
+    factor, triangle = xp.empty((count, n * padded_rows(m, kind)), work), xp.empty((count, n, n), work)
     basis = xp.empty((count, n, n) if vectors else (1, 1, 1), work)
     reals, header = xp.empty((count, REALS, n), real), xp.empty((count, HEADER), real)
 

@@ -253,8 +253,8 @@ def cond(
     Returns
     -------
     (...) array
-        The condition numbers, in the real dtype of the matrices: inf for a singular matrix (0 for p=-2), NaN
-        for a matrix with NaN or Inf.
+        The condition numbers, in the real dtype of the matrices: inf for a singular matrix (0 for p=-2 unless
+        the matrix is zero), NaN for a matrix with NaN or Inf.
 
     Raises
     ------
@@ -288,7 +288,7 @@ def cond(
     with quiet():  # the number may overflow
         ratio = S[..., 0] / xp.where(singular, 1, smallest)
         if p == -2:
-            ratio = xp.where(singular, 0, 1 / ratio)
+            ratio = xp.where(singular, xp.where(S[..., 0] == 0, math.inf, smallest), 1 / ratio)
         else:
             ratio = xp.where(singular, math.inf, ratio * _spread(xp, S, p))
         return astype(xp, ratio, real_dtype(xp, a))

@@ -21,6 +21,7 @@ from gpusvd.kernels.cuda_buffers import (
     SIGMA,
     SWEEPS,
 )
+from gpusvd.kernels.cuda_warp import padded_rows
 from gpusvd.kernels.qr import LOWEST
 from tests.support import gallery, measures
 from tests.support.cuda_phases import Factored, assemble, factor, orthogonalise
@@ -34,7 +35,7 @@ def exact(dtype, m, n, values, seed=0):
     rng = np.random.default_rng(seed)
     batch = len(values)
     buffers = Factored(
-        np.full((batch, n * m), np.nan, dtype),
+        np.zeros((batch, n * padded_rows(m, dtype.name)), dtype),
         np.empty((batch, n, n), dtype),
         np.empty((batch, REALS, n), np.empty(0, dtype).real.dtype),
         np.empty((batch, HEADER), np.empty(0, dtype).real.dtype),
@@ -43,7 +44,10 @@ def exact(dtype, m, n, values, seed=0):
     for b in range(batch):
         X, W = (gallery.orthonormal(rng, n, n, dtype) for _ in range(2))
         permutation = rng.permutation(n)
-        columns, Q = buffers.factor[b].reshape(n, m), np.eye(m, dtype=np.result_type(dtype, np.float64))
+        columns, Q = (
+            buffers.factor[b].reshape(n, -1)[:, :m],
+            np.eye(m, dtype=np.result_type(dtype, np.float64)),
+        )
         buffers.reals[b, PERMUTATION] = permutation
         for j in range(n):
             v = gallery.gaussian_entries(rng, m, 1, dtype)[:, 0]

@@ -38,8 +38,8 @@ def problems(kind, shared):
 
 def kernels(problem):
     """The kernels that decompose matrices of a problem, each with the matrices that a block takes."""
-    if jacobi.is_thread_sized(problem):
-        kernel = jacobi.thread_kernel(problem)
+    if jacobi.is_tiny(problem):
+        kernel = jacobi.tiny_kernel(problem)
         return [(kernel, kernel.threads)]
     steps = [factor_step(problem), orthogonalise_step(problem), assemble_step(problem)]
     return [*steps, complete_step(problem)] if problem.vectors else steps
@@ -66,7 +66,7 @@ def launches(kind, shared):
     """All launches, each with a problem that leads to it and the most blocks that it has."""
     found = {}
     for problem in problems(kind, shared):
-        count = jacobi._CHUNK_BYTES // jacobi._bytes_of_one(problem)
+        count = max(1, jacobi._CHUNK_BYTES // jacobi._bytes_of_one(problem))
         for kernel, matrices in kernels(problem):
             blocks = -(-count // matrices)
             if kernel not in found or found[kernel][1] < blocks:

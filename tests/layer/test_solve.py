@@ -359,8 +359,23 @@ def test_inv_of_singular_and_bad_matrices(backend):
     np.testing.assert_allclose(alone, x[0], atol=1e-14)
 
 
+@by_dtype
+def test_inv_of_singular_integers(backend, dtype):
+    """Where NumPy's elimination meets an exact zero, though no computed singular value is."""
+    a = np.array([[[1, 2], [2, 4]], [[1, 2], [3, 6]], [[1, 2], [3, 4]], [[1, 1], [1, 1]]]).astype(dtype)
+    x = backend.numpy(gpusvd.inv(backend.array(a)))
+    np.testing.assert_array_equal(np.isnan(x).all(axis=(-2, -1)), [True, True, False, True])
+    np.testing.assert_allclose(x[2], [[-2, 1], [1.5, -0.5]], rtol=1e-5)
+    with pytest.raises(LinAlgError, match="3 of 4 matrices are singular"):
+        gpusvd.inv(backend.array(a), errors="raise")
+    b = np.arange(1.0, 10).reshape(3, 3).astype(dtype)
+    nearly = np.linalg.slogdet(b)[0] != 0
+    assert np.isfinite(backend.numpy(gpusvd.inv(backend.array(b)))).all() == nearly
+
+
 def test_inv_of_graded_integer_half_and_empty_matrices(backend):
-    np.testing.assert_allclose(gpusvd.inv(np.diag([1e200, 1e-200])), np.diag([1e-200, 1e200]), rtol=1e-14)
+    scaled = gpusvd.inv(np.diag([1e200, 1e-200])) * np.array([[1e200], [1e-200]])  # each row to its scale
+    np.testing.assert_allclose(scaled, np.eye(2), atol=1e-14)
     assert gpusvd.inv([[2]]) == pytest.approx(0.5)
     assert gpusvd.inv(np.eye(2, dtype=np.float16)).dtype == np.float16
     for shape in ((0, 0), (2, 0, 0), (0, 3, 3)):
@@ -369,6 +384,24 @@ def test_inv_of_graded_integer_half_and_empty_matrices(backend):
         gpusvd.inv(np.ones((2, 3)))
     with pytest.raises(ValueError, match="errors must be 'nan' or 'raise'"):
         gpusvd.inv(np.eye(2), errors="ignore")
+
+
+@pytest.mark.parametrize("function", [gpusvd.inv, gpusvd.pinv, gpusvd.polar, gpusvd.svt, gpusvd.norm])
+def test_batches_without_a_flat_view(function):
+    """Products are made piece by piece whatever the strides."""
+    arguments = (0.1,) if function is gpusvd.svt else ()
+    a = random((4, 3, 2, 5, 5))
+    whole = function(a, *arguments)
+    for x in (
+        np.asfortranarray(a),
+        a.swapaxes(0, 2).copy().swapaxes(0, 2),
+        np.broadcast_to(a, (2, *a.shape))[1],
+    ):
+        result = function(x, *arguments)
+        for got, expected in zip(
+            *(r if isinstance(r, tuple) else (r,) for r in (result, whole)), strict=True
+        ):
+            np.testing.assert_allclose(got, expected, atol=1e-12)
 
 
 # Rows and columns in different units

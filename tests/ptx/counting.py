@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from .translate import ACCESS
 
-SPECIAL = ("rcp", "sqrt", "div", "rem")
+SPECIAL = ("rcp", "sqrt", "rsqrt", "div", "rem")
 SELECTIONS = ("selp", "setp", "cvt", "min", "max", "abs", "neg", "copysign")
 CLASSES = {"shfl": "shuffle", "vote": "shuffle", "bar": "barrier", "bra": "branch", "ret": "branch"}
 CLASSES |= {"exit": "branch", "mov": "move", "cvta": "move"}

@@ -83,6 +83,11 @@ class Run:
     def vote(self, mode, predicate, mask):
         return self._reduced(mode == "all", predicate, mask, WARP)
 
+    def ballot(self, predicate, mask):
+        """For each thread, a bit for each of its warp for which a predicate holds."""
+        bits = (predicate & self._as_mask(mask)).reshape(-1, WARP).astype("u4") << np.arange(WARP, dtype="u4")
+        return np.repeat(bits.sum(1, dtype="u4"), WARP)
+
     def reduction(self, mode, predicate, mask):
         return self._reduced(mode == "and", predicate, mask, self.count // self.blocks)
 

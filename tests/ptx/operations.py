@@ -84,8 +84,38 @@ def insert_bits(a, b, position, length):
     return (b & ~mask) | ((a << position) & mask)
 
 
+def flushed(x):
+    """Zeros for subnormal numbers."""
+    return np.where(np.abs(x) < np.finfo(x.dtype).tiny, np.copysign(x.dtype.type(0), x), x)
+
+
+def approximate(exact, bits):
+    """A result that is off by a share, which its own bits decide, of what one with so many bits may be off.
+    In double precision it has the upper half of its bits alone."""
+    whole = exact.view(exact.dtype.str.replace("f", "i"))
+    share = (whole * 40503 >> 4 & 255) / 127.5 - 1
+    off = np.ldexp(share, -bits).astype(exact.dtype)
+    result = flushed(exact + exact * off)
+    if result.itemsize == 8:
+        result = (result.view("i8") & -(1 << 32)).view("f8")
+    return np.where(np.isfinite(exact) & (exact != 0), result, exact)
+
+
+def approximate_reciprocal(x):
+    return approximate(1 / flushed(x), 23 if x.itemsize == 4 else 20)
+
+
+def approximate_inverse_root(x):
+    return approximate(1 / np.sqrt(flushed(x)), 22 if x.itemsize == 4 else 20)
+
+
+def approximate_root(x):
+    return approximate(np.sqrt(flushed(x)), 22)
+
+
 FUNCTIONS = {f.__name__: f for f in (fma, fmax, fmin, truncated, quotient, high_product, insert_bits)} | {
-    "np": np
+    "np": np,
+    **{f.__name__: f for f in (approximate_reciprocal, approximate_inverse_root, approximate_root)},
 }
 
 
@@ -106,6 +136,9 @@ def _arithmetic():
     table |= _each("div.rn", REALS, "{0} / {1}")
     table |= _each("rcp.rn", REALS, "1 / {0}", 1)
     table |= _each("sqrt.rn", REALS, "np.sqrt({0})", 1)
+    table |= _each("rcp.approx.ftz", REALS, "approximate_reciprocal({0})", 1)
+    table |= _each("rsqrt.approx.ftz", REALS, "approximate_inverse_root({0})", 1)
+    table |= _each("sqrt.approx.ftz", ("f32",), "approximate_root({0})", 1)
     table |= _each("copysign", REALS, "np.copysign({1}, {0})")
     table |= _each("max", REALS, "fmax({0}, {1})") | _each("min", REALS, "fmin({0}, {1})")
     table |= _each("max", INTEGERS, "np.maximum({0}, {1})") | _each("min", INTEGERS, "np.minimum({0}, {1})")

@@ -203,6 +203,10 @@ class _Translator:
         vote = f"run.vote({at.name.split('.')[2]!r}, {self._read(predicate, 'pred')}, mask)"
         return [self._assigned(Result(to, "pred", vote))]
 
+    def _ballot(self, at):
+        to, predicate, _ = at.operands
+        return [self._assigned(Result(to, "b32", f"run.ballot({self._read(predicate, 'pred')}, mask)"))]
+
     def _barrier(self, at):
         if at.operands != ["0"]:
             raise NotImplementedError("a barrier other than the first, or of some threads")
@@ -218,6 +222,7 @@ class _Translator:
 
 
 WARP_WAITS = {f"shfl.sync.{mode}.b32": _Translator._shuffle for mode in ("idx", "bfly", "up", "down")}
+WARP_WAITS["vote.sync.ballot.b32"] = _Translator._ballot
 WARP_WAITS |= {f"vote.sync.{mode}.pred": _Translator._vote for mode in ("any", "all")}
 WARP_WAITS |= {"bar.warp.sync": _Translator._warp_barrier}
 WAITS = WARP_WAITS | {f"bar.red.{mode}.pred": _Translator._reduction for mode in ("or", "and")}

@@ -20,7 +20,7 @@ from gpusvd.kernels.cuda_buffers import (
     SIGMA,
     SWEEPS,
 )
-from gpusvd.kernels.cuda_warp import LaunchShape
+from gpusvd.kernels.cuda_warp import LaunchShape, padded_rows
 from gpusvd.kernels.qr import LOWEST
 from tests.support import reference
 from tests.support.cuda_emulated import launch
@@ -47,7 +47,7 @@ def factor(a, adjoint=False, vectors=True, shape=None):
     batch, m, n = a.shape
     shape = shape or cuda_qr.qr_shape(m, n, a.dtype.name, vectors)
     out = Factored(
-        np.full((batch, n * m), np.nan, a.dtype),
+        np.full((batch, n * padded_rows(m, a.dtype.name)), np.nan, a.dtype),
         np.full((batch, n, n), np.nan, a.dtype),
         np.full((batch, REALS, n), np.nan, a.real.dtype),
         np.full((batch, HEADER), np.nan, a.real.dtype),
@@ -97,23 +97,24 @@ def assemble(factored, basis, left, right, adjoint=False, shape=None):
         run(cuda_finish.complete_batch, cuda_finish.complete_shape(n, kind), kind, "CCC", complete, batch)
     else:
         left = right = np.zeros((1, 1, 1), factored.triangle.dtype)
-    m = factored.factor.shape[1] // n
-    shape = shape or cuda_finish.finish_shape(m, n, left.shape[2], kind, vectors)
+    shape = shape or cuda_finish.finish_shape(left.shape[1], n, left.shape[2], kind, vectors)
     factor, triangle, reals, header = factored
     arguments = factor, triangle, basis, reals, header, left, s, right, converged, sweeps, off, adjoint
     run(cuda_finish.assemble_batch, shape, kind, "CCCCCAAACCC", arguments, batch)
     return s, converged, sweeps, off
 
 
-def reflectors(factored, b):
-    """H_1 ... H_n of matrix b, thin, in double precision."""
+def reflectors(factored, b, m):
+    """H_1 ... H_n of matrix b, thin, of m rows, in double precision."""
     reals = factored.reals[b]
     n = reals.shape[1]
     v = factored.factor[b].reshape(n, -1)
+    assert (v[:, m:] == 0).all()
+    v = v[:, :m]
     q = np.eye(v.shape[1], n, dtype=np.result_type(v, np.float64))
     for j in reversed(range(n)):
         column = v[int(reals[PERMUTATION, j])].astype(q.dtype)
-        column[:j] = 0
+        assert (column[:j] == 0).all()
         assert column[j] == 1
         q -= float(reals[BETAS, j]) * np.outer(column, column.conj() @ q)
     return q

@@ -48,7 +48,7 @@ def install(monkeypatch, *, machine_code=False, **options):
     """
     cupy = module(**options)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(jacobi, "_THREADS", 8)
+    monkeypatch.setattr(jacobi, "_THREADS", 32)
     for name in ("shared_bytes", "_largest_shared", "_load"):  # they remember what a device has said
         monkeypatch.setattr(launch, name, cache(getattr(launch, name).__wrapped__))
     if machine_code:
