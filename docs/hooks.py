@@ -191,8 +191,8 @@ def budgets(_: str) -> str:
 
 
 BUDGETS = (
-    "svd_threads 3x3 float32",
-    "svd_threads 4x4 float64",
+    "svd_tiny 3x3 float32",
+    "svd_tiny 2x2 complex128",
     "svd_fused 8x8 float32",
     "svd_fused 32x32 float32",
     "factor_batch 64x64 float64",

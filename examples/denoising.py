@@ -14,46 +14,44 @@ from _picture import figure, output, photograph, psnr, save
 
 NOISE = 0.1
 PATCH, WINDOW, STEP = 8, 15, 4
+PLACES = WINDOW - PATCH + 1
 
 clean = photograph("L")[60:315, 120:375]
 noisy = clean + NOISE * np.random.default_rng(0).standard_normal(clean.shape, np.float32)
 
-
-def matrices(picture):
-    """Patches as columns, a matrix (64, 64) for each window (rows, columns, 64, 64)."""
-    windows = sliding_window_view(picture, (WINDOW, WINDOW))[::STEP, ::STEP]
-    patches = sliding_window_view(windows, (PATCH, PATCH), axis=(2, 3))
-    rows, columns = patches.shape[:2]
-    return patches.reshape(rows, columns, -1, PATCH * PATCH).mT
+# In so many patches of its window a pixel is, which is its weight in the mean over all windows.
+along = np.minimum(np.minimum(np.arange(WINDOW) + 1, PATCH), WINDOW - np.arange(WINDOW))
+weights = np.outer(along, along)
 
 
-def mean_picture(a, shape):
-    """The mean of all patches over every pixel: what takes `matrices` back."""
-    rows, columns = a.shape[:2]
-    places = WINDOW - PATCH + 1
-    patches = a.mT.reshape(rows, columns, places, places, PATCH, PATCH)
-    total, count = np.zeros(shape), np.zeros(shape)
-    for down, right, y, x in np.ndindex(places, places, PATCH, PATCH):
-        top, left = down + y, right + x
-        here = np.s_[top : top + rows * STEP : STEP, left : left + columns * STEP : STEP]
-        total[here] += patches[:, :, down, right, y, x]
-        count[here] += 1
-    return total / count
+def denoised(picture, noise):
+    """The picture, and the threshold and the rank of every window."""
+    thresholds, ranks = [], []
+
+    def of_windows(windows):
+        patches = sliding_window_view(windows, (PATCH, PATCH), axis=(1, 2))
+        a = patches.reshape(len(windows), PLACES**2, PATCH**2).mT
+        U, S, Vh = gpusvd.svd(a, full_matrices=False)
+        thresholds.append(gpusvd.optimal_threshold(S, *a.shape[-2:], noise))
+        terms = gpusvd.truncate(U, S, Vh, atol=thresholds[-1])
+        ranks.append(terms.rank)
+        patches = gpusvd.reconstruct(*terms).mT.reshape(patches.shape)
+        # The windows' axis goes to the end, where it belongs to every pixel.
+        whole = gpusvd.patches.average(np.moveaxis(patches, 0, -1), (WINDOW, WINDOW))
+        return np.moveaxis(whole, -1, 0)
+
+    picture = gpusvd.patches.apply(of_windows, picture, (WINDOW, WINDOW), STEP, weights=weights)
+    return picture, np.concatenate(thresholds), np.concatenate(ranks)
 
 
-a = matrices(noisy)
-m, n = a.shape[-2:]
-U, S, Vh = gpusvd.svd(a, full_matrices=False)
-print(f"{S[..., 0].size} matrices of {m} x {n}, noise {NOISE}")
-print(f"noisy                              PSNR {psnr(clean, noisy):.2f} dB")
 results = {"noisy": noisy}
+print(f"windows of {WINDOW} x {WINDOW} pixels, matrices of {PATCH**2} x {PLACES**2}, noise {NOISE}")
+print(f"noisy                              PSNR {psnr(clean, noisy):.2f} dB")
 for name, noise in {"noise known": NOISE, "noise unknown": None}.items():
-    threshold = gpusvd.optimal_threshold(S, m, n, noise)
-    terms = gpusvd.truncate(U, S, Vh, atol=threshold)
-    results[name] = mean_picture(gpusvd.reconstruct(*terms), clean.shape)
+    results[name], threshold, rank = denoised(noisy, noise)
     print(
         f"{name:14} threshold {np.median(threshold):.3f}   PSNR {psnr(clean, results[name]):.2f} dB   "
-        f"mean rank {terms.rank.mean():.2f}"
+        f"mean rank {rank.mean():.2f}"
     )
 
 drawing = figure(11, 3.05)

@@ -4,8 +4,20 @@ from typing import TYPE_CHECKING, Any
 
 from gpusvd._base.results import SVDExResult, SVDResult
 from gpusvd._base.version import __version__
+from gpusvd._layer.noise import MPPCAResult, mppca_rank, optimal_shrinkage
+from gpusvd._layer.partial import TopSVDResult, svd_product, svd_top
 from gpusvd._layer.pca import AffineSubspace, PCAResult, best_fit_subspace, pca
-from gpusvd._layer.polar import KabschResult, PolarResult, ProcrustesResult, kabsch, polar, procrustes
+from gpusvd._layer.polar import (
+    KabschResult,
+    PolarResult,
+    ProcrustesResult,
+    SimilarityResult,
+    kabsch,
+    nearest_orthogonal,
+    nearest_rotation,
+    polar,
+    procrustes,
+)
 from gpusvd._layer.solve import LstsqResult, inv, lstsq, pinv, ridge
 from gpusvd._layer.spectrum import (
     cond,
@@ -47,6 +59,7 @@ if TYPE_CHECKING:
     from gpusvd import device as device
     from gpusvd import jax as jax
     from gpusvd import linalg as linalg
+    from gpusvd import patches as patches
     from gpusvd import plot as plot
     from gpusvd import torch as torch
 
@@ -54,13 +67,16 @@ __all__ = [
     "AffineSubspace",
     "KabschResult",
     "LstsqResult",
+    "MPPCAResult",
     "PCAResult",
     "PolarResult",
     "ProcrustesResult",
     "RaggedResult",
     "SVDExResult",
     "SVDResult",
+    "SimilarityResult",
     "Subspace",
+    "TopSVDResult",
     "TruncatedSVD",
     "__version__",
     "best_fit_subspace",
@@ -74,8 +90,12 @@ __all__ = [
     "low_rank",
     "lstsq",
     "matrix_rank",
+    "mppca_rank",
+    "nearest_orthogonal",
+    "nearest_rotation",
     "norm",
     "null_space",
+    "optimal_shrinkage",
     "optimal_threshold",
     "orth",
     "participation_ratio",
@@ -94,7 +114,9 @@ __all__ = [
     "stream",
     "svd",
     "svd_ex",
+    "svd_product",
     "svd_ragged",
+    "svd_top",
     "svdvals",
     "svt",
     "truncate",
@@ -105,7 +127,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Imported on access: these need optional packages, or are slow to import.
-    if name in ("dask", "device", "jax", "linalg", "plot", "torch"):
+    if name in ("dask", "device", "jax", "linalg", "patches", "plot", "torch"):
         import importlib
 
         return importlib.import_module(f"gpusvd.{name}")

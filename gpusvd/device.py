@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpusvd._base.checks import checked_int, factor_dtype
+from gpusvd._base.specialise import Function
 from gpusvd._cuda.arrays import INSTALL
-from gpusvd._cuda.specialise import Function
 
 _LARGEST = 6
 
@@ -139,7 +139,7 @@ def _on_cuda(m: int, n: int, kind: str) -> Function:
 def _on_cpu(m: int, n: int, kind: str) -> Function:
     import numba
 
-    from gpusvd._cuda.specialise import Specialiser
+    from gpusvd._base.specialise import Specialiser
     from gpusvd.kernels.scalars import scalar_operations
     from gpusvd.kernels.single import svd_into
 

@@ -624,8 +624,8 @@ def svd_fused(
 ):  # fmt: skip
     """SVD of a batch of matrices with m >= n, 5 <= n <= 32.
 
-    a, left, s, right, converged, sweeps, off, adjoint : as `cuda_thread.svd_threads` has them, but for s,
-        (batch, n). Without `vectors` left and right are not touched.
+    a, left, s, right, converged, sweeps, off, adjoint : as `cuda_tiny.svd_tiny` has them. Without
+        `vectors` left and right are not touched.
     The others are constants, as `fused_shape` has them; `tall` is whether m > n.
 
     Launched with ceil(batch / matrices) blocks.

@@ -168,7 +168,8 @@ def remaining_norm(columns, x, first, m, total, s, power, norms, shifts, keys, l
         shift = select(small, exponent(largest_real(big, lanes)), 0.0)
         for i in range(first + lane, last, lanes):
             again = again + abs2(scale(columns[at(x + i)], 0.0 - shift))
-        total = sum_real(again, lanes)
+        again = sum_real(again, lanes)
+        total = select(small, again, total)  # others of the warp keep theirs, summed in another order
     if exists and lane == 0:
         key = log2_linear(total) + 2.0 * (shift + power)
         keys[at(s)] = select(total > 0.0, key, LOWEST)

@@ -46,19 +46,26 @@ have a plain Python body on numbers, which says what each lane gets.
 
     operation                      operands               result
 
-    a + b, a - b                   RR, Rs, sR, CC         sum and difference
-    a * b                          those, CR, RC, Cs, sC  product; a real factor multiplies both parts
+    a + b, a - b                   RR, Rs, sR, CC, CR, RC, Cs, sC    sum and difference
+    a * b                          the same               product; a real factor multiplies both parts
     a / b                          RR, Rs, sR             quotient
     math.sqrt(x), abs(x)           R                      square root, absolute value
+    root(x), inverse_root(x)       R                      sqrt(x), 1 / sqrt(x), on CUDA to about 2 units
+    reciprocal(x)                  R                      1 / x, the same
+    fine_reciprocal(x)             R                      1 / x, to about half a unit
+    rough_reciprocal(x)            R                      1 / x to 2 %, for positive x
     maximum(a, b)                  RR, Rs, sR             the larger; b where either is NaN
+    greater(a, b)                  RR, Rs, sR             the larger; either where one is NaN
     with_sign(x, y)                RR                     |x| with the sign of y
     x.real, x.imag                 G; C                   parts; `.real` of a real group is itself
     conjugate(x)                   G                      conj(x)
+    scaled(x, a)                   RR, Rs, CR, Cs         the product with a real number, part by part
     abs2(x)                        G                      |x|², a real group
     dot(x, y)                      RR, CC                 conj(x) y
     largest_part(x)                G                      the larger of |x.real| and |x.imag|
     direction(x)                   G                      x / |x|, and 1 for 0
     nothing_if_finite(x)           G                      0, or NaN for NaN and Inf
+    unsigned_zero(x)               G                      x, with 0 for -0
 
     <  <=  >  >=  ==  !=           RR, Rs, sR             a mask; with NaN only != holds
     m & n, m | n, ~m               MM; M                  and, or, not
@@ -69,6 +76,8 @@ have a plain Python body on numbers, which says what each lane gets.
     log2_linear(x)                 R                      nearly log2(x), in the order of the x > 0
     power_of_two(k)                R                      2**k
     half_of(k)                     R                      k / 2, rounded towards zero
+    lift(x, i, j)                  R                      2**k, k <= j, that brings x >= 0 just below 2**i
+    inverse_power(x)               R                      1 / x for powers of two
     scale(x, k)                    RR, CR                 x 2**k
     small_square(x)                R                      sums of squares below this have lost digits
     widest_gap(x)                  R                      the largest difference of exponents in a rotation
@@ -77,9 +86,13 @@ have a plain Python body on numbers, which says what each lane gets.
     load(a, i), store(a, i, x)                            read or write group i of an array
     get(a, i, j), put(a, i, j, v)                         read or write the number in lane j of group i
     section(a, i, n)                                      groups i to i + n - 1, as an array
+    registers(i, v)                                       i variables, see `gpusvd._base.specialise`
     lane_count(a)                                         W
     fill(a, s)                                            the real group with s in every lane
     spread(a, v)                                          the group with v in every lane, complex if a is
+    transpose_in(x, i, o, a, g)                           four groups of a from numbers o to o + 3 of matrices
+    transpose_out(a, g, x, i, o)                          x[i], x[i + 1], ..., and back; parts of complex ones
+                                                          are numbers, and are groups
     lane_numbers(a)                                       the real group 0, 1, 2, ...
     sum_lanes(x)                   G                      the sum over all lanes, a number
     max_lanes(x)                   R                      the largest over all lanes, a number
@@ -332,27 +345,94 @@ real_function(math.sqrt, "sqrt")
 real_function(abs, "fabs")
 
 
+def root(x):
+    """sqrt(x); on CUDA by an instruction that approximates it."""
+    return math.sqrt(x)
+
+
+def inverse_root(x):
+    """1 / sqrt(x); on CUDA by an instruction that approximates it."""
+    return 1.0 / math.sqrt(x)
+
+
+def reciprocal(x):
+    """1 / x; on CUDA by an instruction that approximates it."""
+    return 1.0 / x
+
+
+def fine_reciprocal(x):
+    """1 / x; on CUDA refined once more."""
+    return 1.0 / x
+
+
+def rough_reciprocal(x):
+    """1 / x to 2 % at least, for positive x."""
+    return 1.0 / x
+
+
+def emit_root(context, builder, sig, args):
+    vector = llvm_type(sig.args[0])
+    name = f"llvm.sqrt.v{vector.count}f{sig.args[0].dtype.bitwidth}"
+    callee = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name)
+    return builder.call(callee, args)
+
+
+def emit_reciprocal(builder, x):
+    return builder.fdiv(splat(x.type, 1.0), x, flags=FLAGS)
+
+
+@operation(root, lambda x: real_or_none(x), (Lanes,))
+def _emit_root(context, builder, sig, args):
+    return emit_root(context, builder, sig, args)
+
+
+@operation(inverse_root, lambda x: real_or_none(x), (Lanes,))
+def _emit_inverse_root(context, builder, sig, args):
+    return emit_reciprocal(builder, emit_root(context, builder, sig, args))
+
+
+@operation(reciprocal, lambda x: real_or_none(x), (Lanes,))
+def _emit_reciprocal(context, builder, sig, args):
+    return emit_reciprocal(builder, args[0])
+
+
+@operation(fine_reciprocal, lambda x: real_or_none(x), (Lanes,))
+def _emit_fine_reciprocal(context, builder, sig, args):
+    return emit_reciprocal(builder, args[0])
+
+
+@operation(rough_reciprocal, lambda x: real_or_none(x), (Lanes,))
+def _emit_rough_reciprocal(context, builder, sig, args):
+    """The bits of a number are nearly its logarithm; a Newton step follows."""
+    (x,), whole = args, integer_vector(sig.args[0])
+    magic = splat(whole, 0x7EF311C7 if whole.element.width == 32 else 0x7FDE623822FC16E6)
+    guess = builder.bitcast(builder.sub(magic, builder.bitcast(x, whole)), x.type)
+    return multiply(builder, guess, subtract(builder, splat(x.type, 2.0), multiply(builder, x, guess)))
+
+
 # Complex groups. A product of two is four multiply-adds. Real factors are spared the imaginary part.
 
 
-def complex_sum(a, b):
-    return a if isinstance(a, ComplexLanes) and isinstance(b, ComplexLanes) else None
-
-
-def complex_product(a, b):
+def complex_result(a, b):
     if one_of(a, b, COMPLEX):
         return a if isinstance(a, ComplexLanes) else b
     return None
 
 
+def complex_parts(context, builder, group, ty, value):
+    """The parts of an operand as those of a complex group."""
+    if isinstance(ty, ComplexLanes):
+        return split(context, builder, ty, value)
+    return [broadcast(context, builder, value, ty, group.part), splat(llvm_type(group.part), 0.0)]
+
+
 for _op, _code in ((operator.add, add), (operator.sub, subtract)):
 
-    @operation(_op, complex_sum, (ComplexLanes, ComplexLanes))
+    @operation(_op, complex_result, *COMPLEX)
     def _emit_sum(context, builder, sig, args, code=_code):
-        x, y = (split(context, builder, sig.return_type, value) for value in args)
-        return join(
-            context, builder, sig.return_type, [code(builder, p, q) for p, q in zip(x, y, strict=True)]
-        )
+        group = sig.return_type
+        x, y = (complex_parts(context, builder, group, ty, v) for ty, v in zip(sig.args, args, strict=True))
+        return join(context, builder, group, [code(builder, p, q) for p, q in zip(x, y, strict=True)])
 
 
 def multiply_parts(builder, x, y):
@@ -362,7 +442,23 @@ def multiply_parts(builder, x, y):
     return [real, imag]
 
 
-@operation(operator.mul, complex_product, *COMPLEX)
+def scaled(x, factor):
+    """x times a real number. For single complex numbers `*` makes a complex one of the factor."""
+    return x * factor
+
+
+@operation(
+    scaled,
+    lambda x, factor: None if is_complex(factor) else group_or_none(x),
+    *((group, factor) for group in (Lanes, ComplexLanes) for factor in (Lanes, types.Number)),
+)
+def _emit_scaled(context, builder, sig, args):
+    parts = split(context, builder, sig.return_type, args[0])
+    factor = broadcast(context, builder, args[1], sig.args[1], part_or_none(sig.return_type))
+    return join(context, builder, sig.return_type, [multiply(builder, part, factor) for part in parts])
+
+
+@operation(operator.mul, complex_result, *COMPLEX)
 def _emit_product(context, builder, sig, args):
     result = sig.return_type
     if all(isinstance(ty, ComplexLanes) for ty in sig.args):
@@ -495,6 +591,25 @@ def _emit_nothing_if_finite(context, builder, sig, args):
     return products[0] if len(products) == 1 else builder.fadd(*products)
 
 
+def unsigned_zero(x):
+    """x, with 0 for -0."""
+    return x + 0.0
+
+
+def without_sign_of_zero(builder, x):
+    """By its bits: LLVM leaves out a sum with 0 after an operation that may have a zero of either sign."""
+    whole = ir.VectorType(ir.IntType(32 if x.type.element == ir.FloatType() else 64), x.type.count)
+    bits, sign = builder.bitcast(x, whole), splat(whole, 1 << (whole.element.width - 1))
+    kept = builder.select(builder.icmp_unsigned("==", bits, sign), splat(whole, 0), bits)
+    return builder.bitcast(kept, x.type)
+
+
+@operation(unsigned_zero, group_or_none, (Lanes,), (ComplexLanes,))
+def _emit_unsigned_zero(context, builder, sig, args):
+    parts = split(context, builder, sig.return_type, args[0])
+    return join(context, builder, sig.return_type, [without_sign_of_zero(builder, part) for part in parts])
+
+
 # Masks and choices.
 
 
@@ -550,7 +665,13 @@ def maximum(a, b):
     return select(a > b, a, b)
 
 
+def greater(a, b):
+    """The larger of two numbers, either where one is NaN."""
+    return a if a > b else b
+
+
 real_operation(maximum, arithmetic, larger)
+real_operation(greater, arithmetic, larger)
 
 
 @overload(maximum)
@@ -723,6 +844,37 @@ def _emit_power_of_two(context, builder, sig, args):
     return two_to_the(builder, sig.args[0], args[0])
 
 
+def lift(x, target, highest):
+    """The power of two, 2**highest at most, that brings x to at least 2**(target - 1) and below 2**target."""
+    return math.ldexp(1.0, min(target - math.frexp(x)[1], highest))
+
+
+@operation(lift, lambda x, target, highest: real_or_none(x), (Lanes, types.Number, types.Number))
+def _emit_lift(context, builder, sig, args):
+    lanes = sig.args[0]
+    target, highest = (
+        broadcast(context, builder, value, ty, lanes)
+        for value, ty in zip(args[1:], sig.args[1:], strict=True)
+    )
+    e = _emit_exponent(context, builder, lanes(lanes), args[:1])
+    shift = larger(builder, subtract(builder, e, target), builder.fneg(highest))
+    return two_to_the(builder, lanes, builder.fneg(shift))
+
+
+def inverse_power(x):
+    """1 / x for a power of two, exactly."""
+    return 1.0 / x
+
+
+@operation(inverse_power, real_or_none, (Lanes,))
+def _emit_inverse_power(context, builder, sig, args):
+    (lanes,) = sig.args
+    fraction, bias = layout(lanes)
+    whole = integer_vector(lanes)
+    bits = builder.sub(splat(whole, (2 * bias) << fraction), builder.bitcast(args[0], whole))
+    return builder.bitcast(bits, llvm_type(lanes))
+
+
 def half_of(k):
     """Half of a whole number, rounded towards zero."""
     return math.trunc(k / 2)
@@ -885,6 +1037,11 @@ def spread(typingctx, array, value):
     return group(array, value), codegen
 
 
+def registers(count, zero):
+    """An array of so many values of the type of `zero`, which a specialiser makes variables of."""
+    return [zero] * count
+
+
 def rounding(array):
     """Half the distance from one to the next number, in the precision of an array."""
     return 2.0**-53
@@ -993,3 +1150,98 @@ def put(typingctx, array, index, lane, value):
         return context.get_dummy_value()
 
     return types.none(array, types.intp, types.intp, array.dtype), codegen
+
+
+# Four neighbouring numbers of as many matrices as there are lanes, from and to as many groups: transposes of
+# 4 x 4 within parts of 32 bytes, of which none crosses between the halves of a register of AVX.
+
+
+def shuffled(builder, x, y, order):
+    """Elements of two vectors in an order."""
+    return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
+
+
+def transposed(builder, rows):
+    """Four vectors of 4 x 4 numbers, or of two such blocks side by side, transposed."""
+    blocks = range(0, rows[0].type.count, 4)
+    width = rows[0].type.count
+    pairs = [[b + i for b in blocks for i in order] for order in ((0, 1), (2, 3))]
+    mixed = [
+        [
+            shuffled(builder, rows[j], rows[j + 1], [i + side for i in pair for side in (0, width)])
+            for j in (0, 2)
+        ]
+        for pair in pairs
+    ]
+    halves = [
+        [b + i + side for b in blocks for side in (0, width) for i in order] for order in ((0, 1), (2, 3))
+    ]
+    return [shuffled(builder, *mixed[k], halves[i]) for k in (0, 1) for i in (0, 1)]
+
+
+def four_numbers(context, builder, x_type, args, lane):
+    """The address of the numbers of one lane: args are the array of matrices, the first of them, and the
+    first number."""
+    x = context.make_array(x_type)(context, builder, args[0])
+    part = part_or_none(group_of(x_type))
+    stride = cgutils.unpack_tuple(builder, x.strides, x_type.ndim)[0]
+    number = builder.mul(args[2], ir.Constant(args[2].type, part.dtype.bitwidth // 8))
+    matrix = builder.mul(builder.add(args[1], ir.Constant(args[1].type, lane)), stride)
+    data = builder.bitcast(x.data, ir.IntType(8).as_pointer())
+    place = builder.gep(data, [builder.add(matrix, number)])
+    return builder.bitcast(place, ir.VectorType(llvm_type(part).element, 4).as_pointer())
+
+
+def group_pointer(context, builder, array_type, array, index):
+    """The address of a real group, of which complex ones have two."""
+    vector = llvm_type(part_or_none(group_of(array_type)))
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(builder.bitcast(data, vector.as_pointer()), [index])
+
+
+@intrinsic
+def transpose_in(typingctx, x, first, number, array, group):
+    """Read numbers `number` to `number` + 3 of the matrices x[first], x[first + 1], ... to four groups.
+
+    Numbers follow each other within a matrix. The parts of complex numbers are numbers here, and real groups.
+    """
+
+    def codegen(context, builder, sig, args):
+        lanes = part_or_none(group_of(array))
+        width, found = 32 // (lanes.dtype.bitwidth // 8), []
+        for lane in range(0, lanes.width, width):
+            pointers = [four_numbers(context, builder, x, args, lane + i) for i in range(width)]
+            rows = [builder.load(pointer, align=ALIGN) for pointer in pointers]
+            if width == 8:
+                rows = [shuffled(builder, rows[i], rows[i + 4], list(range(8))) for i in range(4)]
+            found.append(transposed(builder, rows))
+        for k, halves in enumerate(zip(*found, strict=True)):
+            place = builder.add(args[4], ir.Constant(args[4].type, k))
+            pointer = group_pointer(context, builder, array, args[3], place)
+            builder.store(shuffled(builder, *halves, list(range(lanes.width))), pointer, align=ALIGN)
+        return context.get_dummy_value()
+
+    return types.none(x, types.intp, types.intp, array, types.intp), codegen
+
+
+@intrinsic
+def transpose_out(typingctx, array, group, x, first, number):
+    """The inverse of `transpose_in`."""
+
+    def codegen(context, builder, sig, args):
+        lanes = part_or_none(group_of(array))
+        width, groups = 32 // (lanes.dtype.bitwidth // 8), []
+        for k in range(4):
+            place = builder.add(args[1], ir.Constant(args[1].type, k))
+            pointer = group_pointer(context, builder, array, args[0], place)
+            groups.append(builder.load(pointer, align=ALIGN))
+        for lane in range(0, lanes.width, width):
+            part = list(range(lane, lane + width))
+            rows = transposed(builder, [shuffled(builder, x, x, part) for x in groups])
+            if width == 8:
+                rows = [shuffled(builder, x, x, list(range(k, k + 4))) for k in (0, 4) for x in rows]
+            for i, row in enumerate(rows):
+                builder.store(row, four_numbers(context, builder, x, args[2:], lane + i), align=ALIGN)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, x, types.intp, types.intp), codegen

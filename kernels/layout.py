@@ -12,10 +12,16 @@ LENGTH2, SCALE, REST, EXPONENT, KEPT = 0, 1, 2, 3, 4
 # What a tile reports of its matrices.
 BAD, CONVERGED, SWEEPS, OFF, REPORT = 0, 1, 2, 3, 4
 
+TINY_REPORT = 3  # groups of what `cpu_tiny` reports
+
 BLOCK = 4  # columns that go through the reflectors, or in and out of memory, together
 PAIRS = 12  # groups of numbers for a round of meetings
 FLAGS = 2  # groups of real numbers for the same
 PADDED = 64  # rows from which on their number is odd
+
+# Matrices for straight-line code: as many columns, with vectors, and rows. What has more rows than columns is
+# padded with rows of zeros, so that there are two kernels for each number of columns.
+TINY_COLUMNS, TINY_ROWS = range(2, 5), 8
 
 
 def tile_size(m, n, vectors):
@@ -71,6 +77,11 @@ def rows_reals(n, lanes):
     state = column_state + KEPT * vector
     flags = state + 2 * KEPT
     return vector, column_state, state, flags, flags + FLAGS
+
+
+def tiny_size(rows, n):
+    """Groups of numbers and of real numbers that `cpu_tiny` works in."""
+    return 2 * rows * n + n * n, n + TINY_REPORT
 
 
 def values_size(m, n):

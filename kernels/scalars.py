@@ -1,7 +1,7 @@
 """The operations of `lanes` for a single number, as CUDA threads and other compiled loops use them.
 
 Each has the name of its counterpart in `lanes`, and where real and complex numbers differ, the kind of number
-after it. `scalar_operations` gives them for one kind, and `gpusvd._cuda.specialise` puts them where the
+after it. `scalar_operations` gives them for one kind, and `gpusvd._base.specialise` puts them where the
 sources name the operations on lanes. They are plain functions: numba compiles them for CPU or CUDA, and
 Python runs them as they are. A group is a number here, a mask a truth value, and group `index` of an array
 its entry.
@@ -39,6 +39,14 @@ def conjugate_complex(x):
     return number(complex(x.real, -x.imag))
 
 
+def scaled_real(x, factor):
+    return x * factor
+
+
+def scaled_complex(x, factor):
+    return number(complex(x.real * factor, x.imag * factor))
+
+
 def abs2_real(x):
     return x * x
 
@@ -71,6 +79,30 @@ def nothing_if_finite_complex(x):
     return 0.0 * x.real + 0.0 * x.imag
 
 
+def root(x):
+    return math.sqrt(x)
+
+
+def inverse_root(x):
+    return 1.0 / math.sqrt(x)
+
+
+def reciprocal(x):
+    return 1.0 / x
+
+
+def fine_reciprocal(x):
+    return 1.0 / x
+
+
+def rough_reciprocal(x):
+    return 1.0 / x
+
+
+def unsigned_zero(x):
+    return x + 0.0
+
+
 def direction_real(x):
     """The sign of x, even of a zero: -1 for -0, where lanes have 1. Sources must not pass NaN or Inf, for
     which it is ±1 here and NaN in lanes."""
@@ -99,6 +131,10 @@ def maximum(a, b):
     return a if a > b else b
 
 
+def greater(a, b):
+    return a if a > b else b
+
+
 def any_lane(mask):
     return mask
 
@@ -119,6 +155,15 @@ def log2_linear(x):
 def power_of_two(k):
     held = maximum(real(-LARGEST_EXPONENT), -maximum(-k, real(-LARGEST_EXPONENT)))
     return real(math.ldexp(1.0, int(held)))
+
+
+def lift(x, target, highest):
+    shift = min(int(target) - math.frexp(x)[1], int(highest))
+    return real(math.ldexp(1.0, shift))
+
+
+def inverse_power(x):
+    return 1.0 / x
 
 
 def half_of(k):
@@ -165,6 +210,35 @@ def put(array, index, lane, value):
     array[index] = value
 
 
+# Of CUDA threads alone: numbers that follow each other in memory, see `cuda_tiny`.
+
+
+def place_in_memory(x, e, by_columns):
+    """The indices of number e, in the order of memory, of a batch of matrices without gaps."""
+    height, width = x.shape[1], x.shape[2]
+    b, k = e // (height * width), e % (height * width)
+    if by_columns:
+        return b, k % height, k // height
+    return b, k // width, k % width
+
+
+def move_bytes_in(x, e, by_columns, room, k, count):
+    """Copy numbers e and on of a batch to room[k] and on; on CUDA by one access of 16 bytes to each."""
+    for i in range(count):
+        room[k + i] = x[place_in_memory(x, e + i, by_columns)]
+
+
+def move_bytes_out(x, e, by_columns, room, k, count):
+    """The inverse of `move_bytes_in`."""
+    for i in range(count):
+        x[place_in_memory(x, e + i, by_columns)] = room[k + i]
+
+
+def place_value(s, e, value):
+    """Write number e, in the order of memory, of an array of values without gaps."""
+    s[e // s.shape[1], e % s.shape[1]] = value
+
+
 def scalar_operations(kind):
     """Operations and constants by name, for "float32", "float64", "complex64" or "complex128"."""
     single, is_complex = kind in ("float32", "complex64"), kind.startswith("complex")
@@ -173,6 +247,11 @@ def scalar_operations(kind):
         name.removesuffix(suffix): value
         for name, value in globals().items()
         if callable(value) and hasattr(lanes, name.removesuffix(suffix))
+    }
+    operations |= {
+        "move_bytes_in": move_bytes_in,
+        "move_bytes_out": move_bytes_out,
+        "place_value": place_value,
     }
     digits, lowest = (24, -126) if single else (53, -1022)
     names = "TARGET", "MOST_SHIFT", "LOW", "HUGE", "NOISE", "TAU", "NONZERO", "FLOOR"

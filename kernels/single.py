@@ -1,7 +1,9 @@
-"""The SVD of one small matrix for a caller's own kernel or loop: `solve` of `cuda_thread`, from arrays to
-arrays.
+"""The SVD of one small matrix for a caller's own kernel or loop, over the whole range of exponents.
 
-    A = U Σ Vᴴ
+    A P = Q R,   L = Rᴴ = X Σ Wᴴ,   A = (Q W) Σ (P X)ᴴ
+
+The sources are those of the tile solver (`qr`, `jacobi`), specialised for the size by
+`gpusvd._base.specialise`.
 
 A is m x n; for m < n its conjugate transpose is decomposed. All indices are constants once the sizes are, so
 arrays that are local to a CUDA thread stay in registers; what depends on the order of the singular values is
@@ -12,11 +14,77 @@ import math
 
 from numba import cuda
 
-from .cuda_thread import complete_columns, nonzero_columns, solve
-from .jacobi import KEPT, SCALE
-from .lanes import conjugate, load, maximum, scale, select, spread, store
-from .qr import LEAST_EXPONENT, reflect
+from .jacobi import KEPT, SCALE, decompose_triangle, length2_of, rank_columns
+from .lanes import abs2, conjugate, dot, load, maximum, scale, select, spread, store
+from .qr import LEAST_EXPONENT, LOWEST, pivoted_qr, reflect, scale_columns, scale_triangle
 from .scalars import number, real
+
+
+def complete_columns(basis, base, known, size):
+    """Make the columns from `known` on of an n x n matrix, at `base` of an array, orthonormal to those
+    before.
+
+    Each starts from the axis that the columns so far leave most of and is orthogonalised twice. `size` is n:
+    a constant unrolls the loops, as an array in registers needs.
+    """
+    for c in range(size):
+        if c >= known:
+            axis, most = 0, real(-1.0)
+            for i in range(size):
+                left = real(1.0)
+                for k in range(c):
+                    left -= abs2(basis[base + i * size + k])
+                if left > most:
+                    axis, most = i, left
+            for i in range(size):
+                basis[base + i * size + c] = number(1.0 if i == axis else 0.0)
+            for _again in range(2):
+                for k in range(c):
+                    remove_column(basis, base, k, c, size)
+            total = real(0.0)
+            for i in range(size):
+                total += abs2(basis[base + i * size + c])
+            inverse = 1.0 / math.sqrt(total)
+            for i in range(size):
+                basis[base + i * size + c] = basis[base + i * size + c] * inverse
+
+
+def remove_column(basis, base, k, c, size):
+    """Take out of column c its component along the unit column k."""
+    component = number(0.0)
+    for i in range(size):
+        component += dot(basis[base + i * size + k], basis[base + i * size + c])
+    for i in range(size):
+        basis[base + i * size + c] -= basis[base + i * size + k] * component
+
+
+def nonzero_columns(powers, n):
+    """The number of columns that are not zero."""
+    known = 0
+    for j in range(n):
+        known += 1 if load(powers, j) > LOWEST else 0
+    return known
+
+
+def solve(factor, stack, column_arrays, m, n, rows):
+    """Decompose the matrix whose columns are in `factor`: afterwards it holds the reflectors, `stack` X over
+    W, and `column_arrays` the arrays with a number, or a record, for each column.
+
+    Returns whether there is a NaN or Inf, the exponent of the largest column, whether Jacobi converged, in
+    how many sweeps, the largest cosine left, and whether some column is zero.
+    """
+    exponents, permutation, betas, norms, shifts, keys, sigma, powers, ranks, state = column_arrays
+    bad, highest = scale_columns(factor, m, n, exponents)
+    pivoted_qr(factor, m, n, exponents, permutation, betas, norms, shifts, keys)
+    scale_triangle(factor, m, n, exponents, keys)  # keys are no longer needed: their storage is reused
+    done, taken, left_over, zero = decompose_triangle(
+        factor, m, n, rows, stack, rows, keys, state, sigma, powers
+    )
+    if rows > n:
+        for j in range(n):
+            store(state, KEPT * j + SCALE, 1.0 / math.sqrt(length2_of(stack, j * rows + n, n)))
+    rank_columns(sigma, powers, ranks, n)
+    return bad, highest, done, taken, left_over, zero
 
 
 def ranked(values, ranks, rank, stride, offset, n):

@@ -7,6 +7,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpusvd import patches
 from gpusvd._base.results import Array
 from gpusvd._commands.errors import CommandError, reason
 
@@ -81,18 +82,15 @@ def cut(picture: Array, patch: int) -> Array:
     if patch > min(height, width):
         raise CommandError(f"--patch {patch} is larger than the picture, which has {width} x {height} pixels")
     whole = np.pad(picture, ((0, -height % patch), (0, -width % patch), (0, 0)), mode="symmetric")
-    rows, columns = whole.shape[0] // patch, whole.shape[1] // patch
-    split = whole.reshape(rows, patch, columns, patch, colours)
-    return split.transpose(0, 2, 1, 4, 3).reshape(rows, columns, patch, colours * patch)
+    split = patches.extract(whole, (patch, patch), patch)
+    return split.swapaxes(-1, -2).reshape(*split.shape[:3], colours * patch)
 
 
-def assemble(patches: Array, height: int, width: int) -> Array:
-    """Return the picture from its patches: the inverse of `cut`."""
-    rows, columns, patch, wide = patches.shape
-    colours = wide // patch
-    split = patches.reshape(rows, columns, patch, colours, patch)
-    whole = split.transpose(0, 2, 1, 4, 3).reshape(rows * patch, columns * patch, colours)
-    return whole[:height, :width]
+def assemble(matrices: Array, height: int, width: int) -> Array:
+    """Return the picture from the matrices of its patches: the inverse of `cut`."""
+    rows, columns, patch, wide = matrices.shape
+    split = matrices.reshape(rows, columns, patch, wide // patch, patch).swapaxes(-1, -2)
+    return patches.average(split, (rows * patch, columns * patch), patch)[:height, :width]
 
 
 # Conversion between bytes and numbers from 0 to 1

@@ -2,7 +2,7 @@
 
     python -m gpusvd._cpu.bitcode
 
-writes `gpusvd/_cpu/bitcode.zip` in some three minutes: every solver for every dtype, optimised for no
+writes `gpusvd/_cpu/bitcode.zip` in some ten minutes: every solver for every dtype, optimised for no
 particular processor, so that only LLVM's back end is left to run. Optimising for a certain processor gains no
 speed, but may fuse other complex products with their sums, which changes last bits.
 
@@ -27,7 +27,9 @@ from llvmlite import binding as llvm
 from numba import types
 from numba.core import config
 
-from gpusvd._cpu.compile import BITCODE, ENTRY, PYTHON, SOLVERS, bitcode_name
+from gpusvd._base.specialise import Specialiser
+from gpusvd._cpu.compile import BITCODE, ENTRY, PYTHON, SOLVERS, TINY, bitcode_name
+from gpusvd.kernels import lanes, tiny
 from gpusvd.kernels.lanes import jit
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
@@ -124,7 +126,7 @@ def main() -> None:
 
 def build(solver: str, dtype: str) -> bytes:
     """Return the bitcode of a solver for a dtype, optimised for the processor that numba is set to."""
-    kernel = _kernel(solver)
+    kernel = _kernel(solver, dtype)
     argument_types = signature(kernel, dtype)
     dispatcher = jit(kernel)
     with _quiet_numba():
@@ -151,7 +153,7 @@ def build(solver: str, dtype: str) -> bytes:
 
 def compile_by_numba(solver: str, dtype: str) -> Callable[..., None]:
     """Return a solver as numba compiles and calls it, with nothing kept on disk."""
-    kernel = _kernel(solver)
+    kernel = _kernel(solver, dtype)
     dispatcher = numba.njit(error_model="numpy", nogil=True)(kernel)
     with _quiet_numba():
         function: Callable[..., None] = dispatcher.compile(signature(kernel, dtype))
@@ -175,9 +177,17 @@ def signature(kernel: Callable[..., None], dtype: str) -> tuple[types.Type, ...]
     return tuple(by_name[name] for name in inspect.signature(kernel).parameters)
 
 
-def _kernel(solver: str) -> Callable[..., None]:
-    kernel: Callable[..., None] = getattr(import_module(f"gpusvd.kernels.{SOLVERS[solver]}"), solver)
-    return kernel
+def _kernel(solver: str, dtype: str) -> Callable[..., None]:
+    """Return the function to compile: of straight-line code one for the size and the dtype."""
+    module = import_module(f"gpusvd.kernels.{SOLVERS[solver]}")
+    if solver not in TINY:
+        kernel: Callable[..., None] = getattr(module, solver)
+        return kernel
+    rows, n, vectors = TINY[solver]
+    limits = tiny.limits(dtype in ("float32", "complex64"))
+    specialiser = Specialiser(limits, None, jit, frozenset(vars(lanes)))
+    parts = 2 if dtype.startswith("complex") else 1
+    return specialiser.without(module.svd_tiny, rows=rows, n=n, vectors=int(vectors), parts=parts)
 
 
 @contextmanager

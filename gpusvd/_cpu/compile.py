@@ -25,10 +25,20 @@ import llvmlite
 import numpy as np
 from llvmlite import binding as llvm
 
+from gpusvd._base import specialise
 from gpusvd._base.cache import cache_folder, hash_of_sources, write_whole
+from gpusvd.kernels.layout import TINY_COLUMNS, TINY_ROWS
 
+# Of straight-line code, by name, the rows, the columns, and whether there are vectors.
+TINY = {
+    f"{name}_tiny_{rows}x{n}": (rows, n, name == "svd")
+    for name in ("svd", "svdvals")
+    for n in TINY_COLUMNS
+    for rows in (n, TINY_ROWS)
+}
 # The solvers, and the modules of `gpusvd.kernels` that have them.
 SOLVERS = {"svd_tiles": "cpu_tile", "svd_rows": "cpu_rows", "svdvals_tiles": "cpu_values"}
+SOLVERS |= dict.fromkeys(TINY, "cpu_tiny")
 
 BITCODE = Path(__file__).with_name("bitcode.zip")
 
@@ -48,7 +58,8 @@ if hasattr(os, "register_at_fork"):
 
 def sources() -> str:
     """Return the hash of the sources of the machine code as they are now."""
-    return hash_of_sources(Path(__file__), Path(__file__).with_name("bitcode.py"))
+    here = Path(__file__)
+    return hash_of_sources(here, here.with_name("bitcode.py"), Path(specialise.__file__))
 
 
 SOURCES = sources()

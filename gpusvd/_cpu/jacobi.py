@@ -12,7 +12,7 @@ from gpusvd._base.checks import factor_dtype, values_dtype, working_dtype
 from gpusvd._base.results import Array, Info
 from gpusvd._base.threads import for_each, piece_index, usable_cores
 from gpusvd._cpu.compile import compiled
-from gpusvd._cpu.plan import Kernel, bytes_of, jacobi_kernel, values_kernel
+from gpusvd._cpu.plan import Kernel, bytes_of, first_kernel, jacobi_kernel
 from gpusvd.kernels.layout import GROUP_BYTES
 
 # A piece is what a thread takes from the queue: long beside the cost of a call, short for a user who presses
@@ -83,8 +83,8 @@ class _Job:
         self.real = values_dtype(self.work)
         self.vectors = u is not None and vh is not None
         self.kernel = jacobi_kernel(m, n, self.work, self.vectors)
-        self.values_kernel = None if self.vectors else values_kernel(m, n, self.work)
-        self.first = self.values_kernel or self.kernel
+        columns = n if u is None or vh is None else max(u.shape[-1], vh.shape[-2]) if m > n else n
+        self.first = first_kernel(m, n, columns, self.work, self.vectors) or self.kernel
         compiled(self.first.name, self.work)  # here, so that no thread of the pool waits for the compiler
 
         self.source = _Batch(a, self.work, 2)
@@ -117,28 +117,30 @@ class _Job:
             block, left, right = block.swapaxes(1, 2), right, left
         members = slice(piece.start, piece.stop)
         converged, sweeps = self.converged[members], self.sweeps[members]
-        if self.values_kernel is not None:
-            self._values_then_jacobi(self.values_kernel, block, sigma, converged, sweeps, off)
+        arrays = block, left, sigma, right, converged, sweeps, off
+        if self.first is self.kernel:
+            self._run(self.kernel, *arrays, self.wide, self.vectors)
         else:
-            self._run(self.kernel, block, left, sigma, right, converged, sweeps, off, self.wide, self.vectors)
+            self._first_then_jacobi(*arrays)
         for batch, output in zip(self.results, outputs, strict=True):
             batch.write(piece, output)
 
-    def _values_then_jacobi(
-        self, kernel: Kernel, block: Array, sigma: Array, converged: Array, sweeps: Array, off: Array
-    ) -> None:
-        """Write singular values from a bidiagonal form, and by Jacobi those that it leaves out."""
-        self._run(kernel, block, sigma, converged, self.wide, self.relative)
-        sweeps.fill(0)
-        off.fill(0)
+    def _first_then_jacobi(self, block: Array, *outputs: Array) -> None:
+        """Decompose by the first kernel, and by Jacobi's the matrices that it leaves out."""
+        left, sigma, right, converged, sweeps, off = outputs
+        if self.first.name == "svdvals_tiles":
+            self._run(self.first, block, sigma, converged, self.wide, self.relative)
+            sweeps.fill(0)
+            off.fill(0)
+        else:
+            self._run(self.first, block, *outputs, self.wide)
         (missing,) = (~converged).nonzero()
         if len(missing) and not self.stop[0]:
-            rest = [array[missing] for array in (sigma, converged, sweeps, off)]
-            nothing = self.nothing
-            self._run(
-                self.kernel, block[missing], nothing, rest[0], nothing, *rest[1:], self.wide, self.vectors
-            )
-            for array, part in zip((sigma, converged, sweeps, off), rest, strict=True):
+            given = outputs if self.vectors else (sigma, converged, sweeps, off)
+            rest = [array[missing] for array in given]
+            arrays = rest if self.vectors else [left, rest[0], right, *rest[1:]]
+            self._run(self.kernel, block[missing], *arrays, self.wide, self.vectors)
+            for array, part in zip(given, rest, strict=True):
                 array[missing] = part
 
     def _run(self, kernel: Kernel, *arguments: object) -> None:

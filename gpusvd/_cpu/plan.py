@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpusvd._base.checks import working_dtype
-from gpusvd.kernels.layout import GROUP_BYTES, rows_size, tile_size, values_size
+from gpusvd.kernels.layout import (
+    GROUP_BYTES,
+    TINY_COLUMNS,
+    TINY_ROWS,
+    rows_size,
+    tile_size,
+    tiny_size,
+    values_size,
+)
 
 # Largest workspace of a tile, n = 144 for square float32. Even beyond a second-level cache of 1 MiB a tile is
 # faster than `svd_rows`: 1.2 to 1.5 times at n = 128 in float32, as fast there in float64.
@@ -49,23 +57,37 @@ def jacobi_kernel(m: int, n: int, work: np.dtype[Any], vectors: bool) -> Kernel:
 
 
 @lru_cache(maxsize=1024)
+def first_kernel(m: int, n: int, columns: int, work: np.dtype[Any], vectors: bool) -> Kernel | None:
+    """Return the kernel tried before Jacobi's, which leaves some matrices out; None if there is none.
+
+    columns : of the left factor
+    """
+    if n in TINY_COLUMNS and m <= TINY_ROWS and columns == n:
+        rows = n if m == n else TINY_ROWS
+        name = f"{'svd' if vectors else 'svdvals'}_tiny_{rows}x{n}"
+        return Kernel(name, lanes_of(work), *tiny_size(rows, n))
+    return None if vectors else values_kernel(m, n, work)
+
+
+@lru_cache(maxsize=1024)
 def values_kernel(m: int, n: int, work: np.dtype[Any]) -> Kernel | None:
-    """Return the kernel tried before Jacobi for values alone, None if its tiles would be too large."""
+    """Return the kernel for values alone, None if its tiles would be too large."""
     kernel = Kernel("svdvals_tiles", lanes_of(work), *values_size(m, n))
     return kernel if bytes_of(work, kernel.groups, kernel.reals) <= _VALUES_TILE_BYTES else None
 
 
 @lru_cache(maxsize=1024)
-def plan(m: int, n: int, dtype: np.dtype[Any], vectors: bool) -> Plan:
+def plan(m: int, n: int, dtype: np.dtype[Any], full_matrices: bool, vectors: bool) -> Plan:
     """Return what ``driver="jacobi"`` runs for m x n matrices with factors of a dtype."""
     work = working_dtype(dtype)
     rows, columns = max(m, n), min(m, n)
-    kernel = None if vectors else values_kernel(rows, columns, work)
+    of_left = rows if full_matrices and vectors else columns
+    kernel = first_kernel(rows, columns, of_left, work, vectors)
     kernel = kernel or jacobi_kernel(rows, columns, work, True)
-    small = kernel.name != "svd_rows"
+    size_class = "large: lanes along the rows" if kernel.name == "svd_rows" else "small: a matrix a lane"
     return Plan(
         kernel.name,
-        "small: a matrix a lane" if small else "large: lanes along the rows",
+        "tiny: a matrix a lane, in straight-line code" if "tiny" in kernel.name else size_class,
         lanes_of(work),
         bytes_of(work, kernel.groups, kernel.reals),
     )

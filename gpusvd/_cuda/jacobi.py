@@ -19,40 +19,49 @@ from gpusvd._base.results import Array, Info
 from gpusvd._cuda.launch import STATIC_SHARED, Kernel
 from gpusvd._cuda.phases import Step, bytes_of_phases, orthogonalise_step, solve_in_phases, step_of
 from gpusvd._cuda.problem import Chunk, Launch, Problem
-from gpusvd.kernels import cuda_fused, cuda_thread
+from gpusvd.kernels import cuda_fused
+from gpusvd.kernels.cuda_tiny import padded, svd_tiny
 from gpusvd.kernels.cuda_warp import SHARED_BYTES
 
 # The largest matrices that a thread's registers hold, with vectors: columns by dtype, and rows.
-_THREAD_COLUMNS = {"float32": 4, "float64": 4, "complex64": 4, "complex128": 3}
-_THREAD_ROWS = 6
-_THREADS = 128  # of a block of the thread kernel, fewer where its static shared memory would be too large
+_TINY_COLUMNS = {"float32": 4, "float64": 4, "complex64": 4, "complex128": 3}
+_TINY_ROWS = {"float32": 8, "float64": 8, "complex64": 8, "complex128": 6}
+_THREADS = 128  # of a block of theirs, fewer where its static shared memory would be too large
 _MOST_REGISTERS = 255  # of a thread, on any GPU
+_TOGETHER = 16  # bytes that a thread moves at once
 
 # What a chunk of the batch may take for its workspace and for copies that convert.
 _CHUNK_BYTES = 256 * 1024 * 1024
 
 
-def thread_kernel(problem: Problem) -> Kernel:
+def tiny_kernel(problem: Problem) -> Kernel:
     """Return the kernel for a matrix a thread."""
     m, n, kind, columns, vectors = problem[:5]
-    stride = max(m * n, m * columns if vectors else 0) | 1
-    number, threads = np.empty(0, kind), _THREADS
-    while threads * (stride * number.itemsize + n * number.real.itemsize) > STATIC_SHARED:
+    itemsize = np.dtype(kind).itemsize
+    vector = _TOGETHER // itemsize
+    strides = [padded(m * n, vector), padded(m * columns, vector), padded(n * n, vector)]
+    stride, threads = max(strides if vectors else strides[:1]), _THREADS
+    while threads * stride * itemsize > STATIC_SHARED:
         threads //= 2
     constants = {
         "m": m,
         "n": n,
         "columns": columns,
-        "rows": 2 * n if vectors else n,
+        "vectors": int(vectors),
+        "parts": 2 if kind.startswith("complex") else 1,
+        "a_stride": strides[0],
+        "left_stride": strides[1],
+        "right_stride": strides[2],
         "stride": stride,
+        "vector": vector,
         "threads": threads,
     }
-    return Kernel(cuda_thread.svd_threads, tuple(constants.items()), "AAAACCC", threads, 0, _MOST_REGISTERS)
+    return Kernel(svd_tiny, tuple(constants.items()), "AAAACCC", threads, 0, _MOST_REGISTERS)
 
 
-def is_thread_sized(problem: Problem) -> bool:
+def is_tiny(problem: Problem) -> bool:
     """Return whether a thread's registers hold the matrix."""
-    return problem.n <= _THREAD_COLUMNS[problem.kind] and problem.m <= _THREAD_ROWS
+    return problem.n <= _TINY_COLUMNS[problem.kind] and problem.m <= _TINY_ROWS[problem.kind]
 
 
 @lru_cache(maxsize=1024)
@@ -71,9 +80,15 @@ def plan(
     m, n = max(shape[-2:]), min(shape[-2:])
     kind = working_dtype(dtype).name
     problem = Problem(m, n, kind, m if full_matrices else n, compute_uv)
-    if is_thread_sized(problem):
-        kernel = thread_kernel(problem)
-        return kernel.function.__name__, "thread: a matrix a thread", 1, 0, kernel.threads
+    if is_tiny(problem):
+        kernel = tiny_kernel(problem)
+        return (
+            kernel.function.__name__,
+            "tiny: a matrix a thread, in straight-line code",
+            1,
+            0,
+            kernel.threads,
+        )
     fused = fused_step(problem)
     if fused is not None:
         kernel = fused[0]
@@ -158,19 +173,38 @@ def _has_one_stride(array: Array, core: int) -> bool:
 def _bytes_of_one(problem: Problem) -> int:
     """Return what a matrix takes of a chunk's memory."""
     copies = (problem.m * problem.n + problem.m * problem.columns) * np.dtype(problem.kind).itemsize
-    if is_thread_sized(problem) or fused_step(problem) is not None:
+    if is_tiny(problem) or fused_step(problem) is not None:
         return copies
     return copies + bytes_of_phases(problem)
 
 
 def _solve(xp: Any, launch: Launch, problem: Problem, chunk: Chunk) -> None:
     """Decompose a chunk by the kernels for its shape."""
-    if is_thread_sized(problem):
-        chunk = chunk._replace(s=chunk.s[:, np.newaxis])
-        kernel = thread_kernel(problem)
-        launch(kernel, problem.kind, -(-chunk.a.shape[0] // kernel.threads), chunk)
+    if is_tiny(problem):
+        kernel = tiny_kernel(problem)
+        launch(
+            kernel, problem.kind, -(-chunk.a.shape[0] // kernel.threads), (*chunk, _is_dense(problem, chunk))
+        )
     elif (fused := fused_step(problem)) is not None:
         kernel, matrices = fused
         launch(kernel, problem.kind, -(-chunk.a.shape[0] // matrices), chunk)
     else:
         solve_in_phases(xp, launch, problem, chunk)
+
+
+def _is_dense(problem: Problem, chunk: Chunk) -> bool:
+    """Return whether the matrices and factors of a chunk follow each other without gaps, each in the order of
+    the array that `decompose` was given, from an address on that accesses of many bytes need."""
+    arrays = [(chunk.a, chunk.adjoint)]
+    if problem.vectors:
+        arrays += [(chunk.left, chunk.adjoint), (chunk.right, not chunk.adjoint)]
+    return chunk.s.flags.c_contiguous and all(
+        (x.swapaxes(1, 2) if by_columns else x).flags.c_contiguous and _address(x) % _TOGETHER == 0
+        for x, by_columns in arrays
+    )
+
+
+def _address(array: Array) -> int:
+    """Return where an array of NumPy or CuPy begins."""
+    pointer: int = array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+    return pointer

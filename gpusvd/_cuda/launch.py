@@ -21,13 +21,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpusvd._base import specialise
 from gpusvd._base.cache import cache_folder, hash_of_sources, write_whole
+from gpusvd._base.specialise import Function, Specialiser
 from gpusvd._cuda.arrays import INSTALL
-from gpusvd._cuda.specialise import Function, Specialiser
 from gpusvd.kernels.cuda_warp import SHARED_BYTES
 
 _HERE = Path(__file__)
-_SOURCES = hash_of_sources(_HERE, _HERE.with_name("instructions.py"), _HERE.with_name("specialise.py"))
+_SOURCES = hash_of_sources(
+    *(_HERE.with_name(f"{name}.py") for name in ("launch", "instructions", "operations")),
+    Path(specialise.__file__),
+)
 
 STATIC_SHARED = 48 * 1024  # bytes of shared memory that a block gets without asking
 _RESERVED = 1024  # of a block's shared memory, for the arrays of fixed size in our kernels
@@ -230,11 +234,15 @@ def specialiser(kind: str) -> Specialiser:
     from numba import cuda
 
     from gpusvd._cuda.instructions import instructions
+    from gpusvd._cuda.operations import cuda_operations
     from gpusvd.kernels.scalars import scalar_operations
+    from gpusvd.kernels.tiny import limits
 
-    operations = scalar_operations(kind) | instructions(kind)
+    operations = scalar_operations(kind)
+    names = operations | instructions(kind) | cuda_operations()
+    names |= limits(kind in ("float32", "complex64"))
     compiled: Callable[[Function], Function] = cuda.jit(device=True, forceinline=True)
-    return Specialiser(operations, operations["real"], compiled)
+    return Specialiser(names, operations["real"], compiled)
 
 
 def _link(code: str, capability: str) -> bytes:

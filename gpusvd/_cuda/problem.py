@@ -22,7 +22,7 @@ class Problem(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A run of a flat batch as the kernels take it, see `cuda_thread.svd_threads`."""
+    """A run of a flat batch as the kernels take it, see `cuda_tiny.svd_tiny`."""
 
     a: Array
     left: Array

@@ -8,6 +8,7 @@ import numpy as np
 from gpusvd._base.arrays import Namespace, arange, astype, floating, is_complex, on_host, quiet
 from gpusvd._base.checks import check_batch
 from gpusvd._base.results import Array
+from gpusvd._layer.products import is_along_batch
 
 
 def check_points(name: str, x: Array) -> None:
@@ -73,33 +74,48 @@ def power_of_two(xp: Namespace, x: Array, axis: int | tuple[int, int] = (-2, -1)
     if 0 in x.shape[-2:]:
         return xp.sum(xp.abs(x), axis=axis, keepdims=True) + 1
     parts = [xp.real(x), xp.imag(x)] if is_complex(xp, x) else [x]
-    top = xp.max(xp.abs(parts[0]), axis=axis, keepdims=True)
+    top = _largest_magnitude(xp, parts[0], axis)
     for part in parts[1:]:
-        top = xp.maximum(top, xp.max(xp.abs(part), axis=axis, keepdims=True))
+        top = xp.maximum(top, _largest_magnitude(xp, part, axis))
     # The logarithm of the largest finite number rounds up to that of infinity.
     within = xp.minimum(top, float(xp.finfo(x.dtype).max) / 2)
     power = xp.floor(xp.log2(xp.where(top == 0, 1, within)))
     return xp.where(top < math.inf, 2.0**power, math.nan)
 
 
+def _largest_magnitude(xp: Namespace, x: Array, axis: int | tuple[int, int]) -> Array:
+    if is_along_batch(x):  # without a copy
+        return xp.maximum(xp.max(x, axis=axis, keepdims=True), -xp.min(x, axis=axis, keepdims=True))
+    return xp.max(xp.abs(x), axis=axis, keepdims=True)
+
+
 def mean(xp: Namespace, x: Array, weights: Array | None) -> Array:
     """Return the means (..., 1, N) of sets of points; weights, if given, must sum to one."""
+    points = x.shape[-2]
+    if is_along_batch(x):
+        total: Array = np.sum(x if weights is None else weights[..., None] * x, axis=-2, keepdims=True)
+        return total / points if weights is None else total
     # A product is ten times as fast as NumPy's mean along an axis other than the last.
     if weights is not None:
         return weights[..., None, :] @ x
-    points = x.shape[-2]
     return astype(xp, xp.ones_like(arange(xp, points, x)), x.dtype)[None, :] @ x / points
 
 
-def centred(xp: Namespace, x: Array, weights: Array | None = None) -> tuple[Array, Array]:
+def centred(
+    xp: Namespace, x: Array, weights: Array | None = None, overwrite: bool = False
+) -> tuple[Array, Array]:
     """
-    Return the points minus their mean, and the mean (..., 1, N).
+    Return the points minus their mean, and the mean (..., 1, N); with `overwrite` x may be written to.
 
     Rounding in a long sum leaves an error in the mean, which shows as a nonzero mean of the differences. A
     second pass subtracts it.
     """
     middle = mean(xp, x, weights)
-    differences = x - middle
+    if overwrite and middle.shape[:-2] == x.shape[:-2]:
+        x -= middle
+        differences = x
+    else:
+        differences = x - middle
     correction = mean(xp, differences, weights)
     differences -= correction
     return differences, middle + correction

@@ -1,7 +1,10 @@
 """Nearest orthogonal matrices: polar decomposition, Procrustes problems, superposition of points."""
 
-from typing import Literal, NamedTuple
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from gpusvd._base.arrays import (
@@ -10,6 +13,7 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     common_floating,
+    floating,
     is_complex,
     matrices,
     quiet,
@@ -20,7 +24,7 @@ from gpusvd._base.arrays import (
 from gpusvd._base.checks import Driver
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
-from gpusvd._layer.decompositions import decompose
+from gpusvd._layer.decompositions import decompose, decompose_along
 from gpusvd._layer.points import (
     centred,
     check_pairs,
@@ -30,7 +34,8 @@ from gpusvd._layer.points import (
     relative_weights,
     zero_where_weightless,
 )
-from gpusvd._layer.products import in_pieces, matmul
+from gpusvd._layer.products import TINY, along_batch, in_company, in_pieces, inner, matmul, times
+from gpusvd._layer.values import safe_divisor
 
 
 class PolarResult(NamedTuple):
@@ -79,6 +84,27 @@ class KabschResult(NamedTuple):
     rotation: Array
     translation: Array
     rmsd: Array
+
+
+class SimilarityResult(NamedTuple):
+    """The best similarity from one set of points to another: a rigid motion, and a scale.
+
+    Attributes
+    ----------
+    rotation : (..., N, N) array
+        Rotation matrices R: orthogonal, of determinant 1.
+    translation : (..., N) array
+        Translations t: the point x goes to c R x + t.
+    rmsd : (...) array
+        The root mean square distance that remains.
+    scale : (...) array
+        The scales c >= 0.
+    """
+
+    rotation: Array
+    translation: Array
+    rmsd: Array
+    scale: Array
 
 
 @for_libraries
@@ -151,17 +177,122 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right", *, driver: Dri
 
 
 @for_libraries
-def procrustes(x: ArrayLike, y: ArrayLike, *, driver: Driver = "auto") -> ProcrustesResult:
+def nearest_orthogonal(a: ArrayLike, *, driver: Driver = "auto") -> Array:
+    """
+    Return the matrix with orthonormal columns, or rows if M < N, nearest to every matrix.
+
+    With the singular value decomposition A = W Σ Vᴴ it is W Vᴴ, the factor U of `polar` without P, nearest in
+    every unitarily invariant norm.
+
+    Parameters
+    ----------
+    a : (..., M, N) array_like
+        Matrices of any shape, as `svd` takes them.
+    driver : optional
+        As in `svd`.
+
+    Returns
+    -------
+    (..., M, N) array
+        The matrices, in the dtype that `svd` gives U; float16 is computed in float32. Unique if the rank is
+        min(M, N). NaN for a matrix with NaN or Inf; the others are not affected.
+
+    Raises
+    ------
+    LinAlgError, TypeError
+        As `svd`.
+
+    See Also
+    --------
+    nearest_rotation : The nearest one of determinant 1.
+
+    References
+    ----------
+    K. Fan and A. J. Hoffman, as in `polar`.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.nearest_orthogonal([[0, -3], [2, 0]]).round(12) + 0
+    array([[ 0., -1.],
+           [ 1.,  0.]])
+    """
+    xp = array_namespace(a)
+    a = matrices(xp, a)
+    tiny = max(a.shape[-2:]) <= TINY
+    product = in_company(lambda u, vh: (times(along_batch(u), along_batch(vh)),), 2)
+    return _rebuilt(xp, a, driver, product if tiny else lambda u, vh, out=None: (matmul(u, vh, out),))
+
+
+@for_libraries
+def nearest_rotation(a: ArrayLike, *, driver: Driver = "auto") -> Array:
+    """
+    Return the rotation, orthogonal and of determinant 1, nearest to every matrix.
+
+    With the singular value decomposition A = U Σ Vᵀ it is U diag(1, ..., 1, d) Vᵀ, d = det(U Vᵀ) = ±1: the
+    nearest in the Frobenius norm. It repairs rotations that rounding or averaging has spoiled.
+
+    Parameters
+    ----------
+    a : (..., N, N) array_like
+        Square matrices, real, as `svd` takes them.
+    driver : optional
+        As in `svd`.
+
+    Returns
+    -------
+    (..., N, N) array
+        The rotations, in the dtype that `svd` gives U; float16 is computed in float32. Unique unless the
+        smallest singular value is zero, or double with d = -1. NaN for a matrix with NaN or Inf; the others
+        are not affected.
+
+    Raises
+    ------
+    LinAlgError
+        For matrices that are not square.
+    TypeError
+        For complex matrices, and as `svd`.
+
+    References
+    ----------
+    S. Umeyama, as in `kabsch`, lemma; F. L. Markley, "Attitude determination using vector observations and
+    the singular value decomposition", Journal of the Astronautical Sciences 36(3), 1988, pp. 245-258.
+
+    Examples
+    --------
+    >>> import gpusvd
+    >>> gpusvd.nearest_rotation([[0, 1.1, 0], [1, 0, 0], [0, 0, 0.9]]).round(12) + 0  # a mirror is near
+    array([[ 0.,  1.,  0.],
+           [ 1.,  0.,  0.],
+           [ 0.,  0., -1.]])
+    """
+    xp = array_namespace(a)
+    a = matrices(xp, a, square=True)
+    if is_complex(xp, a):
+        raise TypeError(
+            f"a has dtype {a.dtype}, expected real numbers; nearest_orthogonal takes complex ones"
+        )
+    return _rebuilt(xp, a, driver, in_company(lambda u, vh: _proper_rotation(xp, u, vh)[:1], 2))
+
+
+@for_libraries
+def procrustes(
+    x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, *, driver: Driver = "auto"
+) -> ProcrustesResult:
     """
     Return the orthogonal matrix R that minimises ‖x R - y‖ in the Frobenius norm, for every pair of matrices.
 
-    With the singular value decomposition xᴴ y = U Σ Vᴴ the solution is R = U Vᴴ. It may be a rotation or a
+    With the singular value decomposition xᴴ y = U Σ Vᴴ the solution is R = U Vᴴ; with weights, which minimise
+    Σ wᵢ |xᵢ R - yᵢ|² over the rows, that of xᴴ diag(w) y. It may be a rotation or a
     reflection, and the points are not centred; `kabsch` finds the best rotation and translation.
 
     Parameters
     ----------
     x, y : (..., P, N) array_like
         Pairs of matrices with one point per row, as `svd` takes them; leading dimensions broadcast.
+    weights : (..., P) array_like, optional
+        Non-negative weights of the points. Default: 1. A weight of 0 leaves out a pair of points, whatever
+        its numbers are.
     driver : optional
         As in `svd`.
 
@@ -176,14 +307,16 @@ def procrustes(x: ArrayLike, y: ArrayLike, *, driver: Driver = "auto") -> Procru
             than coordinates, R is one of many solutions.
         scale : (...) array
             Σ σᵢ, in the real dtype of the same precision. The minimum of ‖x R - y‖² is ‖x‖² + ‖y‖² -
-            2 scale; if `x` may be scaled too, the best factor is scale / ‖x‖².
+            2 scale; if `x` may be scaled too, the best factor is scale / ‖x‖². With weights the squares of
+            the rows count so many times.
 
     Raises
     ------
     ValueError
-        If `x` and `y` differ in P or N, or if their leading dimensions do not broadcast.
+        If `x` and `y` differ in P or N, or if their leading dimensions do not broadcast; for weights as in
+        `kabsch`.
     TypeError
-        For dtypes that `svd` does not take, and arrays of different libraries.
+        For complex weights, dtypes that `svd` does not take, and arrays of different libraries.
 
     References
     ----------
@@ -200,29 +333,40 @@ def procrustes(x: ArrayLike, y: ArrayLike, *, driver: Driver = "auto") -> Procru
     array([[0., 1.],
            [1., 0.]])
     """
-    xp = array_namespace(x, y)
+    xp = array_namespace(x, y, weights)
     x, y = common_floating(xp, x=x, y=y)
     check_pairs(x, y)
     dtype, real = x.dtype, real_dtype(xp, x)
+    x, y = widened(xp, x), widened(xp, y)
+    w = relative_weights(xp, weights, x, y)
+    x, y = zero_where_weightless(xp, x, w), zero_where_weightless(xp, y, w)
     with quiet():
-        x_scale, y_scale = power_of_two(xp, widened(xp, x)), power_of_two(xp, widened(xp, y))
-        product = adjoint(xp, widened(xp, x) / x_scale) @ (widened(xp, y) / y_scale)
-        u, s, vh = decompose(xp, product, driver)
+        x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
+        weighted = x / x_scale if w is None else w[..., None] * (x / x_scale)
+        u, s, vh = decompose(xp, adjoint(xp, weighted) @ (y / y_scale), driver)
         scale = xp.sum(s, axis=-1) * (x_scale * y_scale)[..., 0, 0]
+        if w is not None:
+            scale = scale * xp.sum(astype(xp, floating(xp, weights, x), s.dtype), axis=-1)
         return ProcrustesResult(astype(xp, u @ vh, dtype), astype(xp, scale, real))
 
 
 @for_libraries
 def kabsch(
-    x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, *, driver: Driver = "auto"
-) -> KabschResult:
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    scale: bool = False,
+    driver: Driver = "auto",
+) -> Any:
     """
-    Return the rotation and translation that superpose every set of points on another.
+    Return the rotation and translation that superpose every set of points on another, and the scale if asked.
 
     The rotation R and the translation t minimise Σ wᵢ |R xᵢ + t - yᵢ|². With the centroids x̄ and ȳ and the
     singular value decomposition Σ wᵢ (xᵢ - x̄)(yᵢ - ȳ)ᵀ = U Σ Vᵀ they are R = V diag(1, ..., 1, d) Uᵀ, where
     d = det(V Uᵀ) = ±1, and t = ȳ - R x̄. Without d, the best match of mirror images, or of points in a plane,
-    could be a reflection.
+    could be a reflection. With ``scale=True`` they minimise Σ wᵢ |c R xᵢ + t - yᵢ|² together with a scale c:
+    R is the same, c = (σ₁ + ... + σ_{N-1} + d σ_N) / Σ wᵢ |xᵢ - x̄|², and t = ȳ - c R x̄.
 
     Parameters
     ----------
@@ -232,12 +376,14 @@ def kabsch(
     weights : (..., P) array_like, optional
         Non-negative weights of the points, of which only the ratios count. Default: equal weights. A weight
         of 0 leaves out a pair of points, so that sets of different sizes can be padded with any numbers.
+    scale : bool, optional
+        Whether to fit a scale, too.
     driver : optional
         As in `svd`.
 
     Returns
     -------
-    KabschResult
+    KabschResult, or SimilarityResult with ``scale=True``
         A named tuple of arrays in the common dtype of `x` and `y`; float16 is computed in float32.
 
         rotation : (..., N, N) array
@@ -249,8 +395,12 @@ def kabsch(
         rmsd : (...) array
             sqrt(Σ wᵢ |R xᵢ + t - yᵢ|² / Σ wᵢ), computed from the differences themselves, so that it is 0 to
             rounding for a perfect match.
+        scale : (...) array
+            With ``scale=True`` the scales c; the fitted points are then
+            ``c[..., np.newaxis, np.newaxis] * x @ R.mT + t[..., np.newaxis, :]``. 0 if all points of `x`
+            coincide.
 
-        All three are NaN for a pair with NaN or Inf in points of nonzero weight; the other pairs are not
+        All are NaN for a pair with NaN or Inf in points of nonzero weight; the other pairs are not
         affected.
 
     Raises
@@ -282,6 +432,8 @@ def kabsch(
            [ 0.,  0.,  1.]])
     >>> t.round(12), float(rmsd.round(12))
     (array([5., 6., 7.]), 0.0)
+    >>> float(gpusvd.kabsch(x, 2.5 * y, scale=True).scale.round(12))
+    2.5
     """
     xp = array_namespace(x, y, weights)
     x, y = common_floating(xp, x=x, y=y)
@@ -292,29 +444,76 @@ def kabsch(
     dtype = x.dtype
     x, y = widened(xp, x), widened(xp, y)
     w = relative_weights(xp, weights, x, y)
-    x, y = zero_where_weightless(xp, x, w), zero_where_weightless(xp, y, w)
+    sets = [x, y] if w is None else [x, y, w[..., None]]
+    fit = _superposition(xp, driver, bool(scale))
     with quiet():
-        x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
-        x, x_mean = centred(xp, x / x_scale, w)
-        y, y_mean = centred(xp, y / y_scale, w)
-        u, _, vh = decompose(xp, transpose(x if w is None else w[..., None] * x) @ y, driver)
-        rotation = _proper_rotation(xp, u, vh)  # acts on rows
-        translation = y_scale * y_mean - x_scale * (x_mean @ rotation)
-        scale = xp.maximum(x_scale, y_scale)
-        residual = x @ (x_scale / scale * rotation) - y_scale / scale * y
-        rmsd = scale[..., 0, 0] * xp.sqrt(xp.sum(mean(xp, residual**2, w), axis=(-2, -1)))
-        return KabschResult(
-            astype(xp, transpose(rotation), dtype),
-            astype(xp, translation[..., 0, :], dtype),
-            astype(xp, rmsd, dtype),
-        )
+        parts = in_pieces(in_company(fit, len(sets)), *sets) if x.shape[-1] <= TINY else fit(*sets)
+    rotation, *others = (astype(xp, part, dtype) for part in parts)
+    translation, rmsd, *c = (part[..., 0, :] for part in others)
+    numbers = [part[..., 0] for part in (rmsd, *c)]
+    return (SimilarityResult if scale else KabschResult)(rotation, translation, *numbers)
 
 
-def _proper_rotation(xp: Namespace, u: Array, vh: Array) -> Array:
-    """Return U Vh, with the last singular direction reversed if the determinant would be -1."""
-    product = u @ vh
+# What is done to a piece of a batch
+
+
+def _rebuilt(xp: Namespace, a: Array, driver: Driver, operation: Callable[..., tuple[Array, ...]]) -> Array:
+    """Return what an operation makes of the singular vectors U and Vᴴ of every matrix, piece by piece."""
+    wide = widened(xp, a)
+    if max(a.shape[-2:]) <= TINY:
+        wide = xp.reshape(wide, (math.prod(a.shape[:-2]), *a.shape[-2:]))
+    u, _, vh = decompose_along(xp, wide, driver)
+    with quiet():
+        (result,) = in_pieces(operation, u, vh)
+    return astype(xp, xp.reshape(result, a.shape), a.dtype)
+
+
+def _superposition(xp: Namespace, driver: Driver, scaled: bool) -> Callable[..., tuple[Array, ...]]:
+    """Return the function of x, y and weights (..., P, 1) for the rotations and all that goes with them."""
+
+    def fit(x: Array, y: Array, weights: Array | None = None) -> tuple[Array, ...]:
+        w = None if weights is None else weights[..., 0]
+        x, x_scale = _scaled(xp, zero_where_weightless(xp, x, w))
+        y, y_scale = _scaled(xp, zero_where_weightless(xp, y, w))
+        x, x_mean = centred(xp, x, w, overwrite=True)
+        y, y_mean = centred(xp, y, w, overwrite=True)
+        weighted = x if w is None else w[..., None] * x
+        u, s, vh = decompose_along(xp, inner(weighted, y), driver)
+        rotation, sign = _proper_rotation(xp, u, vh)  # acts on rows
+        results = []
+        if scaled:
+            spread = xp.sum(weighted * x, axis=(-2, -1))
+            last = max(0, s.shape[-1] - 1)
+            together = xp.sum(s[..., :last], axis=-1) + sign * xp.sum(s[..., last:], axis=-1)
+            # Negative only on a line, where there is no rotation to turn round.
+            factor = xp.maximum(together, 0.0 * spread) / safe_divisor(xp, spread)
+            results = [factor[..., None, None] * (y_scale / x_scale)]
+            x_scale = factor[..., None, None] * y_scale
+        translation = y_scale * y_mean - x_scale * times(x_mean, rotation)
+        largest = xp.maximum(x_scale, y_scale)
+        residual = times(x, x_scale / largest * rotation)
+        residual -= y_scale / largest * y
+        residual *= residual
+        rmsd = largest * xp.sqrt(xp.sum(mean(xp, residual, w), axis=(-2, -1), keepdims=True))
+        return transpose(rotation), translation, rmsd, *results
+
+    return fit
+
+
+def _scaled(xp: Namespace, x: Array) -> tuple[Array, Array]:
+    """Return points divided by a power of two, many of them with the batch innermost, and that power."""
+    copy = along_batch(x)
+    scale = power_of_two(xp, copy)
+    return np.divide(copy, scale, out=copy) if copy is not x else x / scale, scale
+
+
+def _proper_rotation(xp: Namespace, u: Array, vh: Array) -> tuple[Array, Array]:
+    """Return U Vh, with the last direction reversed if the determinant would be -1, and that sign."""
+    u, vh = along_batch(u), along_batch(vh)
+    product = times(u, vh)
     sign = xp.sign(_determinant(xp, product))
-    return product + ((sign - 1)[..., None, None] * u[..., -1:]) @ vh[..., -1:, :]
+    last = max(0, product.shape[-1] - 1)
+    return product + (sign - 1)[..., None, None] * u[..., last:] * vh[..., last:, :], sign
 
 
 def _determinant(xp: Namespace, a: Array) -> Array:

@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import numpy as np
 
-from gpusvd._base.arrays import quiet
+from gpusvd._base.arrays import quiet, transpose
 from gpusvd._base.blas import Sizes, shared
 from gpusvd._base.results import Array
-from gpusvd._base.threads import for_each, piece_index, usable_cores
+from gpusvd._base.threads import at_most, for_each, piece_index, usable_cores
 
 # Size of the largest operand or result of a piece. For batches of 50 MB, 64 KiB is up to a third slower, and
 # 4 MiB is no faster.
@@ -22,18 +22,19 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
 
     NumPy arrays of one batch are processed in pieces, on all cores, so that intermediate results take little
     memory and stay in the cache. The operation is then called with further arguments: the arrays to write its
-    results to.
+    results to. An array of a single matrix goes to every piece.
     """
-    batch = arrays[0].shape[:-2]
-    if not isinstance(arrays[0], np.ndarray) or any(array.shape[:-2] != batch for array in arrays):
+    batch = np.broadcast_shapes(*(array.shape[:-2] for array in arrays))
+    fits = all(array.shape[:-2] == batch or math.prod(array.shape[:-2]) == 1 for array in arrays)
+    if not isinstance(arrays[0], np.ndarray) or not fits:
         return operation(*arrays)
     count = math.prod(batch)
-    take = [_pieces_of(array) for array in arrays]
+    take = [_pieces_of(array, count) for array in arrays]
     like = operation(*(piece(range(0)) for piece in take))
     results = tuple(np.empty((count, *result.shape[1:]), result.dtype) for result in like)
 
     def work(which: range) -> None:
-        with quiet():  # each thread has its own state of errors
+        with quiet(), at_most(1):  # each thread has its own state of errors
             outputs = (result[which.start : which.stop] for result in results)
             operation(*(piece(which) for piece in take), *outputs)
 
@@ -48,10 +49,12 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
     return tuple(result.reshape(*batch, *result.shape[1:]) for result in results)
 
 
-def _pieces_of(array: Array) -> Callable[[range], Array]:
+def _pieces_of(array: Array, count: int) -> Callable[[range], Array]:
     """Return a function that takes a piece of a batch as (count, M, N), copied if no flat view of the array
-    can be had."""
+    can be had; the whole if it has one matrix for a batch of more."""
     core = array.shape[-2:]
+    if math.prod(array.shape[:-2]) == 1 != count:
+        return lambda which: array.reshape((1, *core))
     with suppress(ValueError):
         flat = array.reshape((math.prod(array.shape[:-2]), *core), copy=False)
         return lambda which: flat[which.start : which.stop]
@@ -62,6 +65,73 @@ def _pieces_of(array: Array) -> Callable[[range], Array]:
 def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
     """Return x @ y, written to `out` if that is given."""
     return x @ y if out is None else np.matmul(x, y, out=out)
+
+
+def written(results: tuple[Array, ...], out: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return the results, copied to the arrays `out` if there are any."""
+    for result, array in zip(results, out, strict=False):
+        array[...] = result
+    return out or results
+
+
+# Tiny matrices, of which NumPy multiplies one after the other: it is several times as fast to have the batch
+# innermost in memory, and to go along it. The functions below do that for arrays from `along_batch`. Every
+# number is computed by the same operations in the same order whatever the batch.
+
+TINY = 3  # rows and columns at most; at 4 BLAS is as fast
+
+
+def is_tiny(x: Array) -> bool:
+    """Return whether it is worth while to have the batch of an array (B, M, N) innermost."""
+    return isinstance(x, np.ndarray) and x.ndim == 3 and x.shape[-1] <= TINY
+
+
+def along_batch(x: Array) -> Array:
+    """Return a NumPy array (B, M, N) of matrices with few columns, as a copy with B innermost in memory."""
+    if not is_tiny(x) or is_along_batch(x):
+        return x
+    return x.transpose(1, 2, 0).copy().transpose(2, 0, 1)
+
+
+def is_along_batch(x: Array) -> bool:
+    """Return whether an array has its batch innermost in memory."""
+    return isinstance(x, np.ndarray) and x.ndim == 3 and x.strides[0] < min(x.strides[1:])
+
+
+def in_company(operation: Callable[..., tuple[Array, ...]], count: int) -> Callable[..., tuple[Array, ...]]:
+    """
+    Return the operation on so many arrays for `in_pieces`, with a double for a lone tiny matrix.
+
+    Without one its batch could not be innermost, and NumPy would add its numbers in another order.
+    """
+
+    def run(*arrays: Array) -> tuple[Array, ...]:
+        given, out = arrays[:count], arrays[count:]
+        if is_tiny(given[0]) and all(len(array) == 1 for array in given):
+            results = operation(*(np.repeat(array, 2, axis=0) for array in given))
+            return written(tuple(result[:1] for result in results), out)
+        return written(operation(*given), out)
+
+    return run
+
+
+def times(x: Array, y: Array) -> Array:
+    """Return x y."""
+    if not (is_along_batch(x) and is_along_batch(y)):
+        return x @ y
+    result: Array = x[..., :, 0, None] * y[..., 0, None, :]
+    term = np.empty_like(result)
+    for k in range(1, x.shape[-1]):
+        result += np.multiply(x[..., :, k, None], y[..., k, None, :], out=term)
+    return result
+
+
+def inner(x: Array, y: Array) -> Array:
+    """Return xᵀ y."""
+    if not (is_along_batch(x) and is_along_batch(y)):
+        return transpose(x) @ y
+    columns = range(x.shape[-1])
+    return np.stack([np.sum(x[..., :, i, None] * y, axis=-2) for i in columns], axis=-2)
 
 
 def with_values(u: Array, s: Array, vh: Array) -> tuple[Array, Array]:

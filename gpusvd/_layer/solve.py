@@ -27,7 +27,7 @@ from gpusvd._base.results import Array, failures
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import power_of_two
 from gpusvd._layer.products import in_pieces, matmul, with_values
-from gpusvd._layer.values import count, not_zero, safe_divisor
+from gpusvd._layer.values import count, leading, not_zero, safe_divisor
 
 
 class LstsqResult(NamedTuple):
@@ -289,8 +289,9 @@ def inv(a: ArrayLike, *, errors: Errors = "nan", driver: Driver = "auto") -> Arr
     Return the inverse of every matrix.
 
     A⁻¹ = V diag(1/σᵢ) Uᴴ, of the matrix with its rows and columns at one scale, by powers of two: columns in
-    different units lose no digits. A matrix is singular if its smallest singular value is exactly zero.
-    Nearly singular matrices are inverted; `cond` tells how accurate their inverses are.
+    different units lose no digits. A matrix is singular if its smallest singular value is exactly zero, or
+    if Gaussian elimination meets an exact zero, as `numpy.linalg.inv` asks. Nearly singular matrices are
+    inverted; `cond` tells how accurate their inverses are.
 
     Parameters
     ----------
@@ -333,7 +334,7 @@ def inv(a: ArrayLike, *, errors: Errors = "nan", driver: Driver = "auto") -> Arr
     with quiet():
         rows, columns = _units(xp, wide)
         u, s, vh = decompose(xp, wide / columns / rows, driver)
-        invertible = xp.all(s > 0, axis=-1, keepdims=True)
+        invertible = xp.all(s > 0, axis=-1, keepdims=True) & ~_has_zero_pivot(xp, wide, s)[..., None]
         values = xp.where(invertible, 1 / xp.where(invertible, s, 1), xp.nan)
         x = astype(xp, _product(xp, _Inverse(u, values, vh, rows, columns)), a.dtype)
     if errors == "raise":
@@ -344,6 +345,15 @@ def inv(a: ArrayLike, *, errors: Errors = "nan", driver: Driver = "auto") -> Arr
 
 
 # Steps that the functions share
+
+
+def _has_zero_pivot(xp: Namespace, a: Array, s: Array) -> Array:
+    """Return where the LU factorisation of square matrices meets an exact zero, as it mostly does for small
+    singular matrices of integers; their smallest singular value is rounding. It is asked where it may be."""
+    doubtful = xp.any(s <= a.shape[-1] * eps(xp, s) * leading(s), axis=-1)
+    if not bool(xp.any(doubtful)):
+        return doubtful
+    return doubtful & (xp.linalg.slogdet(xp.where(doubtful[..., None, None], a, 0))[0] == 0)
 
 
 def _inverse(xp: Namespace, s: Array, above: Array) -> Array:

@@ -511,10 +511,10 @@ def _root_of_squares(numbers: Array) -> Array:
 def _hard_threshold(beta: float) -> tuple[float, float]:
     """Return λ(β) of Gavish and Donoho and the median of the Marchenko-Pastur distribution."""
     root = math.sqrt(beta * beta + 14 * beta + 1)
-    return math.sqrt(2 * (beta + 1) + 8 * beta / (beta + 1 + root)), _marchenko_pastur_median(beta)
+    return math.sqrt(2 * (beta + 1) + 8 * beta / (beta + 1 + root)), marchenko_pastur_median(beta)
 
 
-def _marchenko_pastur_median(beta: float) -> float:
+def marchenko_pastur_median(beta: float) -> float:
     """
     Return the median eigenvalue of XXᴴ / n for m x n white noise X with m / n = β, in the limit of large n.
 

@@ -141,7 +141,7 @@ def explain(
     else:
         from gpusvd._cpu.plan import plan
 
-        kernel, size_class, lanes, tile_bytes = plan(m, n, factors, bool(compute_uv))
+        kernel, size_class, lanes, tile_bytes = plan(m, n, factors, bool(full_matrices), bool(compute_uv))
         threads = cores
     threads, accuracy = min(threads, batch), _ACCURACY[taken]
     return Explanation(

@@ -21,9 +21,10 @@ def warmup(
     Compile the kernels for given shapes and dtypes now, so that no later call has to wait.
 
     Machine code is kept on disk, so later processes load it instead of compiling. On the CPU a dtype has
-    three kernels: for small matrices, for large ones, and for singular values alone. On a GPU it has about
-    fifty for all sizes from 5 to 128, of which a call uses up to four; up to 4 columns and 6 rows each shape
-    has its own.
+    three kernels, for small matrices, for large ones, and for singular values alone; and with vectors and
+    without, for each of 2, 3 and 4 columns, one for square matrices and one for up to 8 rows. On a GPU it has
+    about fifty for all sizes from 5 to 128, of which a call uses up to four; up to 4 columns and 8 rows each
+    shape has its own.
 
     Parameters
     ----------
@@ -47,4 +48,7 @@ def warmup(
     dtypes = list(dtypes)
     for shape in shapes:
         for dtype in dtypes:
-            svd(np.zeros(tuple(shape)[-2:], dtype), full_matrices, compute_uv, driver="jacobi", device=device)
+            a = np.zeros((2, *tuple(shape)[-2:]), dtype)
+            if a.dtype.kind in "fc":
+                a[1] = np.nan  # for the kernel that takes what the one for most matrices leaves
+            svd(a, full_matrices, compute_uv, driver="jacobi", device=device)

@@ -345,7 +345,7 @@ def test_a_function_that_would_be_missing_is_named(monkeypatch):
     def kernel(s):
         s[0, 0] = math.sinh(s[0, 0])
 
-    monkeypatch.setattr(bitcode, "_kernel", lambda solver: kernel)
+    monkeypatch.setattr(bitcode, "_kernel", lambda solver, dtype: kernel)
     with pytest.raises(NotImplementedError, match="sinh"):
         bitcode.build(SOLVER, "float64")
 

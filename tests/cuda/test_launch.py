@@ -134,11 +134,11 @@ class OnDevice:
 
 
 def test_arguments_are_those_that_machine_code_takes():
-    kernel = _cuda.thread_kernel(Problem(3, 2, "float32", 2, True))
+    kernel = _cuda.tiny_kernel(Problem(3, 2, "float32", 2, True))
     a = np.zeros((7, 3, 2), np.float32)[::2, ::-1]
     x = np.zeros(7, np.float32)
-    arguments = [OnDevice(a)] * 4 + [OnDevice(x)] * 3 + [True]
+    arguments = [OnDevice(a)] * 4 + [OnDevice(x)] * 3 + [True, False]
     flat = _cuda_launch._flattened(kernel, arguments)
     assert flat[:11] == (0, 0, 24, 4, a.ctypes.data, 4, 3, 2, *a.strides)
     assert flat[44:51] == (0, 0, 7, 4, x.ctypes.data, 7, 4)
-    assert flat[65:] == (True, 3, 2, 2, 4, 7, 128)
+    assert flat[65:] == (True, False, *dict(kernel.constants).values())

@@ -38,8 +38,8 @@ def problems(kind, shared):
 
 def kernels(problem):
     """The kernels that decompose matrices of a problem, each with the matrices that a block takes."""
-    if jacobi.is_thread_sized(problem):
-        kernel = jacobi.thread_kernel(problem)
+    if jacobi.is_tiny(problem):
+        kernel = jacobi.tiny_kernel(problem)
         return [(kernel, kernel.threads)]
     if (fused := jacobi.fused_step(problem)) is not None:
         return [fused]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpusvd._cuda import launch
-from gpusvd._cuda.jacobi import thread_kernel
+from gpusvd._cuda.jacobi import tiny_kernel
 from gpusvd._cuda.problem import Problem
 from tests.ptx import Device, source
 from tests.ptx.device import Function, packed
@@ -691,7 +691,7 @@ def test_ptx_is_made_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(source, "cache_folder", lambda sources: tmp_path)
     monkeypatch.setattr(launch, "ptx", slow)
-    kernel = thread_kernel(Problem(1, 1, "float32", 1, True))
+    kernel = tiny_kernel(Problem(1, 1, "float32", 1, True))
     with ThreadPoolExecutor() as pool:
         texts = list(pool.map(lambda _: source.source(kernel, "float32", ()), range(4)))
     assert texts == ["text"] * 4

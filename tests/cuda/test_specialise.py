@@ -6,6 +6,7 @@ import inspect
 import itertools
 import linecache
 import math
+import re
 import textwrap
 
 import numpy as np
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpusvd._cuda import specialise as _specialise
-from gpusvd._cuda.specialise import Specialiser, UnsupportedError
-from gpusvd.kernels import cuda_thread, qr, rotation, schedule, single
-from gpusvd.kernels.scalars import scalar_operations
+from gpusvd._base import specialise as _specialise
+from gpusvd._base.specialise import Specialiser, UnsupportedError
+from gpusvd.kernels import qr, rotation, schedule, single
+from gpusvd.kernels.lanes import dot, registers
+from gpusvd.kernels.scalars import load, scalar_operations, store
 
 LIMIT = 3
 HALF = 0.5
@@ -202,10 +204,10 @@ def test_a_callee_is_made_once_for_its_constants():
     made = []
     operations = scalar_operations("float64")
     specialise = Specialiser(operations, operations["real"], lambda f: made.append(f.__name__) or f)
-    specialise(cuda_thread.nonzero_columns, n=2)
-    specialise(cuda_thread.nonzero_columns, n=2)
+    specialise(single.nonzero_columns, n=2)
+    specialise(single.nonzero_columns, n=2)
     assert made.count("nonzero_columns") == 1
-    specialise(cuda_thread.nonzero_columns, n=3)
+    specialise(single.nonzero_columns, n=3)
     assert made.count("nonzero_columns") == 2
 
 
@@ -567,3 +569,156 @@ def test_the_largest_matrix_of_a_thread():
     assert solve(a, u, s, vh, *work, (*r[:9], r[9:].ravel()), 6, n, 0)
     np.testing.assert_allclose(u * s @ vh, a, atol=1e-14)
     np.testing.assert_allclose(s, np.linalg.svd(a, compute_uv=False), rtol=1e-13)
+
+
+# Registers
+
+
+def rotate(x, n, sine):
+    for i in range(n):
+        store(x, i, load(x, i) - sine * load(x, n + i))
+
+
+def rotated(a, n):
+    zero = load(a, 0) * 0.0
+    x = registers(2 * n, zero)
+    for i in range(n):
+        store(x, i, load(a, i))
+        store(x, n + i, 0.0)
+    store(x, n, 1.0)
+    rotate(x, n, load(a, n))
+    return load(x, 0), load(x, 1), load(x, n)
+
+
+def finished(function, of_lanes=False, **constants):
+    """The source that a specialiser makes in the end."""
+    real = None if of_lanes else scalar_operations("float64")["real"]
+    names = {} if of_lanes else scalar_operations("float64")
+    specialise = Specialiser(names, real, lambda function: function, {"load"} if of_lanes else ())
+    rewriter = _specialise._Rewriter(specialise, function, specialise.namespace(function))
+    definition = rewriter.rewritten(constants)
+    return ast.unparse(ast.fix_missing_locations(_specialise._Finish(definition, of_lanes).visit(definition)))
+
+
+def of_kernels(*functions):
+    """Let functions be taken for some of a module of kernels."""
+    for function in functions:
+        function.__module__ = "kernels.example"
+
+
+of_kernels(rotate)
+
+
+def test_registers_are_variables_and_what_is_known_costs_nothing():
+    lines = finished(rotated, n=2).splitlines()[2:]
+    stays = [re.sub(r"__\d+", "", line.strip()) for line in lines if not re.fullmatch(r" *\w+ = \d+", line)]
+    assert stays == [
+        "x_0 = _load(a, 0)",
+        "x_1 = _load(a, 1)",
+        "sine = _load(a, 2)",
+        "x_0 = x_0 - sine",
+        "return (x_0, x_1, _real(1.0))",
+    ]
+    assigned = [line.split(" = ")[0] for line in lines if "__" in line.split(" = ")[0] and " = " in line]
+    assert len(assigned) == len({*assigned}) == 4  # each has one value
+    assert specialiser()(rotated, n=2)([2.0, 3.0, 5.0], 2) == rotated([2.0, 3.0, 5.0], 2) == (-3.0, 3.0, 1.0)
+
+
+def counted_with_registers(a, n):
+    zero = load(a, 0) * 0.0
+    x = registers(2, zero)
+    store(x, 0, 1.0)
+    store(x, 1, 0.0)
+    for _ in range(LIMIT):
+        if load(a, 1) > load(x, 1):
+            store(x, 0, load(x, 0) + load(x, 0))
+        else:
+            store(x, 0, 7.0)
+        store(x, 1, load(x, 1) + 1.0)
+    return load(x, 0), load(x, 1)
+
+
+@pytest.mark.parametrize("bound", [0.0, 2.0, 9.0])
+def test_what_is_known_is_written_down_before_loops_and_branches(bound):
+    specialised = specialiser()(counted_with_registers, n=2)
+    assert specialised([0.0, bound], 2) == counted_with_registers([0.0, bound], 2)
+
+
+def fixed_products(a, n):
+    zero = load(a, 0) * 0.0
+    x = registers(3, zero)
+    store(x, 0, 0.0)
+    store(x, 1, 1.0)
+    store(x, 2, load(a, 0))
+    total = dot(load(x, 0), load(x, 2))
+    total = total + load(x, 1) * load(x, 2)
+    return total - load(x, 0), dot(load(x, 1), load(x, 2)), load(x, 0) - load(x, 2)
+
+
+def test_sums_and_products_with_known_zeros_and_ones():
+    source = rewritten(fixed_products, n=2)
+    assert source.count("*") == 1  # that of zero
+    assert "_dot" not in source
+    assert specialiser()(fixed_products, n=2)([3.0], 2) == (3.0, 3.0, -3.0)
+
+
+def shadowed(x, n, i):
+    store(x, 0, load(x, 0) * i + HALF)
+    i = i + 1
+    return i, load(x, 0)
+
+
+def around(a, n):
+    i, HALF = 5, 2.0
+    x = registers(1, a[0])
+    store(x, 0, a[0])
+    i, value = shadowed(x, n, i + n)
+    return i, value, HALF
+
+
+of_kernels(shadowed)
+
+
+def test_names_of_replaced_functions_do_not_meet_those_around():
+    assert specialiser()(around, n=1)([3.0], 1) == (7, 18.5, 2.0)
+
+
+def several_returns(x):
+    if load(x, 0) > 0:
+        return 1
+    return 2
+
+
+of_kernels(several_returns)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = registers(n, y)\nreturn load(x, 0)", "holds nothing"),
+        ("x = registers(n, y)\nreturn x", "`x` as a value"),
+        ("x = registers(n, y)\nstore(x, n, y)", "entry `n` of the 2 registers `x`"),
+        ("x = registers(n, y)\nstore(x, int(y), y)", r"entry `int\(y\)`"),
+        ("x = registers(int(y), y)", "registers"),
+        ("x = registers(n, y)\nstore(x, 0, y)\nreturn 1 + f(x, y, n, log)", "`x` as a value"),
+        ("x = registers(n, y)\nstore(x, 0, y)\nreturn f(x, y, n, log)", "recursion of `f`"),
+        ("x = registers(n, y)\nreturn several_returns(x)", "return at the end alone"),
+    ],
+)
+def test_what_registers_cannot_do(text, message):
+    names = {"load": load, "store": store, "registers": registers, "several_returns": several_returns}
+    with pytest.raises(UnsupportedError, match=message):
+        specialiser()(defined(body(text), **names), n=2)
+
+
+def test_functions_without_their_constants():
+    function = specialiser().without(nested, n=3)
+    assert function(list(range(9))) == nested(list(range(9)), 3) == 8
+
+
+def masked(a, n):
+    return ~(load(a, 0) > 0.5)
+
+
+def test_lanes_take_numbers_of_any_type_and_masks_stay():
+    assert "return ~(load(a, 0) > 0.5)" in finished(masked, of_lanes=True, n=2)

@@ -17,9 +17,11 @@ DTYPES = ("float32", "float64", "complex64", "complex128")
 # once.
 SIZES = (1, 2, 3, 4, 8, 16, 32, 33, 64, 128, 256)
 VALUES_SIZES = (3, 32)
+# Of matrices a thread, each of which has a kernel of its own.
+TINY = [(3, 3, "float32", True), (2, 2, "complex128", True)]
 REPRESENTATIVE = {
-    "svd_threads 3x3 float32",
-    "svd_threads 2x2 complex128",
+    "svd_tiny 3x3 float32",
+    "svd_tiny 2x2 complex128",
     "svd_fused 8x8 float32",
     "svd_fused 16x16 float64",
     "factor_batch 33x33 float32",
@@ -78,13 +80,12 @@ class Kernel(NamedTuple):
 def cuda_kernels() -> list[Kernel]:
     """All kernels, by class, size and type."""
     named, seen = {}, set()
-    for kind in DTYPES:
-        for n, vectors in [(n, True) for n in SIZES] + [(n, False) for n in VALUES_SIZES]:
-            for kernel, signature in launched(Problem(n, n, kind, n, vectors)):
-                if (kernel.compiled, signature) not in seen:
-                    seen.add((kernel.compiled, signature))
-                    name = f"{kernel.function.__name__} {n}x{n} {kind}{'' if vectors else ' values'}"
-                    named[name] = kernel, kind, n, signature
+    for m, n, kind, vectors in cases():
+        for kernel, signature in launched(Problem(m, n, kind, n, vectors)):
+            if (kernel.compiled, signature) not in seen:
+                seen.add((kernel.compiled, signature))
+                name = f"{kernel.function.__name__} {m}x{n} {kind}{'' if vectors else ' values'}"
+                named[name] = kernel, kind, n, signature
     return [
         Kernel(
             name,
@@ -98,11 +99,18 @@ def cuda_kernels() -> list[Kernel]:
     ]
 
 
+def cases():
+    """Rows, columns, dtype, and whether with vectors, of matrices that lead to kernels worth a row."""
+    sizes = [(n, True) for n in SIZES] + [(n, False) for n in VALUES_SIZES]
+    every = [(n, n, kind, vectors) for kind in DTYPES for n, vectors in sizes]
+    return TINY + [case for case in every if not _cuda.is_tiny(Problem(*case[:3], case[1], case[3]))]
+
+
 def registers_suffice(name, function, n) -> tuple[str, ...]:
     """The architectures for which a matrix is promised to stay in registers: all for a thread and for lanes
     of a warp, and for a group up to 64 columns but for the above."""
     is_group = function == "orthogonalise_groups" and n <= 64
-    if function not in ("svd_threads", "svd_fused") and not is_group:
+    if function not in ("svd_tiny", "svd_fused") and not is_group:
         return ()
     return tuple(arch for arch in ARCHITECTURES if name not in SPILLS[arch])
 
@@ -111,7 +119,7 @@ def share_of_rotations(kernel) -> float:
     """Of a thread, in one way around the main loop: all of a sweep where it has the matrix, in a group one
     of several lanes' rotation."""
     constants = dict(kernel.constants)
-    if kernel.function.__name__ == "svd_threads":
+    if kernel.function.__name__ == "svd_tiny":
         return constants["n"] * (constants["n"] - 1) / 2
     return 1 / constants["lanes"] if kernel.function.__name__ == "orthogonalise_groups" else 0.0
 

@@ -304,3 +304,9 @@ def test_truncation_of_factors_that_broadcast():
         t = gpusvd.truncate(L.U, da.ones(3), da.ones((1, 3, 3)), rank=rank)
         for part in t:
             assert part.shape == part.compute().shape
+
+
+@pytest.mark.parametrize("function", [gpusvd.optimal_shrinkage, gpusvd.svd_top, gpusvd.patches.denoise])
+def test_newer_functions_refuse_too(function):
+    with pytest.raises(TypeError, match=rf"^{function.__name__} takes no Dask array: pass x.compute\(\)"):
+        function(da.ones((4, 3), chunks=(2, 3)), 3, 3)

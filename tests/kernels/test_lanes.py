@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from numba.core import imputils, types
 
-from gpusvd._cuda.specialise import Specialiser
+from gpusvd._base.specialise import Specialiser
 from gpusvd.kernels import lanes, scalars
 from gpusvd.kernels.lanes import (
     any_lane,
@@ -38,6 +38,8 @@ from gpusvd.kernels.lanes import (
     store,
     sum_lanes,
     swap_neighbours,
+    transpose_in,
+    transpose_out,
 )
 from tests.support import gallery
 
@@ -56,13 +58,15 @@ EXACT_REAL = [
     *("select((r < t) | (t < s), r, t)", "select((r < t) & (t < s), r, t)", "select(~(r < t), r, t)"),
     *("select(r < t, r, s)", "select(r < t, s, r)", "select(r < t, r, 2)", "select(r < t, 0.1, r)"),
     *("maximum(r, t)", "maximum(r, s)", "maximum(s, r)", "maximum(r, 0.1)", "maximum(3, r)"),
-    *("abs(r)", "math.sqrt(abs(r))", "with_sign(r, t)", "r.real", "x.real"),
+    *("greater(r, t)", "greater(r, s)", "greater(s, r)", "greater(r, 0.1)", "greater(3, r)"),
+    *("abs(r)", "math.sqrt(abs(r))", "root(abs(r))", "with_sign(r, t)", "r.real", "x.real"),
     *("largest_part(x)", "nothing_if_finite(x)"),
     *("exponent(p)", "half_of(k)", "power_of_two(k)", "small_square(r)", "widest_gap(r)"),
+    *("lift(p, 20, 100)", "inverse_power(power_of_two(k))", "unsigned_zero(r)"),
     *("fill(array, s)", "fill(array, 3)", "fill(array, rounding(array))"),
 ]
 EXACT = [
-    "conjugate(x)",
+    *("conjugate(x)", "unsigned_zero(x)"),
     *("select(r < t, x, y)", "select(r < t, x, r)", "select(r < t, r, x)"),
     *("select(r < t, x, s)", "select(r < t, s, x)", "select(r < t, 0.1, x)", "select(r < t, x, 3)"),
     *("spread(array, s)", "spread(array, c)", "spread(array, 3)"),
@@ -72,8 +76,10 @@ EXACT = [
 ROUNDED_REAL = [
     *(f"r {sign} {other}" for sign in "+-*/" for other in ("t", "s", "3", "0.1")),
     *(f"{other} {sign} r" for sign in "+-*/" for other in ("s", "3", "0.1")),
+    *("reciprocal(r)", "fine_reciprocal(r)", "inverse_root(abs(r))"),
 ]
 ROUNDED = ["x + y", "x - y"]
+ROUNDED += [f"{pair} {sign} {other}" for sign in "+-" for pair, other in ("xr", "rx", "xs", "sx")]
 
 # Sums of two products, for each part of the result.
 NOTHING = (0, 0)
@@ -89,13 +95,18 @@ PRODUCTS = {
     ],
     "x - s * y": lambda x, y, s, **_: [((x.real, 1), (-s, y.real)), ((x.imag, 1), (-s, y.imag))],
     "x + y * r": lambda x, y, r, **_: [((x.real, 1), (r, y.real)), ((x.imag, 1), (r, y.imag))],
-    **dict.fromkeys(("x * r", "r * x"), lambda x, r, **_: [((x.real, r), NOTHING), ((x.imag, r), NOTHING)]),
-    **dict.fromkeys(("x * s", "s * x"), lambda x, s, **_: [((x.real, s), NOTHING), ((x.imag, s), NOTHING)]),
+    **dict.fromkeys(
+        ("x * r", "r * x", "scaled(x, r)"), lambda x, r, **_: [((x.real, r), NOTHING), ((x.imag, r), NOTHING)]
+    ),
+    **dict.fromkeys(
+        ("x * s", "s * x", "scaled(x, s)"), lambda x, s, **_: [((x.real, s), NOTHING), ((x.imag, s), NOTHING)]
+    ),
     "3 * x": lambda x, **_: [((x.real, 3), NOTHING), ((x.imag, 3), NOTHING)],
 }
 
 # Each with tests of its own.
-OTHER_REAL, OTHER = ["log2_linear(n)", "math.sqrt(r)"], ["direction(x)", "scale(x, k)"]
+OTHER_REAL = ["log2_linear(n)", "math.sqrt(r)", "rough_reciprocal(n)"]
+OTHER = ["direction(x)", "scale(x, k)"]
 
 REAL = [*EXACT_REAL, *ROUNDED_REAL, *PRODUCTS_REAL, *OTHER_REAL]
 NUMBER = [*EXACT, *ROUNDED, *PRODUCTS, *OTHER]
@@ -500,10 +511,29 @@ def test_only_for_single_real_numbers_the_direction_of_zero_is_its_sign(dtype):
     np.testing.assert_array_equal(by_scalars("direction(x)", dtype, x == 0)[x == 0], expected)
 
 
+@by_dtype
+def test_rough_reciprocals_are_within_two_percent(dtype):
+    n = inputs(dtype)["n"]
+    moderate = (n > 2.0**-100) & (n < 2.0**100)
+    assert moderate.sum() > 100
+    product = on_groups(dtype)["rough_reciprocal(n)"][moderate].astype(float) * n[moderate]
+    assert np.abs(product - 1).max() < 0.02
+
+
+def test_plain_bodies_of_roots_and_reciprocals():
+    assert lanes.root(4.0) == 1 / lanes.inverse_root(4.0) == 2
+    assert lanes.reciprocal(2.0) == lanes.fine_reciprocal(2.0) == 0.5
+    assert lanes.rough_reciprocal(2.0) == lanes.inverse_power(2.0) == 0.5
+    assert lanes.lift(3.0, 4, 8) == 4
+    assert lanes.lift(2.0**-9, 4, 8) == 256
+    assert lanes.registers(2, 0.0) == [0, 0]
+    assert math.copysign(1, lanes.unsigned_zero(-0.0)) == 1
+
+
 # Plain bodies, and compiled numbers
 
 PLAIN = [
-    *("select(r < t, r, t)", "maximum(r, t)", "with_sign(r, t)", "nothing_if_finite(x)"),
+    *("select(r < t, r, t)", "maximum(r, t)", "greater(r, t)", "with_sign(r, t)", "nothing_if_finite(x)"),
     *("exponent(p)", "half_of(k)", "conjugate(x)", "select(r < t, x, y)"),
 ]
 
@@ -634,6 +664,28 @@ def test_groups_may_begin_at_any_number(dtype):
     a[1:] = to_groups(x)
     move(a[1:], np.zeros(2 * width, dtype), out[1:], dtype.type(0))
     assert_same_bits(from_groups(out[1:].copy()).reshape(4, -1), x.reshape(4, -1)[[1, 0, 3, 2]])
+
+
+@numba.njit(error_model="numpy")
+def there_and_back(x, groups, y):
+    """The numbers of the matrices x to groups, and those of y from there, by fours."""
+    for e in (0, 2):
+        transpose_in(x, 1, e, groups, e)
+        transpose_out(groups, e, y, 1, e)
+
+
+@by_dtype
+def test_transposes_move_matrices_to_lanes_and_back(dtype):
+    width, parts = 64 // format_of(dtype).real.itemsize, 2 if dtype.kind == "c" else 1
+    numbers = 6 // parts
+    x = np.random.default_rng(0).standard_normal((2 * width + 2, numbers * parts)).view(dtype)
+    x = x.astype(dtype)[:, np.newaxis, :numbers][::2]
+    y, groups = np.zeros((width + 2, 1, numbers + 1), dtype)[:, :, 1:], np.zeros(6 * width // parts, dtype)
+    there_and_back(x, groups, y)
+    matrices = np.ascontiguousarray(x[1 : width + 1, 0])
+    assert_same_bits(groups.view(groups.real.dtype).reshape(6, width), matrices.view(groups.real.dtype).T)
+    np.testing.assert_array_equal(y[1:-1], x[1 : width + 1])
+    assert not y[[0, -1]].any()
 
 
 @cache
@@ -773,9 +825,11 @@ def calls(kernel):
 
 def test_every_operation_is_tested_for_every_kind_of_operand():
     kernels = [kernel_on_groups(False)[0], kernel_on_groups(True)[0], kernel_on_numbers(), move, across]
+    kernels.append(there_and_back)
     for dtype in gallery.DTYPES:
         for compile_for in (on_groups, on_numbers, moved, results_across):
             compile_for(dtype)
+        test_transposes_move_matrices_to_lanes_and_back(dtype)
     tested = {call for kernel in kernels for call in calls(kernel)}
     functions = {function for function, _ in tested}
     operations = names_of_operations()

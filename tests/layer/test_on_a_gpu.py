@@ -13,7 +13,7 @@ HANDED_ON = {"explain", "storage_ratio", "stream", "svd_ragged", "warmup"}  # th
 
 
 def inputs(dtype):
-    """Matrices (a), square ones (q), the factors of a, right-hand sides (b), points (x, y), ranks (r)."""
+    """Matrices (a, large), square ones (q), factors of a, right-hand sides (b), points (x, y), ranks (r)."""
     rng = np.random.default_rng(0)
 
     def random(*shape):
@@ -22,7 +22,9 @@ def inputs(dtype):
 
     a, q, b, x = random(2, 4, 3), random(2, 3, 3), random(2, 4, 1), random(2, 5, 3)
     U, S, Vh = np.linalg.svd(a, full_matrices=False)
-    return {"a": a, "q": q, "b": b, "x": x, "y": x @ q, "U": U, "S": S, "Vh": Vh, "r": np.array([1, 2])}
+    large = random(100, 2) @ random(2, 101)
+    factors = {"U": U, "S": S, "Vh": Vh, "r": np.array([1, 2])}
+    return {"a": a, "q": q, "b": b, "x": x, "y": x @ q, "large": large, **factors}
 
 
 CALLS = [
@@ -34,15 +36,21 @@ CALLS = [
     ("inv", "q", {}),
     ("inv", "q", {"errors": "raise"}),
     ("kabsch", "x y", {"weights": [1, 2, 1, 1, 1]}),
+    ("kabsch", "x y", {"scale": True}),
     ("left_null_space", "a", {}),
     ("low_rank", "a", {"rank": 1}),
     ("low_rank", "a", {"energy": 0.9, "max_rank": 2}),
     ("lstsq", "a b", {}),
     ("matrix_rank", "a", {}),
     ("matrix_rank", "q", {"hermitian": True}),
+    ("mppca_rank", "S", {"m": 4, "n": 3}),
+    ("nearest_orthogonal", "a", {}),
+    ("nearest_rotation", "q", {}),
     ("norm", "a", {"ord": "nuc"}),
     ("norm", "a", {"ord": 2}),
     ("null_space", "a", {"max_dim": 2}),
+    ("optimal_shrinkage", "S", {"m": 4, "n": 3}),
+    ("optimal_shrinkage", "S", {"m": 4, "n": 3, "noise": 0.1, "loss": "nuclear"}),
     ("optimal_threshold", "S", {"m": 4, "n": 3}),
     ("optimal_threshold", "S", {"m": 4, "n": 3, "noise": 0.1}),
     ("orth", "a", {}),
@@ -54,6 +62,7 @@ CALLS = [
     ("polar", "a", {}),
     ("polar", "q", {"side": "left"}),
     ("procrustes", "x y", {}),
+    ("procrustes", "x y", {"weights": [1, 2, 1, 1, 1]}),
     ("projector", "a", {}),
     ("rank_one_terms", "U S Vh", {"rank": 2}),
     ("reconstruct", "U S Vh", {}),
@@ -63,6 +72,9 @@ CALLS = [
     ("spectral_entropy", "S", {}),
     ("svd", "a", {}),
     ("svd_ex", "a", {"full_matrices": False}),
+    ("svd_product", "a q", {}),
+    ("svd_top", "a", {"k": 2}),
+    ("svd_top", "large", {"k": 2}),
     ("svdvals", "a", {}),
     ("svt", "a", {"tau": 0.5}),
     ("truncate", "U S Vh", {"rank": 2}),
@@ -104,7 +116,7 @@ CASES = [
     pytest.param(name, arguments, options, dtype, id="-".join((name, *options, dtype)))
     for name, arguments, options in CALLS
     for dtype in ("float32", "complex128", "int64")
-    if (name, dtype) != ("kabsch", "complex128")  # there are no complex rotations
+    if dtype != "complex128" or name not in ("kabsch", "nearest_rotation")  # there are no complex rotations
 ]
 
 

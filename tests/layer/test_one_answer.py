@@ -14,7 +14,8 @@ import pytest
 import gpusvd
 
 SIDES = {"lstsq", "ridge"}  # take right-hand sides
-PAIRS = {"procrustes", "kabsch", "pca.transform"}  # take another batch of the same shape
+PAIRS = {"procrustes", "kabsch", "kabsch scale", "pca.transform", "svd_product"}  # and another of its shape
+REAL = {"kabsch", "kabsch scale", "nearest_rotation"}
 VALUES = ["energy", "spectral_entropy", "effective_rank", "participation_ratio"]
 # Names that decompose nothing, or take whole batches in another form.
 OTHERS = {"explain", "warmup", "storage_ratio", "stream", "svd_ragged", "__version__"}
@@ -47,7 +48,13 @@ CALLS: dict[str, Callable] = {
     },
     "ridge": lambda a, b: gpusvd.ridge(a, b, 0.1),
     "svt": lambda a: gpusvd.svt(a, 0.5),
+    "optimal_shrinkage": lambda a: gpusvd.optimal_shrinkage(gpusvd.svdvals(a), *a.shape[-2:]),
+    "mppca_rank": lambda a: gpusvd.mppca_rank(gpusvd.svdvals(a), *a.shape[-2:]),
+    "svd_top": lambda a: gpusvd.svd_top(a, 1),
+    "svd_product": lambda a, c: gpusvd.svd_product(a, c.mT),
+    "nearest_orthogonal": gpusvd.nearest_orthogonal,
     "kabsch": gpusvd.kabsch,
+    "kabsch scale": partial(gpusvd.kabsch, scale=True),
     "pca whitened": lambda a: gpusvd.pca(a, 1, whiten=True),
     "pca.transform": lambda a, c: gpusvd.pca(a).transform(c),
     "best_fit_subspace": lambda a: gpusvd.best_fit_subspace(a, 1),
@@ -60,6 +67,7 @@ CALLS: dict[str, Callable] = {
 SQUARE: dict[str, Callable] = {
     "inv": gpusvd.inv,
     "linalg.inv": gpusvd.linalg.inv,
+    "nearest_rotation": gpusvd.nearest_rotation,
     **{f"cond {p}": lambda a, p=p: gpusvd.cond(a, p) for p in ("fro", "nuc", -2, 1, -math.inf)},
     **{
         f"{name} hermitian": partial(getattr(gpusvd, name), hermitian=True)
@@ -116,7 +124,7 @@ def test_every_public_function_is_held_to_it():
 def test_alone_and_anywhere_in_a_batch(shape, dtype):
     a, b, c = batch(shape, dtype, 0), batch((shape[0], 2), dtype, 1), batch(shape, dtype, 2)
     for name, call in (CALLS | SQUARE if shape[0] == shape[1] else CALLS).items():
-        if name == "kabsch" and np.dtype(dtype).kind == "c":
+        if name in REAL and np.dtype(dtype).kind == "c":
             continue
         full = name in ("svd", "svd_ex", "null_space", "left_null_space")
         if gpusvd.explain(shape, dtype, full_matrices=full).driver == "vendor":
@@ -186,6 +194,10 @@ def test_driver_is_passed_on(driver, monkeypatch):
         "procrustes": (a,),
         "kabsch": (a,),
         "svt": (0.1,),
+        "svd_top": (1,),
+        "svd_product": (a,),
+        "nearest_orthogonal": (),
+        "nearest_rotation": (),
         "best_fit_subspace": (1,),
     }
     for name, more in calls.items():

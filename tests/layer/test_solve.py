@@ -359,8 +359,23 @@ def test_inv_of_singular_and_bad_matrices(backend):
     np.testing.assert_allclose(alone, x[0], atol=1e-14)
 
 
+@by_dtype
+def test_inv_of_singular_integers(backend, dtype):
+    """Where NumPy's elimination meets an exact zero, though no computed singular value is."""
+    a = np.array([[[1, 2], [2, 4]], [[1, 2], [3, 6]], [[1, 2], [3, 4]], [[1, 1], [1, 1]]]).astype(dtype)
+    x = backend.numpy(gpusvd.inv(backend.array(a)))
+    np.testing.assert_array_equal(np.isnan(x).all(axis=(-2, -1)), [True, True, False, True])
+    np.testing.assert_allclose(x[2], [[-2, 1], [1.5, -0.5]], rtol=1e-5)
+    with pytest.raises(LinAlgError, match="3 of 4 matrices are singular"):
+        gpusvd.inv(backend.array(a), errors="raise")
+    b = np.arange(1.0, 10).reshape(3, 3).astype(dtype)
+    nearly = np.linalg.slogdet(b)[0] != 0
+    assert np.isfinite(backend.numpy(gpusvd.inv(backend.array(b)))).all() == nearly
+
+
 def test_inv_of_graded_integer_half_and_empty_matrices(backend):
-    np.testing.assert_allclose(gpusvd.inv(np.diag([1e200, 1e-200])), np.diag([1e-200, 1e200]), rtol=1e-14)
+    scaled = gpusvd.inv(np.diag([1e200, 1e-200])) * np.array([[1e200], [1e-200]])  # each row to its scale
+    np.testing.assert_allclose(scaled, np.eye(2), atol=1e-14)
     assert gpusvd.inv([[2]]) == pytest.approx(0.5)
     assert gpusvd.inv(np.eye(2, dtype=np.float16)).dtype == np.float16
     for shape in ((0, 0), (2, 0, 0), (0, 3, 3)):

@@ -256,7 +256,7 @@ def test_frobenius_norm_takes_no_copy_of_the_batch():
 
 @pytest.mark.parametrize("beta", [1e-6, 0.01, 0.1, 0.3, 0.5, 0.9, 0.999, 1.0])
 def test_median_of_marchenko_and_pastur(beta):
-    median = _spectrum._marchenko_pastur_median(beta)
+    median = _spectrum.marchenko_pastur_median(beta)
     low, high = (1 - math.sqrt(beta)) ** 2, (1 + math.sqrt(beta)) ** 2
 
     def density(t):

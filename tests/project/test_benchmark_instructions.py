@@ -140,7 +140,7 @@ def test_a_row(capsys):
     assert thin["seconds"]["bandwidth"] == pytest.approx(65 / 4.3e12)
     assert values["slots"] < thin["slots"]
     (kernel,) = thin["kernels"]
-    assert kernel["name"] == "svd_threads"
+    assert kernel["name"] == "svd_tiny"
     assert kernel["slots"] == pytest.approx(thin["slots"])
     assert kernel["instructions"]["fma.f32"] > 0
     assert thin["rate"] == pytest.approx(1 / max(thin["seconds"].values()))

@@ -157,6 +157,33 @@ def test_denoising(run):
     np.testing.assert_allclose(results["noise known"][here], total[here] / count[here], atol=1e-4)
 
 
+def test_dynamic_series(run):
+    text, variables, _ = run("dynamic_series")
+    truth, noisy, results = (variables[name] for name in ("truth", "noisy", "results"))
+    assert truth.dtype == noisy.dtype == np.complex64
+    assert np.std(noisy - truth) == pytest.approx(0.25, rel=0.01)
+    printed = {}
+    for name, series in results.items():
+        (printed[name],) = numbers(text, rf"^{name} +NRMSE ([\d.]+)%$")
+        error = np.linalg.norm(series.astype(complex) - truth) / np.linalg.norm(truth)
+        assert printed[name] == pytest.approx(100 * error, abs=0.006)
+    assert max(printed[rule] for rule in ("mppca", "shrinkage", "hard")) < 0.16 * printed["noisy"]
+    assert printed["svt"] < 0.3 * printed["noisy"]
+
+    # A pixel, from the patches that hold it, one at a time.
+    courses = []
+    for top in range(40, 46):
+        for left in range(15, 21):
+            a = noisy[top : top + 6, left : left + 6].astype(complex).reshape(36, 60)
+            u, s, vh = np.linalg.svd(a, full_matrices=False)
+            beta = 36 / 60
+            factor = 2 * (beta + 1) + 8 * beta / (beta + 1 + np.sqrt(beta**2 + 14 * beta + 1))
+            k = np.sum(s > np.sqrt(factor * 60) * 0.25)
+            freed = ((u[:, :k] * s[:k]) @ vh[:k]).reshape(6, 6, 60)
+            courses.append(freed[45 - top, 20 - left])
+    np.testing.assert_allclose(results["hard"][45, 20], np.mean(courses, axis=0), atol=1e-4)
+
+
 def test_digits_pca(run):
     text, _, _ = run("digits_pca")
     pixels, digits = load_digits(return_X_y=True)

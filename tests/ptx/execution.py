@@ -84,8 +84,9 @@ class Run:
         return self._reduced(mode == "all", predicate, mask, WARP)
 
     def ballot(self, predicate, mask):
-        bits = np.where(predicate & self._as_mask(mask), np.uint32(1) << self._lane, np.uint32(0))
-        return np.repeat(np.bitwise_or.reduce(bits.reshape(-1, WARP), axis=1), WARP)
+        """For each thread, a bit for each of its warp for which a predicate holds."""
+        bits = (predicate & self._as_mask(mask)).reshape(-1, WARP).astype("u4") << np.arange(WARP, dtype="u4")
+        return np.repeat(bits.sum(1, dtype="u4"), WARP)
 
     def reduction(self, mode, predicate, mask):
         return self._reduced(mode == "and", predicate, mask, self.count // self.blocks)

@@ -85,42 +85,38 @@ def insert_bits(a, b, position, length):
 
 
 def flushed(x):
-    """x, and zero of its sign for a subnormal number."""
+    """Zeros for subnormal numbers."""
     return np.where(np.abs(x) < np.finfo(x.dtype).tiny, np.copysign(x.dtype.type(0), x), x)
 
 
-def leading_half(x):
-    """The first 32 bits of double precision, the others zero: all that approximate instructions see of a
-    number, and give of a result."""
-    return (x.view(np.uint64) & np.uint64(0xFFFFFFFF << 32)).view(np.float64)
-
-
-def approximate(function, x):
-    """An approximate instruction: flushed, in double precision to 20 bits."""
-    if x.dtype == np.float32:
-        return flushed(function(flushed(x)).astype(x.dtype))
-    return flushed(leading_half(function(leading_half(flushed(x)))))
+def approximate(exact, bits):
+    """A result that is off by a share, which its own bits decide, of what one with so many bits may be off.
+    In double precision it has the upper half of its bits alone."""
+    whole = exact.view(exact.dtype.str.replace("f", "i"))
+    share = (whole * 40503 >> 4 & 255) / 127.5 - 1
+    off = np.ldexp(share, -bits).astype(exact.dtype)
+    result = flushed(exact + exact * off)
+    if result.itemsize == 8:
+        result = (result.view("i8") & -(1 << 32)).view("f8")
+    return np.where(np.isfinite(exact) & (exact != 0), result, exact)
 
 
 def approximate_inverse(x):
-    return approximate(lambda y: 1 / y, x)
+    return approximate(1 / flushed(x), 23 if x.itemsize == 4 else 20)
 
 
 def approximate_inverse_root(x):
-    return approximate(lambda y: 1 / np.sqrt(y), x)
+    return approximate(1 / np.sqrt(flushed(x)), 22 if x.itemsize == 4 else 20)
 
 
 def approximate_root(x):
-    return approximate(np.sqrt, x)
+    return approximate(np.sqrt(flushed(x)), 22)
 
 
-FUNCTIONS = {
-    f.__name__: f
-    for f in (
-        fma, fmax, fmin, truncated, quotient, high_product, insert_bits,
-        approximate_inverse, approximate_inverse_root, approximate_root,
-    )
-} | {"np": np}  # fmt: skip
+FUNCTIONS = {f.__name__: f for f in (fma, fmax, fmin, truncated, quotient, high_product, insert_bits)} | {
+    "np": np,
+    **{f.__name__: f for f in (approximate_inverse, approximate_inverse_root, approximate_root)},
+}
 
 
 def _each(name, kinds, expression, operands=2, result=None):

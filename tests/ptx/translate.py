@@ -221,6 +221,7 @@ class _Translator:
 
 
 WARP_WAITS = {f"shfl.sync.{mode}.b32": _Translator._shuffle for mode in ("idx", "bfly", "up", "down")}
+WARP_WAITS["vote.sync.ballot.b32"] = _Translator._ballot
 WARP_WAITS |= {f"vote.sync.{mode}.pred": _Translator._vote for mode in ("any", "all")}
 WARP_WAITS |= {"vote.sync.ballot.b32": _Translator._ballot}
 WARP_WAITS |= {"bar.warp.sync": _Translator._warp_barrier}

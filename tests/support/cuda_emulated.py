@@ -7,10 +7,11 @@ import numpy as np
 
 from gpusvd._base.checks import expected_results, factor_dtype
 from gpusvd._base.results import Info, SVDExResult
+from gpusvd._base.specialise import Specialiser
 from gpusvd._cuda import jacobi as _cuda
 from gpusvd._cuda.launch import _in_order
-from gpusvd._cuda.specialise import Specialiser
 from gpusvd.kernels.scalars import scalar_operations
+from gpusvd.kernels.tiny import limits
 from tests import simt
 
 
@@ -36,7 +37,8 @@ def specialised(kernel, kind):
 def specialiser(kind):
     number = np.dtype(kind).type
     real = np.empty(0, kind).real.dtype.type
-    return Specialiser(scalar_operations(kind) | {"number": number, "real": real}, real, lambda f: f)
+    names = scalar_operations(kind) | limits(kind in ("float32", "complex64"))
+    return Specialiser(names | {"number": number, "real": real}, real, lambda f: f)
 
 
 def svd_ex(a, full_matrices=True, compute_uv=True, hermitian=False):

@@ -48,7 +48,7 @@ def install(monkeypatch, *, machine_code=False, **options):
     """
     cupy = module(**options)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(jacobi, "_THREADS", 8)
+    monkeypatch.setattr(jacobi, "_THREADS", 32)
     for name in ("shared_bytes", "_largest_shared", "_load"):  # they remember what a device has said
         monkeypatch.setattr(launch, name, cache(getattr(launch, name).__wrapped__))
     if machine_code:
@@ -72,6 +72,8 @@ def module(version="both", devices=1, attributes=None, capability="90"):
     cupy.RawModule, cupy.RawKernel = kernels.RawModule, kernels.RawKernel
     cupy.get_default_memory_pool = lambda: memory.POOL
     cupy.linalg = functions.Namespace("cupy.linalg", functions.LinearAlgebra())
+    tricks = types.SimpleNamespace(as_strided=arrays.as_strided)
+    cupy.lib = types.SimpleNamespace(stride_tricks=tricks)
     cupy.random = types.SimpleNamespace(RandomState=functions.RandomState)
     cupy.cuda = types.SimpleNamespace(
         Device=Device,
