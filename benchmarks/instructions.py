@@ -219,7 +219,7 @@ class Example(NamedTuple):
 
 WAITING = {
     "shfl.": Example(("b32",), ("b32", "b32"), "{d0}|%inside, {s0}, {s1}, 31, -1"),
-    "vote.sync.ballot": Example(("b32",), ("pred",), "{d0}, {s0}, -1"),
+    "vote.sync.ballot.": Example(("b32",), ("pred",), "{d0}, {s0}, -1"),
     "vote.": Example(("pred",), ("pred",), "{d0}, {s0}, -1"),
     "bar.red.": Example(("pred",), ("pred",), "{d0}, 0, {s0}"),
     "bar.sync": Example((), (), "0"),

@@ -596,12 +596,18 @@ def unsigned_zero(x):
     return x + 0.0
 
 
-@operation(unsigned_zero, lambda x: group_or_none(x), (Lanes,), (ComplexLanes,))
+def without_sign_of_zero(builder, x):
+    """By its bits: LLVM leaves out a sum with 0 after an operation that may have a zero of either sign."""
+    whole = ir.VectorType(ir.IntType(32 if x.type.element == ir.FloatType() else 64), x.type.count)
+    bits, sign = builder.bitcast(x, whole), splat(whole, 1 << (whole.element.width - 1))
+    kept = builder.select(builder.icmp_unsigned("==", bits, sign), splat(whole, 0), bits)
+    return builder.bitcast(kept, x.type)
+
+
+@operation(unsigned_zero, group_or_none, (Lanes,), (ComplexLanes,))
 def _emit_unsigned_zero(context, builder, sig, args):
     parts = split(context, builder, sig.return_type, args[0])
-    return join(
-        context, builder, sig.return_type, [builder.fadd(part, splat(part.type, 0.0)) for part in parts]
-    )
+    return join(context, builder, sig.return_type, [without_sign_of_zero(builder, part) for part in parts])
 
 
 # Masks and choices.

@@ -20,6 +20,15 @@ from . import lanes
 real, number, SMALL_SQUARE, WIDEST_GAP, ROUNDING, LARGEST_EXPONENT = (
     numba.float64, numba.float64, 0.0, 0.0, 0.0, 0,
 )  # fmt: skip
+# Of kernels that scale a matrix once: the largest entry is brought to 2**TARGET, by 2**MOST_SHIFT at most.
+# Squared lengths above HUGE, and columns and singular values below LOW, are out of range. A column is zero
+# once NOISE of its squared length is left; TAU stands for a zero on R's diagonal, which cannot change
+# NONZERO. A column below FLOOR has lost digits before it is scaled.
+TARGET, MOST_SHIFT, LOW, HUGE, NOISE, TAU, NONZERO, FLOOR = 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+ONE_SCALE = {
+    "single": (25, 80, 2.0**-19, 2.0**62, 2.0**-44, 2.0**-14, 2.0**-2, 2.0**-102),
+    "double": (200, 1022, 2.0**-220, 2.0**420, 2.0**-102, 2.0**-200, 2.0**-170, 2.0**-1000),
+}
 
 
 def conjugate_real(x):
@@ -245,11 +254,17 @@ def scalar_operations(kind):
         "place_value": place_value,
     }
     digits, lowest = (24, -126) if single else (53, -1022)
-    return operations | {
-        "real": numba.float32 if single else numba.float64,
-        "number": getattr(numba, kind),
-        "SMALL_SQUARE": 2.0 ** (lowest + 2 * digits),
-        "WIDEST_GAP": 20.0 if single else 60.0,
-        "ROUNDING": 2.0**-digits,
-        "LARGEST_EXPONENT": -lowest,
-    }
+    names = "TARGET", "MOST_SHIFT", "LOW", "HUGE", "NOISE", "TAU", "NONZERO", "FLOOR"
+    limits = zip(names, ONE_SCALE["single" if single else "double"], strict=True)
+    return (
+        operations
+        | dict(limits)
+        | {
+            "real": numba.float32 if single else numba.float64,
+            "number": getattr(numba, kind),
+            "SMALL_SQUARE": 2.0 ** (lowest + 2 * digits),
+            "WIDEST_GAP": 20.0 if single else 60.0,
+            "ROUNDING": 2.0**-digits,
+            "LARGEST_EXPONENT": -lowest,
+        }
+    )

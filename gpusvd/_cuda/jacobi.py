@@ -7,6 +7,7 @@ nothing back.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -16,8 +17,9 @@ from gpusvd._base.arrays import from_lower_triangles
 from gpusvd._base.checks import factor_dtype, working_dtype
 from gpusvd._base.results import Array, Info
 from gpusvd._cuda.launch import STATIC_SHARED, Kernel
-from gpusvd._cuda.phases import bytes_of_phases, orthogonalise_step, solve_in_phases
+from gpusvd._cuda.phases import Step, bytes_of_phases, orthogonalise_step, solve_in_phases, step_of
 from gpusvd._cuda.problem import Chunk, Launch, Problem
+from gpusvd.kernels import cuda_fused
 from gpusvd.kernels.cuda_tiny import padded, svd_tiny
 from gpusvd.kernels.cuda_warp import SHARED_BYTES
 
@@ -62,6 +64,14 @@ def is_tiny(problem: Problem) -> bool:
     return problem.n <= _TINY_COLUMNS[problem.kind] and problem.m <= _TINY_ROWS[problem.kind]
 
 
+@lru_cache(maxsize=1024)
+def fused_step(problem: Problem) -> Step | None:
+    """Return the one kernel for matrices that a few lanes of a warp hold, None where they do not."""
+    m, n, kind, columns, vectors, shared = problem
+    shape = cuda_fused.fused_shape(m, n, columns, kind, vectors, shared)
+    return None if shape is None else step_of(cuda_fused.svd_fused, "AAAACCC", shape)
+
+
 def plan(
     shape: Sequence[int], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
 ) -> tuple[str, str, int, int, int]:
@@ -79,6 +89,10 @@ def plan(
             0,
             kernel.threads,
         )
+    fused = fused_step(problem)
+    if fused is not None:
+        kernel = fused[0]
+        return kernel.function.__name__, "fused: a matrix in a few lanes of a warp", 1, 0, kernel.threads
     kernel, _ = orthogonalise_step(problem)
     name, workspace = kernel.function.__name__, bytes_of_phases(problem)
     if name == "orthogonalise_groups":
@@ -159,7 +173,9 @@ def _has_one_stride(array: Array, core: int) -> bool:
 def _bytes_of_one(problem: Problem) -> int:
     """Return what a matrix takes of a chunk's memory."""
     copies = (problem.m * problem.n + problem.m * problem.columns) * np.dtype(problem.kind).itemsize
-    return copies if is_tiny(problem) else copies + bytes_of_phases(problem)
+    if is_tiny(problem) or fused_step(problem) is not None:
+        return copies
+    return copies + bytes_of_phases(problem)
 
 
 def _solve(xp: Any, launch: Launch, problem: Problem, chunk: Chunk) -> None:
@@ -169,6 +185,9 @@ def _solve(xp: Any, launch: Launch, problem: Problem, chunk: Chunk) -> None:
         launch(
             kernel, problem.kind, -(-chunk.a.shape[0] // kernel.threads), (*chunk, _is_dense(problem, chunk))
         )
+    elif (fused := fused_step(problem)) is not None:
+        kernel, matrices = fused
+        launch(kernel, problem.kind, -(-chunk.a.shape[0] // matrices), chunk)
     else:
         solve_in_phases(xp, launch, problem, chunk)
 

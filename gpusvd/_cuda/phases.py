@@ -21,7 +21,8 @@ from gpusvd.kernels.cuda_warp import LaunchShape, padded_rows
 Step = tuple[Kernel, int]  # a kernel, and how many matrices a block of it takes
 
 
-def _step(function: Callable[..., None], layouts: str, shape: LaunchShape) -> Step:
+def step_of(function: Callable[..., None], layouts: str, shape: LaunchShape) -> Step:
+    """Return a kernel that is launched like this."""
     constants = tuple(shape.constants.items())
     return Kernel(function, constants, layouts, shape.threads, shape.shared, shape.registers), shape.matrices
 
@@ -30,7 +31,7 @@ def _step(function: Callable[..., None], layouts: str, shape: LaunchShape) -> St
 def factor_step(problem: Problem) -> Step:
     """Return the kernel of the first phase."""
     shape = cuda_qr.qr_shape(problem.m, problem.n, problem.kind, problem.vectors, problem.shared)
-    return _step(cuda_qr.factor_batch, "ACCCC", shape)
+    return step_of(cuda_qr.factor_batch, "ACCCC", shape)
 
 
 @lru_cache(maxsize=1024)
@@ -41,14 +42,14 @@ def orthogonalise_step(problem: Problem) -> Step:
         blocked = cuda_blocked.blocked_shape(
             problem.n, problem.kind, problem.vectors, shared_bytes=problem.shared
         )
-        return _step(cuda_blocked.orthogonalise_blocks, "CCCC", blocked)
-    return _step(cuda_group.orthogonalise_groups, "CCCC", shape)
+        return step_of(cuda_blocked.orthogonalise_blocks, "CCCC", blocked)
+    return step_of(cuda_group.orthogonalise_groups, "CCCC", shape)
 
 
 @lru_cache(maxsize=1024)
 def complete_step(problem: Problem) -> Step:
     """Return the kernel that completes X where the matrix is rank deficient."""
-    return _step(cuda_finish.complete_batch, "CCC", cuda_finish.complete_shape(problem.n, problem.kind))
+    return step_of(cuda_finish.complete_batch, "CCC", cuda_finish.complete_shape(problem.n, problem.kind))
 
 
 @lru_cache(maxsize=1024)
@@ -56,7 +57,7 @@ def assemble_step(problem: Problem) -> Step:
     """Return the kernel of the last phase."""
     m, n, kind, columns, vectors, shared = problem
     shape = cuda_finish.finish_shape(m, n, columns, kind, vectors, shared)
-    return _step(cuda_finish.assemble_batch, "CCCCCAAACCC", shape)
+    return step_of(cuda_finish.assemble_batch, "CCCCCAAACCC", shape)
 
 
 def bytes_of_phases(problem: Problem) -> int:

@@ -78,7 +78,7 @@ def written(results: tuple[Array, ...], out: tuple[Array, ...]) -> tuple[Array, 
 # innermost in memory, and to go along it. The functions below do that for arrays from `along_batch`. Every
 # number is computed by the same operations in the same order whatever the batch.
 
-TINY = 4  # rows and columns at most
+TINY = 3  # rows and columns at most; at 4 BLAS is as fast
 
 
 def is_tiny(x: Array) -> bool:

@@ -217,7 +217,7 @@ def test_a_numpy_array_needs_no_cupy(monkeypatch):
     [
         ((7, 3, 3), "svd_tiny", 128),
         ((7, 100, 3), "orthogonalise_groups", 32),
-        ((7, 8, 8), "orthogonalise_groups", 32),
+        ((7, 8, 8), "svd_fused", 128),
         ((7, 300, 200), "orthogonalise_blocks", 256),
         ((7, 600, 700), "cuSOLVER through CuPy", 1),
         ((0, 3, 3), "none", 1),

@@ -41,6 +41,8 @@ def kernels(problem):
     if jacobi.is_tiny(problem):
         kernel = jacobi.tiny_kernel(problem)
         return [(kernel, kernel.threads)]
+    if (fused := jacobi.fused_step(problem)) is not None:
+        return [fused]
     steps = [factor_step(problem), orthogonalise_step(problem), assemble_step(problem)]
     return [*steps, complete_step(problem)] if problem.vectors else steps
 

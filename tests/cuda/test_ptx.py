@@ -108,6 +108,7 @@ def test_hermitian(m, n, kind):
     also([(8, "float32"), (33, "float64")], [(n, kind) for kind in KINDS for n in (8, 33, 65, 70)]),
 )
 def test_blocks_of_columns(n, kind, monkeypatch):
+    monkeypatch.setattr(jacobi, "fused_step", lambda problem: None)
     monkeypatch.setattr(phases.cuda_group, "group_shape", lambda *given: None)
     check(matrices(n, n, kind)[:: 1 if n < 32 else 4], full_matrices=False)
 
@@ -177,7 +178,8 @@ def test_matrices_that_are_not_finite(n, kind):
 
 
 def test_every_byte_is_read_and_written_once_by_a_matrix_a_thread():
-    a, device = matrices(3, 3, "float32"), Device()
+    a = np.random.default_rng(0).standard_normal((70, 3, 3)).astype(np.float32)  # none is decomposed again
+    device = Device()
     result = svd_ex(a, device=device)
     (counted,) = device.launches
     assert counted.bytes_loaded == a.nbytes

@@ -90,6 +90,12 @@ COMPUTED = [
     ("rcp.rn.f64", [-0.0], -INF),
     ("sqrt.rn.f64", [2.0], 2**0.5),
     ("sqrt.rn.f32", [-1.0], NAN),
+    ("rcp.approx.ftz.f32", [3.0], float(np.float32(1) / np.float32(3))),
+    ("rcp.approx.ftz.f32", [-(2.0**-140)], -INF),
+    ("rcp.approx.ftz.f64", [3.0], 0x155555 * 2.0**-22),
+    ("rsqrt.approx.ftz.f32", [0.25], 2.0),
+    ("rsqrt.approx.ftz.f64", [4.0], 0.5),
+    ("sqrt.approx.ftz.f32", [2.0], float(np.float32(2**0.5))),
     ("copysign.f32", [-1.0, 3.0], -3.0),
     ("max.f32", [NAN, 1.0], 1.0),
     ("max.f64", [-0.0, 0.0], 0.0),
@@ -106,6 +112,7 @@ COMPUTED = [
     ("mul.hi.s64", [-1, 1], -1),
     ("mul.wide.s32", [-(2**31), 2], -(2**32)),
     ("mul.wide.u32", [2**31, 2], 2**32),
+    ("mul.wide.u16", [2**15, 2], 2**16),
     ("mad.wide.s32", [-(2**31), 2, 1], 1 - 2**32),
     ("div.s32", [-7, 2], -3),
     ("div.u64", [2**64 - 1, 10], (2**64 - 1) // 10),
@@ -117,6 +124,7 @@ COMPUTED = [
     ("or.b64", [12, 10], 14),
     ("xor.pred", [True, True], False),
     ("not.b32", [0], 2**32 - 1),
+    ("popc.b32", [2**31 + 5], 3),
     ("not.pred", [False], True),
     ("shl.b32", [3, 31], 2**31),
     ("shl.b32", [3, 32], 0),
@@ -476,6 +484,8 @@ def test_votes():
     body = "setp.eq.s32 %p1, %r0, 40; vote.sync.{0}.pred %p2, %p1, -1; selp.b32 %r9, 1, 0, %p2;"
     assert per_thread(body.format("any"), 64)[0] == [0] * 32 + [1] * 32
     assert per_thread(body.format("all").replace("eq", "ne"), 64)[0] == [1] * 32 + [0] * 32
+    ballot = "setp.ge.s32 %p1, %r0, 40; vote.sync.ballot.b32 %r9, %p1, -1;"
+    assert per_thread(ballot, 64)[0] == [0] * 32 + [0xFFFFFF00] * 32
 
 
 def test_reductions_over_a_block():
@@ -572,7 +582,7 @@ def test_contraction(contraction, body, exact):
         "fma.rn.ftz.f32 %f1, %f1, %f1, %f1;",
         "rcp.approx.f32 %f1, %f1;",
         "div.full.f32 %f1, %f1, %f1;",
-        "sqrt.approx.ftz.f32 %f1, %f1;",
+        "sqrt.approx.f32 %f1, %f1;",
         "cvt.rni.s32.f32 %r1, %f1;",
         "cvt.rzi.ftz.s32.f32 %r1, %f1;",
         "mul.hi.s32 %r1, %r0, %r0;",
@@ -590,13 +600,13 @@ def test_contraction(contraction, body, exact):
         "barrier.cluster.arrive;",
         "match.any.sync.b32 %r1, %r0, -1;",
         "redux.sync.add.s32 %r1, %r0, -1;",
-        "vote.sync.ballot.b32 %r1, %p1, -1;",
+        "vote.sync.uni.pred %p2, %p1, -1;",
         "activemask.b32 %r1;",
         "membar.gl;",
         "mov.u32 %r1, %clock;",
         "mov.u32 %r1, %tid.y;",
         "call.uni other;",
-        "popc.b32 %r1, %r0;",
+        "clz.b32 %r1, %r0;",
     ],
 )
 def test_refuses_what_is_not_modelled(body):

@@ -152,6 +152,18 @@ def test_what_is_not_finite_stays_with_its_matrix(dtype, value):
 
 
 @by_dtype
+def test_a_tiny_column_stays_with_its_matrix(dtype):
+    """Its norm is recomputed by the whole warp, in which others have a matrix of their own."""
+    a = gaussian(np.random.default_rng(31), 4, 9, 4, dtype)
+    expected = factor(a)
+    a[1] = np.eye(9, 4) * np.finfo(dtype).tiny ** 0.5
+    a[1, 0] = 1
+    others = [0, 2, 3]
+    for got, want in zip(factor(a), expected, strict=True):
+        assert np.array_equal(got[others], want[others], equal_nan=True)
+
+
+@by_dtype
 def test_place_in_the_batch_does_not_matter(dtype):
     rng = np.random.default_rng(23)
     a = gaussian(rng, 5, 6, 4, dtype)

@@ -13,37 +13,40 @@ from gpusvd._cuda.problem import Chunk, Problem
 from .cost import ARCHITECTURES
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
-# Edges of the classes and sizes inside, with vectors, and some without. Kernels that are the same for several
-# sizes are listed once.
-SIZES = (1, 2, 3, 4, 5, 8, 16, 32, 33, 64, 128, 256)
+# Sizes of all classes with vectors, and some without. Kernels that are the same for several sizes are listed
+# once.
+SIZES = (1, 2, 3, 4, 8, 16, 32, 33, 64, 128, 256)
 VALUES_SIZES = (3, 32)
 # Of matrices a thread, each of which has a kernel of its own.
 TINY = [(3, 3, "float32", True), (2, 2, "complex128", True)]
 REPRESENTATIVE = {
     "svd_tiny 3x3 float32",
     "svd_tiny 2x2 complex128",
-    "factor_batch 8x8 float32",
-    "orthogonalise_groups 8x8 float32",
+    "svd_fused 8x8 float32",
+    "svd_fused 16x16 float64",
+    "factor_batch 33x33 float32",
+    "orthogonalise_groups 33x33 float32",
     "orthogonalise_groups 32x32 float64",
-    "assemble_batch 8x8 float32",
+    "assemble_batch 33x33 float32",
 }
 
 
 # Registers are chosen by what ptxas needs for sm_90. Where a lane holds eight rows of complex128 a few are
 # lacking: at most 8 bytes a thread are stored. On sm_80 that is so in one more, 32 bytes, and on sm_100
-# (ptxas 13.5) in some, up to 80.
+# (ptxas 13.5) in some, up to 80. In a few lanes, 8 columns of complex128
+# lack registers for 60 bytes on sm_80 and 8 on sm_90, 16 of float64 for 20 bytes on sm_80.
 SPILLS = {
     "sm_80": {
-        "orthogonalise_groups 8x8 complex128",
+        "svd_fused 8x8 complex128",
+        "svd_fused 16x16 float64",
         "orthogonalise_groups 16x16 complex128",
         "orthogonalise_groups 33x33 float64",
     },
-    "sm_90": {"orthogonalise_groups 8x8 complex128", "orthogonalise_groups 16x16 complex128"},
+    "sm_90": {"svd_fused 8x8 complex128", "orthogonalise_groups 16x16 complex128"},
     "sm_100": {
         "orthogonalise_groups 16x16 complex128",
         "orthogonalise_groups 32x32 complex128",
         "orthogonalise_groups 32x32 complex128 values",
-        "orthogonalise_groups 32x32 float32 values",
         "orthogonalise_groups 33x33 complex64",
         "orthogonalise_groups 33x33 float64",
         "orthogonalise_groups 64x64 complex128",
@@ -104,9 +107,10 @@ def cases():
 
 
 def registers_suffice(name, function, n) -> tuple[str, ...]:
-    """The architectures for which a matrix is promised to stay in registers: all for a thread, and for a
-    group up to 64 columns but for the above."""
-    if function != "svd_tiny" and not (function == "orthogonalise_groups" and n <= 64):
+    """The architectures for which a matrix is promised to stay in registers: all for a thread and for lanes
+    of a warp, and for a group up to 64 columns but for the above."""
+    is_group = function == "orthogonalise_groups" and n <= 64
+    if function not in ("svd_tiny", "svd_fused") and not is_group:
         return ()
     return tuple(arch for arch in ARCHITECTURES if name not in SPILLS[arch])
 

@@ -13,8 +13,12 @@ import gpusvd
 from gpusvd import kernels
 
 KERNELS = sorted(Path(kernels.__file__).parent.glob("*.py"))
-# The lane group as a numba type, and the named tuple that says how a kernel is launched.
-ALSO_ALLOWED = {"lanes.py": {"llvmlite", "operator"}, "cuda_warp.py": {"typing"}}
+# Lane groups and columns as numba types, and the named tuple that says how a kernel is launched.
+ALSO_ALLOWED = {
+    "lanes.py": {"llvmlite", "operator"},
+    "columns.py": {"inspect", "llvmlite"},
+    "cuda_warp.py": {"typing"},
+}
 
 
 def run(code, **environment):

@@ -101,7 +101,7 @@ def approximate(exact, bits):
     return np.where(np.isfinite(exact) & (exact != 0), result, exact)
 
 
-def approximate_reciprocal(x):
+def approximate_inverse(x):
     return approximate(1 / flushed(x), 23 if x.itemsize == 4 else 20)
 
 
@@ -115,7 +115,7 @@ def approximate_root(x):
 
 FUNCTIONS = {f.__name__: f for f in (fma, fmax, fmin, truncated, quotient, high_product, insert_bits)} | {
     "np": np,
-    **{f.__name__: f for f in (approximate_reciprocal, approximate_inverse_root, approximate_root)},
+    **{f.__name__: f for f in (approximate_inverse, approximate_inverse_root, approximate_root)},
 }
 
 
@@ -136,7 +136,7 @@ def _arithmetic():
     table |= _each("div.rn", REALS, "{0} / {1}")
     table |= _each("rcp.rn", REALS, "1 / {0}", 1)
     table |= _each("sqrt.rn", REALS, "np.sqrt({0})", 1)
-    table |= _each("rcp.approx.ftz", REALS, "approximate_reciprocal({0})", 1)
+    table |= _each("rcp.approx.ftz", REALS, "approximate_inverse({0})", 1)
     table |= _each("rsqrt.approx.ftz", REALS, "approximate_inverse_root({0})", 1)
     table |= _each("sqrt.approx.ftz", ("f32",), "approximate_root({0})", 1)
     table |= _each("copysign", REALS, "np.copysign({1}, {0})")
@@ -145,7 +145,7 @@ def _arithmetic():
     table |= _each("mul.lo", INTEGERS, "{0} * {1}") | _each("mad.lo", INTEGERS, "{0} * {1} + {2}", 3)
     table |= _each("mul.hi", ("u64", "s64"), "high_product({0}, {1})")
     table |= _each("div", INTEGERS, "quotient({0}, {1})") | _each("rem", INTEGERS, "np.fmod({0}, {1})")
-    for kind, wide in (("s32", "s64"), ("u32", "u64")):
+    for kind, wide in (("s32", "s64"), ("u32", "u64"), ("s16", "s32"), ("u16", "u32")):
         product = f"{{0}}.astype({DTYPES[wide]!r}) * {{1}}"
         table[f"mul.wide.{kind}"] = Operation(wide, (kind, kind), product)
         table[f"mad.wide.{kind}"] = Operation(wide, (kind, kind, wide), product + " + {2}")
@@ -154,6 +154,7 @@ def _arithmetic():
 
 def _bits():
     table = _each("not", BITS, "~{0}", 1)
+    table |= {"popc.b32": Operation("u32", ("b32",), "np.bitwise_count({0}).astype('u4')")}
     for name, symbol in (("and", "&"), ("or", "|"), ("xor", "^")):
         table |= _each(name, BITS, f"{{0}} {symbol} {{1}}")
     table |= _each("shl", ("b32", "b64"), "{0} << {1}")

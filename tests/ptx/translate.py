@@ -189,14 +189,13 @@ class _Translator:
         return [load, *(self._assigned(Result(x, kind, f"got[{i}]")) for i, x in enumerate(registers))]
 
     def _shuffle(self, at):
-        value, is_inside = at.operands[0].split("|")
+        value, _, is_inside = at.operands[0].partition("|")
         mode = at.name.split(".")[2]
         given = [self._read(x, kind) for x, kind in zip(at.operands[1:4], ("b32", "s32", "s32"), strict=True)]
-        return [
-            f"got = run.shuffle({mode!r}, {', '.join(given)}, mask, {at.line})",
-            self._assigned(Result(value, "b32", "got[0]")),
-            self._assigned(Result(is_inside, "pred", "got[1]")),
-        ]
+        results = [Result(value, "b32", "got[0]")]
+        results += [Result(is_inside, "pred", "got[1]")] if is_inside else []
+        line = f"got = run.shuffle({mode!r}, {', '.join(given)}, mask, {at.line})"
+        return [line, *map(self._assigned, results)]
 
     def _vote(self, at):
         to, predicate, _ = at.operands
@@ -224,6 +223,7 @@ class _Translator:
 WARP_WAITS = {f"shfl.sync.{mode}.b32": _Translator._shuffle for mode in ("idx", "bfly", "up", "down")}
 WARP_WAITS["vote.sync.ballot.b32"] = _Translator._ballot
 WARP_WAITS |= {f"vote.sync.{mode}.pred": _Translator._vote for mode in ("any", "all")}
+WARP_WAITS |= {"vote.sync.ballot.b32": _Translator._ballot}
 WARP_WAITS |= {"bar.warp.sync": _Translator._warp_barrier}
 WAITS = WARP_WAITS | {f"bar.red.{mode}.pred": _Translator._reduction for mode in ("or", "and")}
 WAITS |= {"bar.sync": _Translator._barrier}

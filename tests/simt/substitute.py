@@ -8,8 +8,13 @@ import numba
 import numba.cuda
 import numpy as np
 
+from gpusvd.kernels import columns as compiled
+
+from . import columns
 from .arrays import as_dtype
 from .mathematics import Mathematics
+
+INTRINSIC = type(compiled.inner)
 
 
 class Substitution:
@@ -25,6 +30,8 @@ class Substitution:
             return {numba.cuda: self.cuda, math: self.mathematics}.get(value, value)
         if isinstance(value, numba.types.Number | numba.types.Boolean):
             return as_dtype(value).type
+        if isinstance(value, INTRINSIC):
+            return self.function(getattr(columns, value.__name__))
         if isinstance(value, np.ndarray):
             return self.cuda.const.array_like(value)
         function = getattr(value, "py_func", value)

@@ -270,7 +270,7 @@ def check_shuffled(meeting):
 
 
 FLOATS = {float, np.float32, np.float64}
-SHUFFLED = FLOATS | {int, np.int32, np.int64, np.uint32, np.uint64}
+SHUFFLED = FLOATS | {int, np.int32, np.int64, np.uint32, np.uint64, np.ndarray}  # a whole column
 AT_END = {
     "all_sync": lambda meeting: all(brought(meeting)),
     "any_sync": lambda meeting: any(brought(meeting)),
