@@ -18,7 +18,6 @@ from gpusvd._svd import driver_table as _driver_table
         ({(48, "many")}, 32),
         ({(16, 8), (32, "many")}, 8),
     ],
-    ids=str,
 )
 def test_largest_size(slower, found, monkeypatch):
     sizes = []
