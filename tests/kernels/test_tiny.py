@@ -89,9 +89,9 @@ def test_what_is_out_of_range_goes_to_the_general_kernel():
     result = solved(a)
     name, dtype = "svd_tiny_3x3", np.dtype(np.float32)
     flagged = _Recorded(_compile.compiled(name, dtype), a)
-    assert np.flatnonzero(~flagged.converged).tolist() == [5, 17]
-    alone = _Recorded(_compile.compiled("svd_tiles", dtype), a[[5, 17]], True)
-    np.testing.assert_array_equal(result.S[[5, 17]], alone.s)
+    assert np.flatnonzero(~flagged.converged).tolist() == [5, 17, 39]
+    alone = _Recorded(_compile.compiled("svd_tiles", dtype), a[[5, 17, 39]], True)
+    np.testing.assert_array_equal(result.S[[5, 17, 39]], alone.s)
     np.testing.assert_array_equal(result.info.converged, np.arange(40) != 17)
 
 
@@ -143,7 +143,8 @@ def test_values_alone_and_wide_matrices(m, n, kind):
     measures.assert_order(values)
     few = 6 * measures.eps(kind) * S[:, :1] + np.finfo(kind).smallest_subnormal
     measures.assert_below(np.abs(values - S), few)
-    wide = solved(a.swapaxes(1, 2))
-    np.testing.assert_array_equal(wide.S, S)
-    np.testing.assert_array_equal(wide.U, Vh.swapaxes(1, 2))
-    np.testing.assert_array_equal(wide.Vh, U.swapaxes(1, 2))
+    if m > n:  # of wide matrices the transposes are decomposed
+        wide = solved(a.swapaxes(1, 2))
+        np.testing.assert_array_equal(wide.S, S)
+        np.testing.assert_array_equal(wide.U, Vh.swapaxes(1, 2))
+        np.testing.assert_array_equal(wide.Vh, U.swapaxes(1, 2))
