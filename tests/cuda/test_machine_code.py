@@ -1,10 +1,12 @@
 """The library's own launch on the stand-in for CuPy: what it loads, asks a device for and packs."""
 
+import sys
+
 import numpy as np
 import pytest
 
 import gpusvd
-from gpusvd._cuda import launch
+from gpusvd._cuda import jacobi, launch
 from tests.support import measures, stand_in
 
 
@@ -37,6 +39,43 @@ def test_kernels_get_what_they_are_compiled_for(monkeypatch, folder, shape, dtyp
     measures.assert_svd(cupy.asnumpy(x), *map(cupy.asnumpy, result[:3]))
     assert cupy.asnumpy(result.info.converged).all()
     assert {path.name.split("-")[2] for path in before} == {"sm_90"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="numba-cuda is for tests on Linux")
+@pytest.mark.parametrize(
+    ("m", "n", "dtype"),
+    [(3, 3, "float32"), (8, 8, "float32"), (33, 33, "float64")]
+    + [
+        pytest.param(m, n, kind, marks=pytest.mark.exhaustive)
+        for kind in ("float32", "float64", "complex64", "complex128")
+        for m, n in ((2, 2), (4, 3), (3, 4), (6, 6), (9, 8), (8, 13), (33, 33), (300, 3))
+    ],
+)
+def test_executed_from_end_to_end(monkeypatch, folder, m, n, dtype):
+    """From arrays of CuPy to factors by the library's own launch, with PTX that takes its parameters:
+    contiguous, strided, converted, into arrays that are given, on another stream, and in chunks."""
+    cupy = stand_in.install(monkeypatch, machine_code=True, executed=True)
+    a = gaussian(5, m, n, dtype=dtype)
+    x = cupy.asarray(a)
+    U, S, Vh = gpusvd.svd(x, full_matrices=False)
+    measures.assert_svd(a, *map(cupy.asnumpy, (U, S, Vh)))
+
+    order = gpusvd.svd(x[::-1], full_matrices=False)
+    out = tuple(cupy.empty(y.shape, y.dtype) for y in (U, S, Vh))
+    stream = cupy.cuda.Stream(non_blocking=True)
+    cupy.cuda.Device().synchronize()
+    with stream:
+        info = gpusvd.svd_ex(x, full_matrices=False, out=out).info
+    stream.synchronize()
+    monkeypatch.setattr(jacobi, "_CHUNK_BYTES", 1)
+    chunks = gpusvd.svd(x, full_matrices=False)
+    assert cupy.asnumpy(info.converged).all()
+    for y, backwards, given, alone in zip((U, S, Vh), order, out, chunks, strict=True):
+        for other in (backwards[::-1], given, alone):
+            np.testing.assert_array_equal(cupy.asnumpy(other), cupy.asnumpy(y))
+    if dtype == "float32":
+        halves = a.astype(np.float16)
+        measures.assert_svd(halves, *map(cupy.asnumpy, gpusvd.svd(cupy.asarray(halves), full_matrices=False)))
 
 
 def test_each_device_loads_its_own(monkeypatch, folder):

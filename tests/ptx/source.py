@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gpusvd._base.cache import cache_folder, write_whole
 from gpusvd._cuda import launch
+from gpusvd._cuda.launch import ptx  # which tests replace there
 from tests.cuda_compile import compiler
 
 CAPABILITY = "90"
@@ -21,6 +22,6 @@ def source(kernel, kind, signature):
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.exists():
                 with compiler.device_of((int(CAPABILITY[:-1]), int(CAPABILITY[-1]))):
-                    text = launch.ptx(kernel.compiled, kind, signature, CAPABILITY)
+                    text = ptx(kernel.compiled, kind, signature, CAPABILITY)
                 write_whole(path, text.encode())
     return path.read_text()

@@ -12,7 +12,7 @@
 - numbers of NumPy's whose dtype CuPy 13 and 14 take differently (TypeError)
 
 Kernels run in the emulator: launched by `kernels.launch` in the place of the library's own launch, or by that
-as machine code, with the arguments that it packs.
+as machine code, with the arguments that it packs. The latter may also be executed from their PTX.
 """
 
 import sys
@@ -40,19 +40,25 @@ __all__ = [
 ]
 
 
-def install(monkeypatch, *, machine_code=False, **options):
+def install(monkeypatch, *, machine_code=False, executed=False, **options):
     """Put a `module` of these options in the place of CuPy for a test, and return it.
 
-    With `machine_code` the library's own launch loads what it has compiled, as far as it could here. Few
-    threads a block make the emulator fast.
+    With `machine_code` the library's own launch loads what it has compiled, as far as it could here; if it is
+    `executed`, that is PTX. Otherwise kernels are emulated, for which few threads a block are fast.
     """
     cupy = module(**options)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(jacobi, "_THREADS", 32)
+    if executed:
+        from tests.ptx import Device  # with the compiler, which is replaced below
+
+        monkeypatch.setattr(kernels, "emulated", Device().launch)
+    else:
+        monkeypatch.setattr(jacobi, "_THREADS", 32)
     for name in ("shared_bytes", "_largest_shared", "_load"):  # they remember what a device has said
         monkeypatch.setattr(launch, name, cache(getattr(launch, name).__wrapped__))
     if machine_code:
-        monkeypatch.setattr(launch, "_toolchain", lambda: "none")
+        if not executed:
+            monkeypatch.setattr(launch, "_toolchain", lambda: "none")
         monkeypatch.setattr(launch, "ptx", compiler.compiled)
         monkeypatch.setattr(launch, "_link", compiler.linked)
     else:
