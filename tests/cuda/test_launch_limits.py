@@ -2,18 +2,22 @@
 
 import ast
 import inspect
+import sys
 import textwrap
 from functools import cache
 
 import numpy as np
 import pytest
 
-from gpusvd._cuda import jacobi
+from gpusvd._cuda import jacobi, launch
 from gpusvd._cuda.launch import _RESERVED, STATIC_SHARED
 from gpusvd._cuda.phases import assemble_step, complete_step, factor_step, orthogonalise_step
 from gpusvd._cuda.problem import Problem
 from gpusvd._svd.driver import JACOBI_COLUMNS
 from gpusvd.kernels.cuda_warp import SHARED_BYTES, WARP
+from tests.cuda_compile import compiler
+from tests.ptx import Device, svd_ex
+from tests.ptx.source import CAPABILITY, source
 
 KINDS = ("float32", "float64", "complex64", "complex128")
 # KiB of shared memory of a block that asks for it, by compute capability: CUDA C++ Programming Guide, table
@@ -96,3 +100,33 @@ def test_a_gpu_with_little_shared_memory_gets_smaller_launches():
     usual = small._replace(shared=SHARED_BYTES)
     assert orthogonalise_step(small)[0].shared <= 63 * 1024 < orthogonalise_step(usual)[0].shared
     assert orthogonalise_step(small)[0].threads < orthogonalise_step(usual)[0].threads
+
+
+class Recorded(Device):
+    """A device that executes nothing and notes what it is asked to launch."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def launch(self, kernel, kind, blocks, arguments):
+        self.asked.append((kernel.compiled, kind, launch._signature(kernel, kind, arguments)))
+
+    def check_written(self, x):
+        pass
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(sys.platform != "linux", reason="NVIDIA's compilers are packaged for Linux")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("m", "n"), [(m, n) for n in range(1, 5) for m in range(n, 9)])
+@pytest.mark.parametrize("wanted", ["full", "thin", "values"])
+def test_every_kernel_of_a_matrix_a_thread_links(m, n, kind, wanted):
+    """ptxas refuses more static shared memory than a block has."""
+    if not jacobi.is_tiny(Problem(m, n, kind, m if wanted == "full" else n, wanted != "values")):
+        pytest.skip("not for one thread")
+    device = Recorded()
+    svd_ex(np.empty((1, m, n), kind), wanted == "full", wanted != "values", device=device)
+    ((kernel, *_),) = device.asked
+    _, code = compiler.machine_code(lambda _: source(*device.asked[0]), CAPABILITY, kernel.registers)
+    assert "svd_tiny" in code
