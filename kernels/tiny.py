@@ -325,9 +325,10 @@ def two_columns(a, diagonal, zeros, x, w, s, parts, nothing, zero):
     nothing cancels. The phase of r goes to the second rows of X and W."""
     d, e, r, phase = load(diagonal, 0), load(diagonal, 1), load(a, 1).real, zero + 1.0
     if parts == 2:
-        size2 = abs2(load(a, 1))
-        r = root(size2)
-        phase = select(size2 > 0.0, scaled(conjugate(load(a, 1)), inverse_root(size2)), phase)
+        size2 = abs2(load(a, 1))  # where that has lost its digits, r is nothing beside d
+        has_phase = size2 > NO_LENGTH2
+        r = select(has_phase, root(size2), 0.0)
+        phase = select(has_phase, scaled(conjugate(load(a, 1)), inverse_root(size2)), phase)
     across = r * e
     along = greater((d - e) * (d + e) + r * r, 0.0)
     both = along + root(along * along + 4.0 * (across * across))
