@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpusvd._base.checks import Device
+from gpusvd._base.checks import Device, check_dimensions
 from gpusvd._svd.svd import svd
 
 
@@ -46,9 +46,10 @@ def warmup(
     >>> gpusvd.warmup([(8, 8), (3, 3)], ["float32"])
     """
     dtypes = list(dtypes)
-    for shape in shapes:
+    for shape in map(tuple, shapes):
+        check_dimensions(shape, hermitian=False)
         for dtype in dtypes:
-            a = np.zeros((2, *tuple(shape)[-2:]), dtype)
+            a = np.zeros((2, *shape[-2:]), dtype)
             if a.dtype.kind in "fc":
                 a[1] = np.nan  # for the kernel that takes what the one for most matrices leaves
             svd(a, full_matrices, compute_uv, driver="jacobi", device=device)

@@ -20,14 +20,13 @@ CASES = [(3, 3, "float32"), (2, 2, "float64"), (1, 1, "complex64"), (2, 2, "comp
 CASES += [(m, n, kind) for kind in KINDS for m, n in ((8, 8), (6, 6))]
 CASES += [
     (9, 8, "float32"),
-    (8, 9, "complex64"),
     (64, 8, "float32"),
     (33, 33, "float64"),
     (31, 31, "float64"),
 ]
 SIZES = (1, 2, 3, 4, 5, 6, 8, 13, 17, 24, 31, 33, 64, 65)
 ALL_CASES = [(n, n, kind) for n in SIZES for kind in KINDS]
-ALL_CASES += [(m, n, kind) for m, n in ((64, 8), (300, 3), (8, 64), (2, 6)) for kind in KINDS]
+ALL_CASES += [(m, n, kind) for m, n in ((8, 9), (64, 8), (300, 3), (8, 64), (2, 6)) for kind in KINDS]
 LONG = pytest.mark.exhaustive
 
 
@@ -70,7 +69,8 @@ def assert_as_on_the_cpu(a, S, info, more_sweeps=3, **kwargs):
 
 @pytest.mark.parametrize(("m", "n", "kind"), also(CASES, ALL_CASES))
 def test_gallery(m, n, kind):
-    check(matrices(m, n, kind), full_matrices=False)
+    # One sweep more for some complex matrices of low rank in a few lanes.
+    check(matrices(m, n, kind), full_matrices=False, more_sweeps=4 if kind.startswith("complex") else 3)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_other_dtypes_and_batches(n, dtype):
     a = np.random.default_rng(0).integers(2, size=(2, 3, n, n)).astype(dtype)
     U, S, Vh, info = svd_ex(a)
     assert info.converged.all()
-    few = 4 * measures.eps(S.dtype)
+    few = 4 * measures.eps(U.dtype)
     np.testing.assert_allclose((U * S[..., np.newaxis, :]) @ Vh, a, rtol=0, atol=few)
     np.testing.assert_allclose(S, gpusvd.svdvals(a, driver="jacobi"), rtol=0, atol=few)
 

@@ -36,17 +36,17 @@ def test_gallery(dtype, shape):
 @pytest.mark.parametrize(
     ("dtype", "shape"), [("float32", (5, 5)), ("float64", (9, 2)), ("complex64", (5, 7))], ids=str
 )
-def test_gallery_in_phases(dtype, shape):
-    check_gallery(np.dtype(dtype), shape)
+def test_gallery_beyond_a_thread(dtype, shape):
+    check_gallery(np.dtype(dtype), shape, more_sweeps=3)
 
 
-def check_gallery(dtype, shape):
+def check_gallery(dtype, shape, more_sweeps=1):
     a = gallery.batch(*shape, dtype)
     U, S, Vh, info = emulated(a, full_matrices=False)
     measures.assert_svd(a, U, S, Vh)
     on_cpu = gpusvd.svd_ex(a, full_matrices=False, driver="jacobi")
     np.testing.assert_array_equal(info.converged, on_cpu.info.converged)
-    assert np.abs(info.sweeps - on_cpu.info.sweeps).max() <= 1
+    assert np.abs(info.sweeps - on_cpu.info.sweeps).max() <= more_sweeps
     assert_few_eps_apart(S, on_cpu.S)
 
 

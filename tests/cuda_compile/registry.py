@@ -23,7 +23,6 @@ REPRESENTATIVE = {
     "svd_tiny 3x3 float32",
     "svd_tiny 2x2 complex128",
     "svd_fused 8x8 float32",
-    "svd_fused 16x16 float64",
     "factor_batch 33x33 float32",
     "orthogonalise_groups 33x33 float32",
     "orthogonalise_groups 32x32 float64",
@@ -32,7 +31,7 @@ REPRESENTATIVE = {
 
 
 # Registers are chosen by what ptxas needs for sm_90. Where a lane holds eight rows of complex128 a few are
-# lacking: at most 8 bytes a thread are stored. On sm_80 that is so in one more, 32 bytes, and on sm_100
+# lacking: at most 8 bytes a thread are stored, as of 33 columns of float32. On sm_80 that is so in one more, 32 bytes, and on sm_100
 # (ptxas 13.5) in some, up to 80.
 # In a few lanes, 8 columns of complex128 lack registers for 60 bytes on sm_80 and 8 on sm_90, 16 of float64
 # for 20 on sm_80, and values alone of 32 columns for 12 on sm_80 (float64) and 184 on sm_100 (complex64).
@@ -44,7 +43,11 @@ SPILLS = {
         "orthogonalise_groups 16x16 complex128",
         "orthogonalise_groups 33x33 float64",
     },
-    "sm_90": {"svd_fused 8x8 complex128", "orthogonalise_groups 16x16 complex128"},
+    "sm_90": {
+        "svd_fused 8x8 complex128",
+        "orthogonalise_groups 16x16 complex128",
+        "orthogonalise_groups 33x33 float32",
+    },
     "sm_100": {
         "svd_fused 32x32 complex64 values",
         "orthogonalise_groups 16x16 complex128",
