@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from gpusvd._cuda import launch
 from gpusvd._cuda.jacobi import tiny_kernel
 from gpusvd._cuda.problem import Problem
 from tests.ptx import Device, source

@@ -30,9 +30,9 @@ REPRESENTATIVE = {
 }
 
 
-# Registers are chosen by what ptxas needs for sm_90. Where a lane holds eight rows of complex128 a few are
-# lacking: at most 8 bytes a thread are stored, as of 33 columns of float32. On sm_80 that is so in one more, 32 bytes, and on sm_100
-# (ptxas 13.5) in some, up to 80.
+# Registers are chosen by what ptxas needs for sm_90. Where a lane holds eight rows of complex128, and in 33
+# columns of float32, a few are lacking: at most 8 bytes a thread are stored. On sm_80 that is so in one more,
+# 32 bytes, and on sm_100 (ptxas 13.5) in some, up to 80.
 # In a few lanes, 8 columns of complex128 lack registers for 60 bytes on sm_80 and 8 on sm_90, 16 of float64
 # for 20 on sm_80, and values alone of 32 columns for 12 on sm_80 (float64) and 184 on sm_100 (complex64).
 SPILLS = {
