@@ -15,11 +15,11 @@ from gpusvd._base.arrays import (
     quiet,
     widened,
 )
-from gpusvd._base.checks import checked_size, is_one_of
+from gpusvd._base.checks import is_one_of
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.spectrum import marchenko_pastur_median
-from gpusvd._layer.values import checked_values, failed, relative_squares, safe_divisor
+from gpusvd._layer.values import all_values, failed, median, relative_squares, safe_divisor
 
 
 class MPPCAResult(NamedTuple):
@@ -122,7 +122,7 @@ def optimal_shrinkage(
     if not is_one_of(loss, ("frobenius", "spectral", "nuclear")):
         raise ValueError(f"loss must be 'frobenius', 'spectral' or 'nuclear', not {loss!r}")
     xp = array_namespace(S, noise)
-    values, small, large = _all_values(xp, S, m, n)
+    values, small, large = all_values(xp, S, m, n)
     if small == 0:
         return values
     beta = small / large
@@ -197,7 +197,7 @@ def mppca_rank(S: ArrayLike, m: int, n: int) -> MPPCAResult:
     (3, 0.1)
     """
     xp = array_namespace(S)
-    values, small, large = _all_values(xp, S, m, n)
+    values, small, large = all_values(xp, S, m, n)
     if small == 0:
         zero = xp.sum(values, axis=-1)
         return MPPCAResult(astype(xp, zero, xp.int64), astype(xp, zero, values.dtype))
@@ -216,21 +216,10 @@ def mppca_rank(S: ArrayLike, m: int, n: int) -> MPPCAResult:
         )
 
 
-def _all_values(xp: Namespace, S: Any, m: int, n: int) -> tuple[Array, int, int]:
-    """Return all singular values of m x n matrices, and the smaller and larger of the sizes."""
-    values = checked_values(xp, S)
-    small, large = sorted((checked_size("m", m), checked_size("n", n)))
-    if values.shape[-1] != small:
-        raise ValueError(f"S has {values.shape[-1]} values, expected all {small} of {m} x {n} matrices")
-    return values, small, large
-
-
 def _noise_scale(xp: Namespace, S: Array, beta: float, large: int, noise: Any) -> Array:
     """Return sqrt(max(m, n)) noise (...), from the median of S if the noise is unknown."""
-    k = S.shape[-1]
     if noise is None:
-        middle = S[..., (k - 1) // 2] / 2 + S[..., k // 2] / 2
-        return xp.asarray(middle / math.sqrt(marchenko_pastur_median(beta)))
+        return xp.asarray(median(S) / math.sqrt(marchenko_pastur_median(beta)))
     level = limits(xp, "noise", noise, S.shape[:-1], S)
     return astype(xp, level, S.dtype) * math.sqrt(large)
 

@@ -20,13 +20,21 @@ from gpusvd._base.arrays import (
     real_dtype,
     widened,
 )
-from gpusvd._base.checks import Driver, check_driver, checked_size, is_one_of
+from gpusvd._base.checks import Driver, check_driver, is_one_of
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import singular_values
 from gpusvd._layer.products import in_pieces
 from gpusvd._layer.solve import inv
-from gpusvd._layer.values import checked_values, leading, not_zero, relative_squares, safe_divisor
+from gpusvd._layer.values import (
+    all_values,
+    checked_values,
+    leading,
+    median,
+    not_zero,
+    relative_squares,
+    safe_divisor,
+)
 
 _RUN = 32 * 1024  # numbers of a matrix whose squares are summed at a time, for the cache
 
@@ -405,17 +413,13 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
     array(1)
     """
     xp = array_namespace(S, noise)
-    values = checked_values(xp, S)
-    small, large = sorted((checked_size("m", m), checked_size("n", n)))
-    k = values.shape[-1]
-    if k != small:
-        raise ValueError(f"S has {k} values, expected all {small} of {m} x {n} matrices")
-    if k == 0:
+    values, small, large = all_values(xp, S, m, n)
+    if small == 0:
         return astype(xp, xp.sum(values, axis=-1), values.dtype)
-    factor, median = _hard_threshold(small / large)
+    factor, middle = _hard_threshold(small / large)
     wide = widened(xp, values)
     if noise is None:
-        threshold = (wide[..., (k - 1) // 2] / 2 + wide[..., k // 2] / 2) * (factor / math.sqrt(median))
+        threshold = median(wide) * (factor / math.sqrt(middle))
     else:
         # zeros in the shape of the batch, NaN where S is NaN
         batch = xp.where(xp.isnan(wide[..., 0]), wide[..., 0], 0)

@@ -12,6 +12,7 @@ from gpusvd._base.arrays import (
     quiet,
     widened,
 )
+from gpusvd._base.checks import checked_size
 from gpusvd._base.results import Array
 
 
@@ -23,6 +24,21 @@ def checked_values(xp: Namespace, S: Any) -> Array:
     if values.ndim < 1:
         raise ValueError("S is a number, expected an array (..., K) of singular values")
     return values
+
+
+def all_values(xp: Namespace, S: Any, m: int, n: int) -> tuple[Array, int, int]:
+    """Return S, all singular values of m x n matrices, and the smaller and larger of the sizes."""
+    values = checked_values(xp, S)
+    small, large = sorted((checked_size("m", m), checked_size("n", n)))
+    if values.shape[-1] != small:
+        raise ValueError(f"S has {values.shape[-1]} values, expected all {small} of {m} x {n} matrices")
+    return values, small, large
+
+
+def median(S: Array) -> Array:
+    """Return the median (...) of at least one singular value in descending order."""
+    k = S.shape[-1]
+    return S[..., (k - 1) // 2] / 2 + S[..., k // 2] / 2
 
 
 def relative_squares(xp: Namespace, S: Array) -> Array:
