@@ -41,7 +41,7 @@ from benchmarks.measure import DTYPES, WORK, Row, command, random_batch, recorde
 from tests.cuda_compile import sass
 from tests.cuda_compile.compiler import machine_code, version
 from tests.cuda_compile.cost import LANES, PIPES
-from tests.ptx import Counted, Device, svd_ex
+from tests.ptx import Counted, Device, Idle, svd_ex
 from tests.ptx.counting import class_of
 from tests.ptx.operations import OPERATIONS
 from tests.ptx.parse import SIZES as BYTES
@@ -175,28 +175,14 @@ class _Measured(Device):
 # Batches
 
 
-class _Blocks(Device):
-    """A device that executes nothing and notes how many blocks each launch has."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks: list[int] = []
-
-    def launch(self, kernel: Any, kind: str, blocks: int, arguments: Any) -> None:
-        self.blocks.append(blocks)
-
-    def check_written(self, x: np.ndarray) -> None:
-        pass
-
-
 def whole_blocks(m: int, n: int, dtype: str, work: str) -> int:
     """The smallest batch that leaves no block of any kernel partly empty, as often as it takes for four
     matrices of at most 64 columns."""
 
     def blocks(count: int) -> list[int]:
-        device = _Blocks()
+        device = Idle()
         svd_ex(np.empty((count, m, n), dtype), device=device, **WORK[work])
-        return device.blocks
+        return [blocks for _, _, blocks, _ in device.asked]
 
     count, now, after = 1, blocks(1), blocks(2)
     while any(some == more for some, more in zip(now, after, strict=True)):

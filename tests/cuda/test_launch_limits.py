@@ -1,9 +1,6 @@
 """Every launch that the library makes is one that every GPU accepts, with the constants of the product."""
 
-import ast
-import inspect
 import sys
-import textwrap
 from functools import cache
 
 import numpy as np
@@ -16,8 +13,9 @@ from gpusvd._cuda.problem import Problem
 from gpusvd._svd.driver import JACOBI_COLUMNS
 from gpusvd.kernels.cuda_warp import SHARED_BYTES, WARP
 from tests.cuda_compile import compiler
-from tests.ptx import Device, svd_ex
+from tests.ptx import Idle, svd_ex
 from tests.ptx.source import CAPABILITY, source
+from tests.support.stand_in.compiler import static_bytes
 
 KINDS = ("float32", "float64", "complex64", "complex128")
 # KiB of shared memory of a block that asks for it, by compute capability: CUDA C++ Programming Guide, table
@@ -49,22 +47,6 @@ def kernels(problem):
         return [fused]
     steps = [factor_step(problem), orthogonalise_step(problem), assemble_step(problem)]
     return [*steps, complete_step(problem)] if problem.vectors else steps
-
-
-def static_bytes(kernel, kind):
-    return _static_bytes(kernel.function, kernel.constants, kind)
-
-
-@cache
-def _static_bytes(function, constants, kind):
-    """The shared memory of the arrays of fixed size that a kernel declares."""
-    sizes = {"number": np.dtype(kind).itemsize, "real": np.empty(0, kind).real.itemsize, "int32": 4}
-    declared = 0
-    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "cuda.shared.array":
-            length, element = node.args
-            declared += eval(ast.unparse(length), dict(constants)) * sizes[ast.unparse(element)]
-    return declared
 
 
 @cache
@@ -102,20 +84,6 @@ def test_a_gpu_with_little_shared_memory_gets_smaller_launches():
     assert orthogonalise_step(small)[0].threads < orthogonalise_step(usual)[0].threads
 
 
-class Recorded(Device):
-    """A device that executes nothing and notes what it is asked to launch."""
-
-    def __init__(self):
-        super().__init__()
-        self.asked = []
-
-    def launch(self, kernel, kind, blocks, arguments):
-        self.asked.append((kernel.compiled, kind, launch._signature(kernel, kind, arguments)))
-
-    def check_written(self, x):
-        pass
-
-
 @pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="NVIDIA's compilers are packaged for Linux")
 @pytest.mark.parametrize("kind", KINDS)
@@ -125,8 +93,11 @@ def test_every_kernel_of_a_matrix_a_thread_links(m, n, kind, wanted):
     """ptxas refuses more static shared memory than a block has."""
     if not jacobi.is_tiny(Problem(m, n, kind, m if wanted == "full" else n, wanted != "values")):
         pytest.skip("not for one thread")
-    device = Recorded()
+    device = Idle()
     svd_ex(np.empty((1, m, n), kind), wanted == "full", wanted != "values", device=device)
-    ((kernel, *_),) = device.asked
-    _, code = compiler.machine_code(lambda _: source(*device.asked[0]), CAPABILITY, kernel.registers)
+    ((kernel, _, _, arguments),) = device.asked
+    signature = launch._signature(kernel, kind, arguments)
+    _, code = compiler.machine_code(
+        lambda _: source(kernel.compiled, kind, signature), CAPABILITY, kernel.registers
+    )
     assert "svd_tiny" in code

@@ -27,7 +27,7 @@ Threads that have parted go in one order only: that no other order matters is le
 """
 
 from .counting import Counted
-from .device import Device
+from .device import Device, Idle
 from .svd import svd_ex
 
-__all__ = ["Counted", "Device", "svd_ex"]
+__all__ = ["Counted", "Device", "Idle", "svd_ex"]

@@ -84,6 +84,20 @@ class Device:
         self.launches.append(count(run, kind, blocks * -(-threads // WARP)))
 
 
+class Idle(Device):
+    """A GPU that executes nothing, and keeps in `asked` what it is asked to launch."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def launch(self, kernel, kind, blocks, arguments):
+        self.asked.append((kernel, kind, blocks, arguments))
+
+    def check_written(self, x):
+        pass
+
+
 @contextmanager
 def _for_cupy():
     """Let a launch import what it asks of CuPy: the current device."""

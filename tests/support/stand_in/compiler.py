@@ -4,6 +4,7 @@ import ast
 import inspect
 import pickle
 import textwrap
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,12 +58,17 @@ def loaded(path):
 
 def static_bytes(kernel, kind):
     """The shared memory of the arrays of fixed size that a kernel declares."""
+    return _static_bytes(kernel.function, kernel.constants, kind)
+
+
+@cache
+def _static_bytes(function, constants, kind):
     sizes = {"number": np.dtype(kind).itemsize, "real": np.empty(0, kind).real.itemsize, "int32": 4}
     declared = 0
-    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(kernel.function)))):
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "cuda.shared.array":
             length, element = node.args
-            declared += eval(ast.unparse(length), dict(kernel.constants)) * sizes[ast.unparse(element)]
+            declared += eval(ast.unparse(length), dict(constants)) * sizes[ast.unparse(element)]
     return declared
 
 
