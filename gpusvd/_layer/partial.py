@@ -56,7 +56,7 @@ def svd_top(
     *,
     n_oversamples: int = 10,
     n_iter: int = 4,
-    rng: int | np.random.Generator = 0,
+    rng: "int | np.random.Generator" = 0,  # importing numpy.random takes a tenth of our own import
     driver: Driver = "auto",
 ) -> TopSVDResult:
     """
@@ -220,7 +220,7 @@ _WHOLE = 100  # rows or columns below which the whole decomposition is the faste
 
 
 def _randomised(
-    xp: Namespace, a: Array, k: int, columns: int, steps: int, rng: np.random.Generator, driver: Driver
+    xp: Namespace, a: Array, k: int, columns: int, steps: int, rng: "np.random.Generator", driver: Driver
 ) -> tuple[Array, Array, Array]:
     """Return the k leading factors from a basis of so many columns after so many power iterations."""
     shape = (a.shape[-1], columns)
