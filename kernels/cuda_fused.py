@@ -37,7 +37,7 @@ import math
 
 from numba import cuda, int32
 
-from .columns import (
+from .cuda_columns import (
     approximate_inverse,
     approximate_inverse_root,
     approximate_root,

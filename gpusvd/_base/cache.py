@@ -18,10 +18,14 @@ _KERNELS = Path(__file__).parents[1] / "kernels"
 _log = logging.getLogger("gpusvd")
 
 
-def hash_of_sources(*compilers: Path) -> str:
-    """Return a hash of the kernels and the modules that compile them, the same for any ends of lines."""
+def hash_of_sources(*compilers: Path, cuda: bool) -> str:
+    """Return a hash of the kernels, those for CUDA alone if asked, and of the modules that compile them.
+
+    It is the same for any ends of lines.
+    """
+    kernels = [path for path in sorted(_KERNELS.glob("*.py")) if cuda or not path.name.startswith("cuda_")]
     sources = hashlib.sha256()
-    for path in (*compilers, *sorted(_KERNELS.glob("*.py"))):
+    for path in (*compilers, *kernels):
         sources.update(f"{path.name}\0{path.read_text(encoding='utf-8')}\0".encode())
     return sources.hexdigest()[:16]
 

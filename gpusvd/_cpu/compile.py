@@ -59,7 +59,7 @@ if hasattr(os, "register_at_fork"):
 def sources() -> str:
     """Return the hash of the sources of the machine code as they are now."""
     here = Path(__file__)
-    return hash_of_sources(here, here.with_name("bitcode.py"), Path(specialise.__file__))
+    return hash_of_sources(here, here.with_name("bitcode.py"), Path(specialise.__file__), cuda=False)
 
 
 SOURCES = sources()

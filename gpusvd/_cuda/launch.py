@@ -31,6 +31,7 @@ _HERE = Path(__file__)
 _SOURCES = hash_of_sources(
     *(_HERE.with_name(f"{name}.py") for name in ("launch", "instructions", "operations")),
     Path(specialise.__file__),
+    cuda=True,
 )
 
 STATIC_SHARED = 48 * 1024  # bytes of shared memory that a block gets without asking

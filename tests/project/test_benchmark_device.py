@@ -448,7 +448,7 @@ def test_from_the_first_part_to_the_last(tmp_path, monkeypatch, capsys):
     """At toy size; the tasks run in processes of their own, where the stand-in is what `cupy` imports."""
     (tmp_path / "cupy.py").write_text(CUPY_ELSEWHERE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    kept = str(cache_folder(hash_of_sources()).parents[1])  # nothing is compiled that was before
+    kept = str(cache_folder(hash_of_sources(cuda=False)).parents[1])  # nothing is compiled that was before
     monkeypatch.setenv("NUMBA_CACHE_DIR", kept)
     folder = types.SimpleNamespace(TemporaryDirectory=lambda prefix: nullcontext(kept))
     monkeypatch.setattr(device, "tempfile", folder)

@@ -16,7 +16,7 @@ KERNELS = sorted(Path(kernels.__file__).parent.glob("*.py"))
 # Lane groups and columns as numba types, and the named tuple that says how a kernel is launched.
 ALSO_ALLOWED = {
     "lanes.py": {"llvmlite", "operator"},
-    "columns.py": {"inspect", "llvmlite"},
+    "cuda_columns.py": {"inspect", "llvmlite"},
     "cuda_warp.py": {"typing"},
 }
 

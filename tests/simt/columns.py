@@ -1,4 +1,4 @@
-"""The operations of `gpusvd.kernels.columns` as Python runs them: a column is an array of NumPy.
+"""The operations of `gpusvd.kernels.cuda_columns` as Python runs them: a column is an array of NumPy.
 
 In the order in which the compiled ones add. Products are rounded before they enter sums, as everywhere in the
 emulator."""

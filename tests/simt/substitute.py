@@ -8,7 +8,7 @@ import numba
 import numba.cuda
 import numpy as np
 
-from gpusvd.kernels import columns as compiled
+from gpusvd.kernels import cuda_columns as compiled
 
 from . import columns
 from .arrays import as_dtype
