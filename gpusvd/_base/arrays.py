@@ -1,7 +1,7 @@
 """Arrays of any library: their namespaces and dtypes, and batches of matrices.
 
 The layer is written once, with the functions that NumPy, CuPy and the array API standard have in common. This
-module covers what one of the three spells differently.
+module covers what one of the three spells differently. Torch follows the standard through array-api-compat.
 """
 
 import sys
@@ -34,8 +34,8 @@ def array_namespace(*arrays: Any) -> Namespace:
     found = {xp.__name__: xp for xp in map(_library, arrays) if xp is not None}
     if len(found) > 1:
         raise TypeError(
-            f"arrays of {' and '.join(sorted(found))} in one call: bring them to one library first, "
-            "as cupy.asarray and cupy.asnumpy do"
+            f"arrays of {' and '.join(sorted(map(_name, found)))} in one call: bring them to one library "
+            "first, as cupy.asarray and cupy.asnumpy do"
         )
     devices = sorted({a.device.id for a in arrays if is_cupy(a)})
     if len(devices) > 1:
@@ -51,6 +51,12 @@ def is_cupy(a: Any) -> bool:
     return cupy is not None and isinstance(a, cupy.ndarray)
 
 
+def is_tensor(a: Any) -> bool:
+    """Return whether this is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(a, getattr(torch, "Tensor", ()))  # torch may be half imported
+
+
 def device_of(*arrays: Any) -> AbstractContextManager[object]:
     """Return the context in which CuPy allocates and computes on the device of the first CuPy array."""
     return next((a.device for a in arrays if is_cupy(a)), nullcontext())
@@ -64,6 +70,8 @@ def _library(a: Any) -> Namespace | None:
         return None
     if is_cupy(a):
         return sys.modules["cupy"]
+    if is_tensor(a):
+        return _torch()
     if hasattr(a, "__array_namespace__"):
         return a.__array_namespace__()
     if hasattr(a, "__cuda_array_interface__"):
@@ -71,8 +79,25 @@ def _library(a: Any) -> Namespace | None:
     return np
 
 
+def _torch() -> Namespace:
+    """Return torch under the names of the array API standard."""
+    try:
+        import array_api_compat.torch
+    except ImportError as error:
+        raise ImportError("tensors need array-api-compat: pip install 'gpusvd[torch]'") from error
+    return array_api_compat.torch
+
+
+def _name(namespace: str) -> str:
+    return namespace.removeprefix("array_api_compat.")
+
+
 def on_host(a: Any) -> bool:
-    """Return whether the numbers are in host memory, where reading them costs nothing."""
+    """
+    Return whether the numbers are in host memory, where reading them costs nothing.
+
+    Those of a tensor are not: they may be traced, or stand for a batch.
+    """
     return _library(a) in (None, np)
 
 
@@ -80,6 +105,8 @@ def to_host(xp: Namespace, a: Any) -> Array:
     """Return an array of any library, or anything that NumPy can convert, as a NumPy array."""
     if xp is np:
         return np.asarray(a)
+    if is_torch(xp):
+        return a.detach().cpu().resolve_conj().resolve_neg().numpy()
     return xp.asnumpy(a) if is_numpy_or_cupy(xp) else np.from_dlpack(a, device="cpu")
 
 
@@ -88,14 +115,27 @@ def is_numpy_or_cupy(xp: Namespace) -> bool:
     return xp is np or xp.__name__ == "cupy"
 
 
+def is_torch(xp: Namespace) -> bool:
+    """Return whether `xp` is torch, whose tensors `svd` takes too."""
+    return bool(xp.__name__ == "array_api_compat.torch")
+
+
+def without_gradient(x: Array) -> Array:
+    """Return an array that is not differentiated, such as a scale that cancels in the result."""
+    return x.detach() if is_tensor(x) else x  # type: ignore[attr-defined]
+
+
 # dtypes
 
 
 def numbers(xp: Namespace, a: Any, beside: Any = None) -> Array:
     """Return `a` as an array; numbers and lists are placed on the device of the array `beside`."""
+    if is_tensor(a):
+        return a  # torch.asarray may drop its gradient
     if beside is None or is_numpy_or_cupy(xp) or _library(a) is not None:
         return xp.asarray(a)
-    return xp.asarray(a, device=beside.device)
+    # through NumPy, since torch makes numbers float32
+    return xp.asarray(np.asarray(a) if is_torch(xp) else a, device=beside.device)
 
 
 def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array:
@@ -111,12 +151,13 @@ def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array
         return astype(xp, x, factor_dtype(x.dtype, name))
     if xp.isdtype(x.dtype, ("bool", "integral")):
         return astype(xp, x, xp.float64)
-    if x.dtype in (xp.float32, xp.float64, xp.complex64, xp.complex128):
+    if x.dtype in (xp.float32, xp.float64, xp.complex64, xp.complex128) or _is_half(xp, x):
         return x
     which = f"{x.dtype}{name and f' of {name}'}"
+    half = "float16, bfloat16, " if is_torch(xp) else ""
     raise TypeError(
-        f"array type {which} is unsupported in svd; of {xp.__name__} it may be float32, float64, complex64, "
-        "complex128, any integer type or bool"
+        f"array type {which} is unsupported in svd; of {_name(xp.__name__)} it may be {half}float32, "
+        "float64, complex64, complex128, any integer type or bool"
     )
 
 
@@ -129,8 +170,16 @@ def common_floating(xp: Namespace, **arrays: Any) -> list[Array]:
 
 
 def widened(xp: Namespace, x: Array) -> Array:
-    """Return a float16 array as float32, for computation, and any other floating-point array as it is."""
-    return astype(xp, x, xp.float32) if x.dtype == getattr(xp, "float16", None) else x
+    """Return an array of half precision as float32, for computation, and any other floating-point array as
+    it is."""
+    return astype(xp, x, xp.float32) if _is_half(xp, x) else x
+
+
+def _is_half(xp: Namespace, x: Array) -> bool:
+    """Return whether an array is float16, or one of torch's bfloat16."""
+    if is_torch(xp):
+        return x.dtype in (xp.float16, xp.bfloat16)
+    return is_numpy_or_cupy(xp) and bool(x.dtype == xp.float16)
 
 
 def astype(xp: Namespace, x: Array, dtype: Any) -> Array:

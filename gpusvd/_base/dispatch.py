@@ -20,23 +20,25 @@ def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
     """
     Hand a call with a Dask array or a tensor among its arguments to `gpusvd.dask` or `gpusvd.torch`.
 
-    There the function of the same name takes it. If the module defines none, `function` itself takes a tensor
-    and refuses a Dask array, which it would load into memory at once. With a CuPy array the function runs on
-    the device of that array, whichever is the current one.
+    There the function of the same name takes it. If the module defines none, `function` itself takes a
+    tensor, and a Dask array is refused, which it would load into memory at once. With a CuPy array the
+    function runs on the device of that array, whichever is the current one.
     """
 
     @functools.wraps(function)
     def dispatched(*args: P.args, **kwargs: P.kwargs) -> R:
-        if sys.modules.keys().isdisjoint(_LIBRARIES):
+        if not any(library in sys.modules for library in _LIBRARIES):
             return function(*args, **kwargs)
         module = _module_for(*args, *kwargs.values())
-        counterpart: Callable[P, R] = vars(module).get(function.__name__, function) if module else function
-        if counterpart is function and module is not None and module.__name__ == "gpusvd.dask":
+        if module is None:
+            with device_of(*args, *kwargs.values()):
+                return function(*args, **kwargs)
+        counterpart: Callable[P, R] = module.__dict__.get(function.__name__, function)
+        if counterpart is function and module.__name__ == "gpusvd.dask":
             raise TypeError(
                 f"{function.__name__} takes no Dask array: pass x.compute(), which loads x into memory"
             )
-        with device_of(*args, *kwargs.values()):
-            return counterpart(*args, **kwargs)
+        return counterpart(*args, **kwargs)
 
     return dispatched
 
@@ -64,5 +66,5 @@ def _module_for(*arguments: object) -> ModuleType | None:
         if imported is not None:
             kind = getattr(imported, array, ())  # not there yet while the library is being imported
             if any(isinstance(argument, kind) for argument in arguments):
-                return importlib.import_module(module)
+                return sys.modules.get(module) or importlib.import_module(module)
     return None

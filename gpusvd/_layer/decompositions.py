@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gpusvd._base.arrays import Namespace, is_numpy_or_cupy, real_dtype, to_host
+from gpusvd._base.arrays import Namespace, is_numpy_or_cupy, is_torch, real_dtype, to_host
 from gpusvd._base.checks import Driver
 from gpusvd._base.results import Array, SVDResult
 from gpusvd._layer.products import TINY, is_tiny
@@ -15,10 +15,10 @@ def decompose(
     """
     Return U, S and Vh of floating-point matrices as arrays of their library.
 
-    NumPy and CuPy arrays go to `gpusvd.svd` as they are. Arrays of any other library are copied to the host,
-    and their factors back to the device of `a`.
+    NumPy and CuPy arrays and tensors go to `gpusvd.svd` as they are. Arrays of any other library are copied
+    to the host, and their factors back to the device of `a`.
     """
-    if is_numpy_or_cupy(xp):
+    if is_numpy_or_cupy(xp) or is_torch(xp):
         return svd(a, full_matrices, hermitian=hermitian, driver=driver)
     factors = svd(to_host(xp, a), full_matrices, hermitian=hermitian, driver=driver)
     return SVDResult(*(from_host(xp, factor, a) for factor in factors))
@@ -36,7 +36,7 @@ def decompose_along(xp: Namespace, a: Array, driver: Driver) -> tuple[Array, Arr
 
 def singular_values(xp: Namespace, a: Array, driver: Driver, *, hermitian: bool = False) -> Array:
     """Return only the singular values, as `decompose` does."""
-    if is_numpy_or_cupy(xp):
+    if is_numpy_or_cupy(xp) or is_torch(xp):
         return svdvals(a, hermitian=hermitian, driver=driver)
     return from_host(xp, svdvals(to_host(xp, a), hermitian=hermitian, driver=driver), a)
 

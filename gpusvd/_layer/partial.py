@@ -23,6 +23,7 @@ from gpusvd._base.results import Array, SVDResult
 from gpusvd._layer.decompositions import decompose, from_host
 from gpusvd._layer.points import power_of_two
 from gpusvd._layer.products import in_pieces, matmul, written
+from gpusvd._layer.values import root
 
 
 class TopSVDResult(NamedTuple):
@@ -271,6 +272,6 @@ def _residuals(xp: Namespace) -> Operation:
     def norms(a: Array, u: Array, s: Array, vh: Array, *out: Array) -> tuple[Array, ...]:
         scale = power_of_two(xp, a)
         rest = xp.abs((a / scale) @ adjoint(xp, vh) - u * (adjoint(xp, s) / scale))
-        return written((xp.sqrt(xp.sum(rest**2, axis=-2))[..., None] * scale,), out)
+        return written((root(xp, xp.sum(rest**2, axis=-2))[..., None] * scale,), out)
 
     return norms

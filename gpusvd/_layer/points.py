@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._base.arrays import Namespace, arange, astype, floating, is_complex, on_host, quiet
+from gpusvd._base.arrays import (
+    Namespace,
+    arange,
+    astype,
+    floating,
+    is_complex,
+    on_host,
+    quiet,
+    without_gradient,
+)
 from gpusvd._base.checks import check_batch
 from gpusvd._base.results import Array
 from gpusvd._layer.products import is_along_batch
@@ -73,6 +82,7 @@ def power_of_two(xp: Namespace, x: Array, axis: int | tuple[int, int] = (-2, -1)
     """
     if 0 in x.shape[-2:]:
         return xp.sum(xp.abs(x), axis=axis, keepdims=True) + 1
+    x = without_gradient(x)
     parts = [xp.real(x), xp.imag(x)] if is_complex(xp, x) else [x]
     top = _largest_magnitude(xp, parts[0], axis)
     for part in parts[1:]:

@@ -35,7 +35,7 @@ from gpusvd._layer.points import (
     zero_where_weightless,
 )
 from gpusvd._layer.products import TINY, along_batch, in_company, in_pieces, inner, matmul, times
-from gpusvd._layer.values import safe_divisor
+from gpusvd._layer.values import root, safe_divisor
 
 
 class PolarResult(NamedTuple):
@@ -493,8 +493,7 @@ def _superposition(xp: Namespace, driver: Driver, scaled: bool) -> Callable[...,
         largest = xp.maximum(x_scale, y_scale)
         residual = times(x, x_scale / largest * rotation)
         residual -= y_scale / largest * y
-        residual *= residual
-        rmsd = largest * xp.sqrt(xp.sum(mean(xp, residual, w), axis=(-2, -1), keepdims=True))
+        rmsd = largest * root(xp, xp.sum(mean(xp, residual * residual, w), axis=(-2, -1), keepdims=True))
         return transpose(rotation), translation, rmsd, *results
 
     return fit

@@ -22,6 +22,7 @@ from gpusvd._base.arrays import (
     quiet,
     transpose,
     widened,
+    without_gradient,
 )
 from gpusvd._base.checks import Driver, checked_size
 from gpusvd._base.dispatch import for_libraries
@@ -29,7 +30,15 @@ from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.factors import batch_of, checked_factors, checked_width, common_width
 from gpusvd._layer.products import product
-from gpusvd._layer.values import checked_values, count, failed, leading, relative_squares, significant
+from gpusvd._layer.values import (
+    checked_values,
+    count,
+    failed,
+    leading,
+    relative_squares,
+    root,
+    significant,
+)
 
 
 class TruncatedSVD(NamedTuple):
@@ -353,9 +362,9 @@ def truncation_error(
     rest = xp.where(_within_rank(xp, rest, k[..., None]) & ~xp.isnan(rest), 0, rest)
     with quiet():  # the sum may overflow
         if norm == "fro":
-            top = _largest(xp, rest)
+            top = _largest(xp, without_gradient(rest))
             scale = xp.where((top > 0) & (top < math.inf), top, 1)
-            error = xp.sqrt(xp.sum((rest / scale[..., None]) ** 2, axis=-1)) * scale
+            error = root(xp, xp.sum((rest / scale[..., None]) ** 2, axis=-1)) * scale
         else:
             error = _largest(xp, rest) if norm == "spectral" else xp.sum(rest, axis=-1)
         return astype(xp, error, values.dtype)
