@@ -57,6 +57,12 @@ def is_tensor(a: Any) -> bool:
     return torch is not None and isinstance(a, getattr(torch, "Tensor", ()))  # torch may be half imported
 
 
+def is_dask(a: Any) -> bool:
+    """Return whether this is a Dask array, without importing Dask."""
+    dask = sys.modules.get("dask.array")
+    return dask is not None and isinstance(a, getattr(dask, "Array", ()))
+
+
 def device_of(*arrays: Any) -> AbstractContextManager[object]:
     """Return the context in which CuPy allocates and computes on the device of the first CuPy array."""
     return next((a.device for a in arrays if is_cupy(a)), nullcontext())
@@ -72,6 +78,8 @@ def _library(a: Any) -> Namespace | None:
         return sys.modules["cupy"]
     if is_tensor(a):
         return _torch()
+    if is_dask(a):
+        raise TypeError("this function takes no Dask array: pass x.compute(), which loads x into memory")
     if hasattr(a, "__array_namespace__"):
         return a.__array_namespace__()
     if hasattr(a, "__cuda_array_interface__"):
