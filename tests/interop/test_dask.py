@@ -85,6 +85,8 @@ def test_hermitian():
         {"atol": np.linspace(0, 2, 7), "max_rank": 2},
         {"energy": 0.9},
         {"error": 0.4},
+        {"error": 0.4, "rank": np.arange(7) % 4, "min_rank": 2, "ties": 0.3},
+        {"rank": 2, "rtol": 0.5, "ties": np.linspace(0, 1, 7)},
     ],
     ids=str,
 )
@@ -100,6 +102,15 @@ def test_truncate_and_reconstruct(rule):
     check(short[1::2], expected[1::2], 1e-13)
     check(gpusvd.reconstruct(*short[:3]), gpusvd.reconstruct(*expected[:3]), 1e-13)
     check(gpusvd.reconstruct(*lazy[:3]), gpusvd.reconstruct(*expected[:3]), 1e-13)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "both"])
+def test_absorb(side):
+    a = batch((7, 4, 3))
+    lazy = gpusvd.low_rank(chunked(a), energy=0.9, ties=0.01, absorb=side, driver="jacobi")
+    check(lazy, gpusvd.low_rank(a, energy=0.9, max_rank=3, ties=0.01, absorb=side, driver="jacobi"))
+    with pytest.raises(ValueError, match="absorb must be"):
+        gpusvd.low_rank(chunked(a), energy=0.9, absorb=True)
 
 
 def test_limits_may_be_dask_arrays_of_other_chunks():
