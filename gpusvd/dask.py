@@ -515,6 +515,7 @@ def pca(
     energy: Any = None,
     whiten: bool = False,
     *,
+    weights: None = None,
     driver: Driver = "auto",
 ) -> PCAResult:
     """
@@ -526,6 +527,8 @@ def pca(
         Sets of P samples of N features, each set in one chunk.
     n_components, energy, whiten, driver
         As in `gpusvd.pca`; an array of one number for each set may be a Dask array.
+    weights : None
+        Not supported for Dask arrays.
 
     Returns
     -------
@@ -548,6 +551,8 @@ def pca(
     >>> p.scores.shape, p.transform(x).chunks[0]
     ((10, 50, 2), (5, 5))
     """
+    if weights is not None:
+        raise TypeError("weights must be None for a Dask array: pass x.compute(), which loads x into memory")
     x = _matrices(x, "x")
     check_points("x", x)
     check_driver(driver)
@@ -562,7 +567,7 @@ def pca(
         {"c": c},
         (_meta(x, 2), real, real, real, _meta(x, 1), _meta(x, 2), _meta(x, 0, dtype=np.int64)),
     )
-    return PCAResult._make((*results, bool(whiten)))
+    return PCAResult._make((*results, bool(whiten), x.shape[-2]))
 
 
 # Tasks: one per chunk
@@ -600,14 +605,13 @@ def _pinv_block(a: Any, *limit: Any, name: str, **options: Any) -> Any:
 
 def _pca_block(x: Any, *limit: Any, n_components: int, **options: Any) -> tuple[Any, ...]:
     energy = limit[0] if limit else options.pop("energy", None)
-    return tuple(_on_one_core(gpusvd.pca, x, n_components, energy, **options))[:-1]
+    return tuple(_on_one_core(gpusvd.pca, x, n_components, energy, **options))[:-2]
 
 
 def _pca_map_block(
     method: str, x: Any, components: Any, values: Any, mean: Any, points: int, whiten: bool
 ) -> Any:
-    samples = np.empty((points, 0))  # only their number matters
-    fitted = _pca.PCAResult(components, values, values, values, mean, samples, values, whiten)
+    fitted = _pca.PCAResult(components, values, values, values, mean, values, values, whiten, points)
     return _on_one_core(getattr(fitted, method), x)
 
 

@@ -272,6 +272,11 @@ class PCAResult(_pca.PCAResult):
         """Return the samples (..., Q, N) with given scores (..., Q, C)."""
         return self._map("inverse_transform", scores)
 
+    def merge(self, other: Any, n_components: int | None = None, *, driver: Driver = "auto") -> Any:
+        """Return the principal components of the samples of both together."""
+        this, that = (_pca.PCAResult(*map(_array, p)) for p in (self, other))
+        return _tensors(this.merge(that, n_components, driver=driver), self.components.device)
+
     def _map(self, method: str, x: Tensor) -> Tensor:
         arrays = _pca.PCAResult(*map(_array, self))
         return _through(getattr(arrays, method))(x)

@@ -36,7 +36,7 @@ def check(lazy, expected, rtol=0.0):
         for x, y in zip(lazy, expected, strict=True):
             check(x, y, rtol)
         return
-    if isinstance(expected, bool):
+    if isinstance(expected, int):
         assert lazy == expected
         return
     assert isinstance(lazy, da.Array)
@@ -147,6 +147,11 @@ def test_pca(options):
     check(lazy.inverse_transform(lazy.scores), expected.inverse_transform(expected.scores), 1e-12)
     with pytest.raises(ValueError, match=re.escape("x has shape (7, 3, 3), expected (..., 4)")):
         lazy.transform(more[..., :3])
+    for first, second in ((lazy, expected), (expected, lazy)):
+        with pytest.raises(TypeError, match=r"PCAResult\.merge takes no Dask array: pass"):
+            first.merge(second)
+    with pytest.raises(TypeError, match="weights must be None for a Dask array"):
+        gpusvd.pca(chunked(x), weights=np.ones(6))
 
 
 def test_nothing_is_computed_before_it_is_asked_for():
