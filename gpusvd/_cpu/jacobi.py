@@ -24,6 +24,7 @@ _SHARED_COST = 200_000
 
 # Above this cost of a matrix, a tenth of a second, Ctrl-C takes effect at the end of a sweep.
 _LONG_COST = 30_000_000
+_MOST_WORKSPACES = 64  # that a thread keeps; then it begins anew, with memory for what it needs then
 _NEVER = np.zeros(1, np.uint8)  # the flag that stops a kernel, for batches that nobody stops
 
 
@@ -136,14 +137,18 @@ class _Job:
             off.fill(0)
         else:
             self._run(self.first, block, *outputs, self.wide)
+        if converged.all() or self.stop[0]:
+            return
+        if not converged.any():
+            self._run(self.kernel, block, *outputs, self.wide, self.vectors)
+            return
         (missing,) = (~converged).nonzero()
-        if len(missing) and not self.stop[0]:
-            given = outputs if self.vectors else (sigma, converged, sweeps, off)
-            rest = [array[missing] for array in given]
-            arrays = rest if self.vectors else [left, rest[0], right, *rest[1:]]
-            self._run(self.kernel, block[missing], *arrays, self.wide, self.vectors)
-            for array, part in zip(given, rest, strict=True):
-                array[missing] = part
+        given = outputs if self.vectors else (sigma, converged, sweeps, off)
+        rest = [np.empty((len(missing), *array.shape[1:]), array.dtype) for array in given]
+        arrays = rest if self.vectors else [left, rest[0], right, *rest[1:]]
+        self._run(self.kernel, block[missing], *arrays, self.wide, self.vectors)
+        for array, part in zip(given, rest, strict=True):
+            array[missing] = part
 
     def _run(self, kernel: Kernel, *arguments: object) -> None:
         workspace = _workspace(kernel.groups, kernel.reals, self.work, self.real)
@@ -193,20 +198,31 @@ class _Batch:
 
 
 def _workspace(groups: int, reals: int, work: np.dtype[Any], real: np.dtype[Any]) -> tuple[Array, Array]:
-    """Return this thread's workspace, which it keeps from piece to piece and from call to call.
+    """Return this thread's workspace, whose memory it keeps from piece to piece and from call to call.
 
     It begins at a multiple of a group, so that no group straddles two cache lines.
     """
     key = groups, reals, work
-    if getattr(_kept, "key", None) != key:
+    workspace = _kept.workspaces.get(key)
+    if workspace is None:
         size, real_size = bytes_of(work, groups, 0), bytes_of(work, 0, reals)
-        memory = np.empty(size + real_size + GROUP_BYTES, np.uint8)
+        memory = _kept.memory
+        if memory.size < size + real_size + GROUP_BYTES or len(_kept.workspaces) == _MOST_WORKSPACES:
+            memory = _kept.memory = np.empty(size + real_size + GROUP_BYTES, np.uint8)
+            _kept.workspaces.clear()
         start = -memory.ctypes.data % GROUP_BYTES
         numbers = np.ndarray(size // work.itemsize, work, memory, start)
         real_numbers = np.ndarray(real_size // real.itemsize, real, memory, start + size)
-        _kept.key, _kept.workspace = key, (numbers, real_numbers)
-    workspace: tuple[Array, Array] = _kept.workspace
+        workspace = _kept.workspaces[key] = numbers, real_numbers
     return workspace
 
 
-_kept = local()
+class _Kept(local):
+    """What a thread keeps: its memory, and the workspaces of kernels, all in this memory."""
+
+    def __init__(self) -> None:
+        self.memory = np.empty(0, np.uint8)
+        self.workspaces: dict[tuple[int, int, np.dtype[Any]], tuple[Array, Array]] = {}
+
+
+_kept = _Kept()
