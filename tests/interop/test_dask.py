@@ -38,7 +38,7 @@ def check(lazy, expected, rtol=0.0):
         for x, y in zip(lazy, expected, strict=True):
             check(x, y, rtol)
         return
-    if isinstance(expected, bool):
+    if isinstance(expected, int):
         assert lazy == expected
         return
     assert isinstance(lazy, da.Array)
@@ -87,6 +87,8 @@ def test_hermitian():
         {"atol": np.linspace(0, 2, 7), "max_rank": 2},
         {"energy": 0.9},
         {"error": 0.4},
+        {"error": 0.4, "rank": np.arange(7) % 4, "min_rank": 2, "ties": 0.3},
+        {"rank": 2, "rtol": 0.5, "ties": np.linspace(0, 1, 7)},
     ],
     ids=str,
 )
@@ -102,6 +104,15 @@ def test_truncate_and_reconstruct(rule):
     check(short[1::2], expected[1::2], 1e-13)
     check(gpusvd.reconstruct(*short[:3]), gpusvd.reconstruct(*expected[:3]), 1e-13)
     check(gpusvd.reconstruct(*lazy[:3]), gpusvd.reconstruct(*expected[:3]), 1e-13)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "both"])
+def test_absorb(side):
+    a = batch((7, 4, 3))
+    lazy = gpusvd.low_rank(chunked(a), energy=0.9, ties=0.01, absorb=side, driver="jacobi")
+    check(lazy, gpusvd.low_rank(a, energy=0.9, max_rank=3, ties=0.01, absorb=side, driver="jacobi"))
+    with pytest.raises(ValueError, match="absorb must be"):
+        gpusvd.low_rank(chunked(a), energy=0.9, absorb=True)
 
 
 def test_limits_may_be_dask_arrays_of_other_chunks():
@@ -138,6 +149,11 @@ def test_pca(options):
     check(lazy.inverse_transform(lazy.scores), expected.inverse_transform(expected.scores), 1e-12)
     with pytest.raises(ValueError, match=re.escape("x has shape (7, 3, 3), expected (..., 4)")):
         lazy.transform(more[..., :3])
+    for first, second in ((lazy, expected), (expected, lazy)):
+        with pytest.raises(TypeError, match=r"PCAResult\.merge takes no Dask array: pass"):
+            first.merge(second)
+    with pytest.raises(TypeError, match="weights must be None for a Dask array"):
+        gpusvd.pca(chunked(x), weights=np.ones(6))
 
 
 def test_nothing_is_computed_before_it_is_asked_for():
@@ -263,12 +279,24 @@ def test_every_function_is_lazy_or_says_what_to_call(name, arguments, options):
 def test_other_functions_refuse_dask_arrays():
     x = da.ones((6, 5, 4), chunks=(2, 5, 4))
     for call in (
+        lambda: gpusvd.svd_ragged(x),
+        lambda: gpusvd.svd_ragged([np.ones((5, 4)), x[0]]),
         lambda: gpusvd.patches.extract(x, (2, 2)),
         lambda: gpusvd.patches.denoise(x, (2, 2)),
         lambda: gpusvd.plot.spectrum(x),
     ):
         with pytest.raises(TypeError, match=r"Dask array: pass .*\.compute\(\)"):
             list(call())
+
+
+def test_a_stream_reads_slices_when_it_is_asked_for_them():
+    a = batch((6, 4, 3))
+    read = []
+    x = chunked(a, (2,)).map_blocks(lambda block: (read.append(len(block)), block)[1], meta=a[:0])
+    read.clear()
+    chunks = gpusvd.stream(x, compute_uv=False, chunk=2)
+    assert not read
+    np.testing.assert_array_equal(next(chunks)[1], gpusvd.svdvals(a[:2]))
 
 
 def test_single_matrices_weights_and_common_right_hand_sides():

@@ -113,6 +113,19 @@ def test_lazy_conjugates_are_resolved():
     torch.testing.assert_close(U @ torch.diag(S).to(a.dtype) @ Vh, a.mH)
 
 
+def test_principal_components_map_and_merge():
+    x, more = batch(5, 20, 4), batch(5, 6, 4, seed=1)
+    for whiten in (False, True):
+        p, expected = (gpusvd.pca(a, 2, whiten=whiten) for a in (x, x.numpy()))
+        scores = p.transform(x)
+        torch.testing.assert_close(scores, torch.from_numpy(expected.transform(x.numpy())))
+        back = p.inverse_transform(scores)
+        torch.testing.assert_close(back, torch.from_numpy(expected.inverse_transform(scores.numpy())))
+        merged = p.merge(gpusvd.pca(more, 2, whiten=whiten), 3)
+        expected = expected.merge(gpusvd.pca(more.numpy(), 2, whiten=whiten), 3)
+        torch.testing.assert_close(merged.transform(x), torch.from_numpy(expected.transform(x.numpy())))
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # torch's own
 def test_a_tangent_is_not_lost():
     with torch.autograd.forward_ad.dual_level():
@@ -247,6 +260,11 @@ def whole(U, S, Vh, *others):
     return S, (U * S[..., None, :]) @ Vh, U @ U.mH, Vh.mH @ Vh
 
 
+def absorbed(a, side):
+    left, right, S, _ = gpusvd.low_rank(a, rank=2, absorb=side)
+    return left @ right, left @ left.mH, right.mH @ right, S
+
+
 def span(basis):
     return basis @ basis.mH
 
@@ -291,6 +309,7 @@ OF_MATRICES = {
     "row_space": lambda a: span(gpusvd.row_space(a, 0.5).basis),
     "svt": lambda a: gpusvd.svt(a, 0.5),
     "low_rank": lambda a: whole(*gpusvd.low_rank(a, rank=2)),
+    **{f"low_rank {side}": lambda a, side=side: absorbed(a, side) for side in ("left", "right", "both")},
     "low_rank energy": lambda a: whole(*gpusvd.low_rank(a, energy=0.8)),
     "truncate": lambda a: whole(*gpusvd.truncate(*gpusvd.svd(a, False), atol=0.5)),
     "svd_top": lambda a: whole(*gpusvd.svd_top(a, 2)),
@@ -299,6 +318,8 @@ OF_MATRICES = {
     "sign_flip": lambda a: tuple(x.abs() for x in gpusvd.sign_flip(*gpusvd.svd(a, False)[::2])),
     "pca": lambda a: principal(gpusvd.pca(a, 2)),
     "pca whiten": lambda a: principal(gpusvd.pca(a, 1, whiten=True)),
+    "pca weights": lambda a: principal(gpusvd.pca(a, 1, weights=WEIGHTS[: a.shape[-2]])),
+    "pca.merge": lambda a: principal(gpusvd.pca(a, 1).merge(gpusvd.pca(2 * a, 1), 1)),
     "pca.transform": lambda a: gpusvd.pca(a, 1).inverse_transform(gpusvd.pca(a, 1).transform(2 * a)),
     "best_fit_subspace": lambda a: gpusvd.best_fit_subspace(a, 1)[::2],
     **{name: lambda a, f=f: f(gpusvd.svdvals(a)) for name, f in OF_VALUES.items()},
@@ -312,6 +333,7 @@ OF_SQUARE = {
 OF_PAIRS = {
     "lstsq": solution,
     "ridge": lambda a, b: gpusvd.ridge(a, b, 0.1),
+    "ridge weights": lambda a, b: gpusvd.ridge(a, b, WEIGHTS[:3], WEIGHTS, per_rhs=True),
     "procrustes": gpusvd.procrustes,
     "procrustes weights": lambda a, b: gpusvd.procrustes(a, b, WEIGHTS),
     "kabsch": gpusvd.kabsch,

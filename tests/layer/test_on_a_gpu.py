@@ -45,3 +45,18 @@ def test_further_samples_for_principal_components(monkeypatch):
         assert scores.device.id == back.device.id == 1
         np.testing.assert_allclose(abs(cupy.asnumpy(scores)), abs(expected.transform(x)), atol=1e-9)
         np.testing.assert_allclose(cupy.asnumpy(back), x, atol=1e-9)
+
+
+def test_blocks_of_several_sizes(monkeypatch):
+    blocks = [inputs("float64")[name][0] for name in ("a", "q")]
+    options = {"rank": 3, "across": True, "absorb": "left"}
+    expected = gpusvd.truncate_ragged(gpusvd.svd_ragged(blocks), **options)
+    cupy = stand_in.install(monkeypatch, devices=2)
+    with cupy.cuda.Device(1):
+        results = gpusvd.svd_ragged([cupy.asarray(block) for block in blocks])
+    for given in (results, list(results)):
+        for block, on_the_cpu in zip(gpusvd.truncate_ragged(given, **options), expected, strict=True):
+            assert block.rank == on_the_cpu.rank
+            assert block.left.device.id == 1
+            product = cupy.asnumpy(block.left) @ cupy.asnumpy(block.right)
+            np.testing.assert_allclose(product, on_the_cpu.left @ on_the_cpu.right, atol=1e-12)
