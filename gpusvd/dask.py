@@ -29,11 +29,11 @@ from gpusvd._base.checks import (
     Driver,
     Errors,
     check_batch,
-    check_device,
     check_dimensions,
     check_driver,
     check_errors,
     check_threads,
+    checked_device,
     factor_dtype,
     values_dtype,
 )
@@ -131,8 +131,9 @@ def svd(
         matrices of one chunk by their indices in the array (in the chunk if its place is unknown).
     threads : int, optional
         Number of threads of a task. Default: 1.
-    device : {None, "cuda"}, optional
-        "cuda" computes every chunk on the current CUDA device of the worker, and copies the results back.
+    device : {None, "cpu", "cuda", "cuda:1"} or torch.device, optional
+        "cuda" computes every chunk on the current CUDA device of the worker, and copies the results back;
+        otherwise as in `gpusvd.svd`.
 
     Returns
     -------
@@ -661,10 +662,10 @@ def _checked_options(
     check_driver(driver)
     check_errors(errors)
     check_threads(threads)
-    check_device(device)
+    place = checked_device(device)
     if out is not None:
         raise TypeError("out must be None for a Dask array: write its results with dask.array.store")
-    return {"driver": driver, "errors": errors, "threads": threads or 1, "device": device}
+    return {"driver": driver, "errors": errors, "threads": threads or 1, "device": place}
 
 
 def _matrices(a: Any, name: str, square: bool = False) -> DaskArray:

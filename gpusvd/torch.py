@@ -22,7 +22,7 @@ from gpusvd._base.arrays import (
     widened,
     without_gradient,
 )
-from gpusvd._base.checks import Device, Driver, Errors
+from gpusvd._base.checks import Device, Driver, Errors, checked_device
 from gpusvd._base.results import SVDExResult, SVDResult
 from gpusvd._layer.solve import LstsqResult
 
@@ -115,7 +115,7 @@ def svd(
         return svdvals(
             a, hermitian=hermitian, driver=driver, out=out, errors=errors, threads=threads, device=device
         )
-    options = driver, errors, threads, device
+    options = driver, errors, threads, checked_device(device)
     a, wide = _matrices(a, out, hermitian)
     if full_matrices and a.shape[-1] != a.shape[-2] and _wants_gradient(a):
         raise ValueError("full U and Vh have no gradient: pass full_matrices=False, or a.detach()")
@@ -154,7 +154,7 @@ def svdvals(
     LinAlgError, TypeError, ValueError
         As `gpusvd.svdvals`.
     """
-    options = driver, errors, threads, device
+    options = driver, errors, threads, checked_device(device)
     a, wide = _matrices(a, out, hermitian)
     if _wants_gradient(a):
         return _factors(wide, False, hermitian, *options)[1]

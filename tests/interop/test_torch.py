@@ -93,6 +93,15 @@ def test_which_results_come_back_in_half_precision():
         assert result.dtype == torch.bfloat16
 
 
+def test_devices_of_torch():
+    a = batch(3, 4, 2)
+    for given in (a, a.numpy()):
+        values = gpusvd.svdvals(given, device=torch.device("cpu"))
+        np.testing.assert_array_equal(values, gpusvd.svdvals(a.numpy()))
+    with pytest.raises(ValueError, match="not device\\(type='meta'\\)"):
+        gpusvd.svd(a, device=torch.device("meta"))
+
+
 def test_libraries_do_not_mix():
     with pytest.raises(TypeError, match="arrays of numpy and torch in one call"):
         gpusvd.lstsq(batch(4, 2), np.ones(4))
