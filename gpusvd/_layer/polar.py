@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -350,6 +350,39 @@ def procrustes(
         return ProcrustesResult(astype(xp, u @ vh, dtype), astype(xp, scale, real))
 
 
+@overload
+def kabsch(
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    scale: Literal[False] = False,
+    driver: Driver = "auto",
+) -> KabschResult: ...
+
+
+@overload
+def kabsch(
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    scale: Literal[True],
+    driver: Driver = "auto",
+) -> SimilarityResult: ...
+
+
+@overload
+def kabsch(
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    scale: bool = False,
+    driver: Driver = "auto",
+) -> KabschResult | SimilarityResult: ...
+
+
 @for_libraries
 def kabsch(
     x: ArrayLike,
@@ -358,7 +391,7 @@ def kabsch(
     *,
     scale: bool = False,
     driver: Driver = "auto",
-) -> Any:
+) -> KabschResult | SimilarityResult:
     """
     Return the rotation and translation that superpose every set of points on another, and the scale if asked.
 
