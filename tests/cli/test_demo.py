@@ -103,6 +103,15 @@ def test_picture_of_any_size_and_output_of_any_name(photo, capsys):
     assert {path.name for path in photo.parent.iterdir()} == {"photo.png", "drawn"}
 
 
+def test_small_picture_has_smaller_patches(tmp_path, capsys):
+    image = tmp_path / "small.png"
+    Image.new("L", (9, 5)).save(image)
+    assert main(["demo", "--image", str(image), "-o", str(tmp_path / "out.png")]) == 0
+    out, err = capsys.readouterr()
+    assert "1 x 2 patches of 5 x 5 pixels" in out
+    assert err.startswith("gpusvd: the picture has only 9 x 5 pixels: the patches are 5 x 5\n")
+
+
 @pytest.mark.parametrize("patch", ["1", "8"])
 def test_black_picture(patch, tmp_path, capsys):
     image = tmp_path / "black.png"
