@@ -17,13 +17,14 @@ import numpy as np
 
 import gpusvd
 from gpusvd._base.checks import Device, Driver, Errors
+from gpusvd._base.install import install
 from gpusvd._base.results import SVDResult
 from gpusvd._layer import pca as _pca
 
 try:
     import torch
 except ImportError as error:
-    raise ImportError("gpusvd.torch needs PyTorch: pip install 'gpusvd[torch]'") from error
+    raise ImportError(f"gpusvd.torch needs PyTorch: {install('torch')}") from error
 
 __all__ = ["PCAResult", "degenerate", "svd", "svdvals"]
 

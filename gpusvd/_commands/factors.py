@@ -130,8 +130,7 @@ def _read(path: Path, form: str, names: tuple[str, ...]) -> dict[str, Array]:
             version = int(entries["version"])
             if version > VERSION:
                 raise ValueError(
-                    f"it has version {version} of its format, and this gpusvd reads {VERSION}: "
-                    "pip install --upgrade gpusvd"
+                    f"it has version {version} of its format, and this gpusvd reads {VERSION}: update gpusvd"
                 )
             return {name: entries[name] for name in names}
     except KeyError as error:

@@ -17,6 +17,7 @@ from PIL import Image
 
 import gpusvd
 from gpusvd.__main__ import main
+from gpusvd._base.install import install
 from gpusvd._commands import files, info, svd
 from gpusvd._cpu import compile as cpu_compile
 from tests.support.measures import residual
@@ -376,7 +377,7 @@ def change(arrays, kind):
 @pytest.mark.parametrize(
     ("kind", "part"),
     [
-        ("later version", "version 2 of its format, and this gpusvd reads 1: pip install --upgrade gpusvd"),
+        ("later version", "version 2 of its format, and this gpusvd reads 1: update gpusvd"),
         ("no version", "version"),
         ("no U", "U"),
         ("other format", "it is gpusvd.svd, expected gpusvd.picture"),
@@ -434,7 +435,7 @@ def test_without_pillow_and_matplotlib(command, folder, monkeypatch, capsys):
     assert_refused(
         [command, "photo.png", "-o", "out.png", *rule],
         capsys,
-        f"{command} needs pillow, which is not installed: pip install 'gpusvd[demo]'",
+        f"{command} needs pillow, which is not installed: {install('demo')}",
     )
     assert main(["svd", "batch.npy", "-o", "factors.npz"]) == 0
     assert main(["info"]) == 0

@@ -12,6 +12,7 @@ from PIL import Image
 
 import gpusvd
 from gpusvd.__main__ import main
+from gpusvd._base.install import install
 from gpusvd._commands import demo as demo_command
 from gpusvd._commands import demo_figure, pictures, truncation
 
@@ -219,7 +220,7 @@ def test_bad_output_or_patch(output, patch, said, photo, capsys):
 def test_missing_package(package, module, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, module, None)
     assert main(["demo", "-o", str(tmp_path / "out.png")]) == 2
-    assert_one_line(capsys, f"needs {package}", "pip install 'gpusvd[demo]'")
+    assert_one_line(capsys, f"needs {package}", install("demo"))
     assert not list(tmp_path.iterdir())
 
 
