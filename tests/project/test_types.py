@@ -1,5 +1,6 @@
 """What editors and type checkers see of an editable install, and what completion sees."""
 
+import ast
 import os
 import rlcompleter
 import shutil
@@ -19,9 +20,10 @@ import pytest
 from setuptools import build_meta
 
 import gpusvd
+from gpusvd._base.install import install
+from tests.support import tensor_stub
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = "typed_script.py"
 CHECKERS = {mypy: ["--strict", "--cache-dir=cache", "--python-executable"], pyright: ["--pythonpath"]}
 LIBRARIES = {"dask": "dask", "jax": "jax", "plot": "matplotlib", "torch": "torch"}
 
@@ -42,16 +44,26 @@ def python(tmp_path_factory):
 
 
 @pytest.mark.parametrize("checker", CHECKERS, ids=lambda checker: checker.__name__)
-def test_a_script_is_typed(checker, python, tmp_path):
-    shutil.copy(Path(__file__).with_name(SCRIPT), tmp_path)
+@pytest.mark.parametrize("script", ["typed_script.py", "typed_tensors.py"])
+def test_a_script_is_typed(script, checker, python, tmp_path):
+    if script == "typed_tensors.py":
+        pytest.importorskip("torch", reason=f"PyTorch is not installed: {install('torch')}")
+    shutil.copy(Path(__file__).with_name(script), tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", checker.__name__, *CHECKERS[checker], python, SCRIPT],
+        [sys.executable, "-m", checker.__name__, *CHECKERS[checker], python, script],
         cwd=tmp_path,
         env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_types_of_the_layer_with_tensors_are_those_of_the_layer():
+    def functions(text):
+        return [ast.unparse(node) for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+
+    assert functions(tensor_stub.STUB.read_text(encoding="utf-8")) == functions(tensor_stub.stub())
 
 
 def test_dir_lists_what_is_public():

@@ -22,7 +22,7 @@ def one_batch(a: NDArray[np.float64], with_vectors: bool) -> None:
     assert_type(gpusvd.svd(a, False, with_vectors), gpusvd.SVDResult | Array)
     assert_type(gpusvd.svd([[3, 0], [0, 4]]).U, Array)
     assert_type(gpusvd.svdvals(a), Array)
-    assert_type(gpusvd.svd_ex(a).info.converged, NDArray[np.bool_])
+    assert_type(gpusvd.svd_ex(a).info.converged, Array)
     assert_type(gpusvd.explain(a.shape, a.dtype, driver="jacobi").why, str)
 
 
