@@ -136,7 +136,7 @@ _SUBMODULES = {
     "torch": "torch",
 }
 
-if not TYPE_CHECKING:  # which would take any attribute for granted
+if not TYPE_CHECKING:  # a type checker that saw this would accept any attribute
 
     def __getattr__(name):
         # Imported on access: these need optional packages, or are slow to import.
@@ -148,7 +148,7 @@ if not TYPE_CHECKING:  # which would take any attribute for granted
 
 
 def __dir__() -> list[str]:
-    # Without the modules that cannot be imported: completion in a shell looks at every attribute.
+    # A shell that completes names evaluates each, so modules whose library is missing are left out.
     from importlib.util import find_spec
 
     return [*__all__, *(name for name, library in _SUBMODULES.items() if find_spec(library))]

@@ -17,8 +17,9 @@ from gpusvd._commands.errors import CommandError
 
 EPILOG = """\
 exit status: 0 on success; 1 if the result is not what it should be (a check failed, matrices without
-factors); 2 if the command could not run, with a reason in one line; 130 after Ctrl-C, 141 where nobody reads
-the output any more, 143 after SIGTERM. Whatever the status, an output file is whole or untouched."""
+factors); 2 if the command could not run, with a reason in one line; 130 after Ctrl-C; 141 if the reader of
+the output is gone, as after `| head`; 143 after SIGTERM. Whatever the status, an output file is whole or
+untouched."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(argv)
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # a reader that has enough, such as `head`
+    except BrokenPipeError:  # the reader is gone, as after `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 141
 
@@ -133,8 +134,8 @@ def _add_compress(commands: Any) -> None:
         "Cut a picture into square patches, decompose them all in one call, truncate each by one rule, and "
         "write the resulting picture. Prints the fraction of the picture's numbers that remain, the peak "
         "signal-to-noise ratio (before the loss of a format such as JPEG), and the time. Takes grey and "
-        "colour pictures of 8 bits; the matrix of a patch holds its colours side by side. Opacity is kept as "
-        "it is. Of several frames or pages the first is taken.",
+        "colour pictures of 8 bits; the matrix of a patch holds its colours side by side. Opacity is kept "
+        "exactly. If a file has several frames or pages, the first is used.",
         "gpusvd compress photo.jpg -o out.png --patch 16 --energy 0.99",
     )
     command.add_argument("image", type=Path, metavar="IMAGE", help="picture in any format that Pillow reads")

@@ -1,4 +1,4 @@
-"""How to install what is missing, for messages."""
+"""The install command that error messages name."""
 
 # With a release on PyPI: "pip install 'gpusvd[{extra}]'".
 _INSTALL = "pip install '.[{extra}]' in a clone of gpusvd"

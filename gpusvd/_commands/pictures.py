@@ -21,8 +21,8 @@ _log = logging.getLogger("gpusvd")
 def read(path: Path, mode: str | None = None) -> Pixels:
     """Return a picture's pixels, upright, in a given mode of Pillow's.
 
-    By default the mode is the simplest of L, LA, RGB and RGBA that holds the picture. Of several frames or
-    pages it is the first.
+    By default the mode is the simplest of L, LA, RGB and RGBA that holds the picture. If the file has
+    several frames or pages, the first is returned.
     """
     from PIL import Image, ImageOps
 
@@ -33,7 +33,7 @@ def read(path: Path, mode: str | None = None) -> Pixels:
                     f"{path} has more than 8 bits a colour: save it as an 8-bit PNG or JPEG first"
                 )
             if (frames := getattr(opened, "n_frames", 1)) > 1:
-                _log.info("%s has %d frames or pages: the first is taken", path, frames)
+                _log.info("%s has %d frames or pages; using the first", path, frames)
             pixels = np.asarray(ImageOps.exif_transpose(opened).convert(mode or _mode(opened)))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise CommandError(f"cannot read the image {path}: {reason(error)}") from error
@@ -72,7 +72,7 @@ def write(file: IO[bytes], pixels: Pixels, form: str, output: Path) -> None:
             with Image.open(file) as written:
                 kept = np.asarray(written.convert("RGBA"))[..., -1]
             if not np.array_equal(kept, pixels[..., -1]):
-                raise ValueError(f"{form} does not keep opacity as it is; name it .png, .webp or .tif")
+                raise ValueError(f"{form} does not keep opacity exactly; use .png, .webp or .tif")
     except (OSError, ValueError, KeyError) as error:
         raise CommandError(f"cannot write {output}: {reason(error)}") from error
 
@@ -100,7 +100,7 @@ def side(patch: int | None, default: int, picture: Array) -> int:
         raise CommandError(f"--patch {patch} is larger than the picture, which has {width} x {height} pixels")
     if patch is None and default > shorter:
         _log.info(
-            "the picture has only %d x %d pixels: the patches are %d x %d", width, height, shorter, shorter
+            "the picture is only %d x %d pixels; using patches of %d x %d", width, height, shorter, shorter
         )
     return patch or min(default, shorter)
 

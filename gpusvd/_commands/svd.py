@@ -36,7 +36,7 @@ def run(
     """
     check_apart({"the matrices": source, "--output": output})
     if output.suffix == ".npy":
-        raise CommandError(f"{output} would hold one array, and U, S and Vh are three: name it .npz")
+        raise CommandError(f"cannot write {output}: factors are written as .npz; name it {output.stem}.npz")
     with replacing(output) as file, ExitStack() as stack:
         a = read(source)
         start = time.perf_counter()

@@ -287,7 +287,7 @@ def test_picture_that_its_format_cannot_hold(folder, capsys):
     Path("out.jpg").write_bytes(b"old")
     arguments = ["compress", "clear.png", "--rank=1", "-o"]
     assert_refused([*arguments, "out.jpg"], capsys, "out.jpg", "RGBA", begun=True)
-    assert_refused([*arguments, "out.gif"], capsys, "out.gif: GIF does not keep opacity", begun=True)
+    assert_refused([*arguments, "out.gif"], capsys, "out.gif: GIF does not keep opacity exactly", begun=True)
 
 
 def test_small_picture_has_smaller_patches(folder, capsys):
@@ -295,16 +295,16 @@ def test_small_picture_has_smaller_patches(folder, capsys):
     assert main(["compress", "small.png", "-o", "out.png", "--energy=1"]) == 0
     out, err = capsys.readouterr()
     assert "1 x 2 patches of 9 x 9 pixels: 2 matrices of 9 x 27" in out
-    assert err == "gpusvd: the picture has only 12 x 9 pixels: the patches are 9 x 9\n"
+    assert err == "gpusvd: the picture is only 12 x 9 pixels; using patches of 9 x 9\n"
     np.testing.assert_array_equal(np.asarray(Image.open("out.png")), picture(3)[:9, :12])
 
 
 @pytest.mark.parametrize("name", ["moving.gif", "pages.tif"])
-def test_of_several_pictures_the_first_is_taken(name, folder, capsys):
+def test_the_first_of_several_pictures_is_used(name, folder, capsys):
     first, *others = (Image.fromarray(np.full((20, 20, 3), grey, np.uint8)) for grey in (0, 100, 200))
     first.save(name, save_all=True, append_images=others)
     assert main(["compress", name, "-o", "out.png", "--rank=1"]) == 0
-    assert capsys.readouterr().err == f"gpusvd: {name} has 3 frames or pages: the first is taken\n"
+    assert capsys.readouterr().err == f"gpusvd: {name} has 3 frames or pages; using the first\n"
     assert not np.asarray(Image.open("out.png")).any()
 
 
@@ -557,7 +557,7 @@ def test_svd_does_not_overwrite_its_input(folder, capsys):
 
 
 def test_factors_are_no_single_array(folder, capsys):
-    assert_refused(["svd", "batch.npy", "-o", "out.npy"], capsys, "out.npy", "name it .npz")
+    assert_refused(["svd", "batch.npy", "-o", "out.npy"], capsys, "cannot write out.npy", "name it out.npz")
 
 
 def test_output_is_replaced_as_a_whole(folder):
@@ -624,7 +624,7 @@ def test_svd_into_a_full_disk(folder):
     assert set(os.listdir()) == {"photo.png", "batch.npy", "large.npy"}
 
 
-# Ctrl-C, SIGTERM, and readers that have enough
+# Ctrl-C, SIGTERM, and a closed pipe
 
 
 @pytest.mark.parametrize(
@@ -659,7 +659,7 @@ def test_signal_to_a_process(number, status, folder):
 
 @pytest.mark.skipif(os.name == "nt", reason="closes a pipe")
 @pytest.mark.parametrize("arguments", [["info"], ["--help"], ["svd", "batch.npy", "-o", "out.npz"]])
-def test_output_that_nobody_reads(arguments, folder):
+def test_closed_pipe(arguments, folder):
     process = gpusvd_process(*arguments, cwd=folder)
     process.stdout.close()
     with process.stderr:

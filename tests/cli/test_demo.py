@@ -110,7 +110,7 @@ def test_small_picture_has_smaller_patches(tmp_path, capsys):
     assert main(["demo", "--image", str(image), "-o", str(tmp_path / "out.png")]) == 0
     out, err = capsys.readouterr()
     assert "1 x 2 patches of 5 x 5 pixels" in out
-    assert err.startswith("gpusvd: the picture has only 9 x 5 pixels: the patches are 5 x 5\n")
+    assert err.startswith("gpusvd: the picture is only 9 x 5 pixels; using patches of 5 x 5\n")
 
 
 @pytest.mark.parametrize("patch", ["1", "8"])

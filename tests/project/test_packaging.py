@@ -105,7 +105,7 @@ def test_the_latest_release_has_one_version_and_date():
 
 
 def test_one_place_says_how_to_install():
-    """All others ask it, so that a release changes one line; and the extras that they name exist."""
+    """So that a release changes one line; and the extras that are named exist."""
     sources = [
         path for folder in ("gpusvd", "tests", "docs", "examples") for path in (ROOT / folder).rglob("*")
     ]
