@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import warnings
 import zipfile
 from contextlib import chdir
 from importlib.util import find_spec
@@ -32,7 +33,7 @@ LIBRARIES = {"dask": "dask", "jax": "jax", "plot": "matplotlib", "torch": "torch
 def python(tmp_path_factory):
     """The interpreter of an environment with an editable install of this checkout, beside what is here."""
     folder = tmp_path_factory.mktemp("environment")
-    with chdir(ROOT):
+    with chdir(ROOT), warnings.catch_warnings(action="ignore"):  # of setuptools itself
         wheel = build_meta.build_editable(folder)
     venv.create(folder / "venv", with_pip=False)
     paths = {"base": str(folder / "venv"), "platbase": str(folder / "venv")}
