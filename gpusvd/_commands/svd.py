@@ -35,7 +35,7 @@ def run(
     Raises CommandError with status 1, after writing the file, if some matrices have no factors.
     """
     check_apart({"the matrices": source, "--output": output})
-    if output.suffix == ".npy":
+    if output.suffix.lower() == ".npy":
         raise CommandError(f"cannot write {output}: factors are written as .npz; name it {output.stem}.npz")
     with replacing(output) as file, ExitStack() as stack:
         a = read(source)
