@@ -9,7 +9,7 @@ it can be called here, too, as ``gpusvd.torch.lstsq(A, b)``. `svd` and `svdvals`
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import unwrap
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -23,18 +23,64 @@ from gpusvd._base.arrays import (
     without_gradient,
 )
 from gpusvd._base.checks import Device, Driver, Errors, checked_device
+from gpusvd._base.install import install
 from gpusvd._base.results import SVDExResult, SVDResult
 from gpusvd._layer.solve import LstsqResult
 
 try:
     import torch
+    from torch import Tensor
 except ImportError as error:
-    raise ImportError("gpusvd.torch needs PyTorch: pip install 'gpusvd[torch]'") from error
+    raise ImportError(f"gpusvd.torch needs PyTorch: {install('torch')}") from error
 
 __all__ = ["degenerate", "inv", "lstsq", "pinv", "svd", "svd_ex", "svd_product", "svdvals"]
 
 _WITHOUT_TENSORS = {"explain", "stream", "svd_ragged", "warmup"}
-Tensor = Any  # torch.Tensor, whose types would require torch to type-check this package
+
+
+@overload
+def svd(
+    a: Tensor,
+    full_matrices: bool = True,
+    compute_uv: Literal[True] = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> SVDResult[Tensor]: ...
+
+
+@overload
+def svd(
+    a: Tensor,
+    full_matrices: bool = True,
+    *,
+    compute_uv: Literal[False],
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    out: None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> Tensor: ...
+
+
+@overload
+def svd(
+    a: Tensor,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> SVDResult[Tensor] | Tensor: ...
 
 
 def svd(
@@ -48,7 +94,7 @@ def svd(
     errors: Errors = "nan",
     threads: int | None = None,
     device: Device | None = None,
-) -> Any:
+) -> SVDResult[Tensor] | Tensor:
     """
     Decompose every matrix of a tensor, differentiably.
 
@@ -171,7 +217,7 @@ def svd_ex(
     errors: Errors = "nan",
     threads: int | None = None,
     device: Device | None = None,
-) -> SVDExResult:
+) -> SVDExResult[Tensor]:
     """
     Decompose every matrix of a tensor, and say what happened to each; without a gradient.
 
@@ -411,7 +457,7 @@ def inv(a: Tensor, *, errors: Errors = "nan", driver: Driver = "auto") -> Tensor
     return _inverse_of(a, unwrap(gpusvd.inv)(a.detach(), errors=errors, driver=driver))
 
 
-def lstsq(a: Tensor, b: Tensor, rcond: Any = None, *, driver: Driver = "auto") -> LstsqResult:
+def lstsq(a: Tensor, b: Tensor, rcond: Any = None, *, driver: Driver = "auto") -> LstsqResult[Tensor]:
     """
     Return the least-squares solution of A x = b for every matrix, as `gpusvd.lstsq`, differentiably.
 
@@ -432,7 +478,7 @@ def lstsq(a: Tensor, b: Tensor, rcond: Any = None, *, driver: Driver = "auto") -
     LinAlgError, TypeError, ValueError
         As `gpusvd.lstsq`.
     """
-    result: LstsqResult = unwrap(gpusvd.lstsq)(a, b, rcond, driver=driver)
+    result: LstsqResult[Tensor] = unwrap(gpusvd.lstsq)(a, b, rcond, driver=driver)
     xp = array_namespace(a, b)
     a, b = common_floating(xp, a=a, b=b)
     if rcond is not None or not (_wants_gradient(a) or _wants_gradient(b)):
@@ -476,7 +522,7 @@ class _Solution(torch.autograd.Function):  # type: ignore[misc]
         return da.sum_to_size(a.shape), db.sum_to_size(b.shape), None, None
 
 
-def svd_product(x: Tensor, y: Tensor, *, driver: Driver = "auto") -> SVDResult:
+def svd_product(x: Tensor, y: Tensor, *, driver: Driver = "auto") -> SVDResult[Tensor]:
     """
     Return the SVD of every product x y from its factors, as `gpusvd.svd_product`, differentiably.
 
@@ -526,6 +572,13 @@ class _Product(torch.autograd.Function):  # type: ignore[misc]
 
 
 # Conversion between tensors and arrays
+
+
+if TYPE_CHECKING:  # what `__getattr__` finds
+    from gpusvd import _torch_layer
+    from gpusvd._torch_layer import *  # noqa: F403
+
+    __all__ += _torch_layer.__all__  # type: ignore[has-type]
 
 
 def __getattr__(name: str) -> Any:

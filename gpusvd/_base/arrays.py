@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.checks import check_batch, check_dimensions, factor_dtype
+from gpusvd._base.install import install
 from gpusvd._base.results import Array
 
 Namespace = Any  # numpy, cupy, or another module of the array API standard
@@ -93,7 +94,7 @@ def _torch() -> Namespace:
     try:
         import array_api_compat.torch
     except ImportError as error:
-        raise ImportError("tensors need array-api-compat: pip install 'gpusvd[torch]'") from error
+        raise ImportError(f"tensors need array-api-compat: {install('torch')}") from error
     return array_api_compat.torch
 
 

@@ -26,7 +26,7 @@ from gpusvd._svd.ragged import RaggedResult
 
 @for_libraries
 def truncate_ragged(
-    blocks: RaggedResult | Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]],
+    blocks: RaggedResult[Any] | Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]],
     *,
     across: bool = False,
     rank: ArrayLike | None = None,

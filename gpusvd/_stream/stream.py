@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
@@ -25,14 +25,14 @@ from gpusvd._base.checks import (
     factor_dtype,
     outputs_of,
 )
-from gpusvd._base.results import Array
+from gpusvd._base.results import Array, SVDResult
 from gpusvd._base.version import __version__
 from gpusvd._cuda.arrays import cupy_with_device
 from gpusvd._stream.checkpoint import Checkpoint
-from gpusvd._stream.chunk import Application, Decomposition, Task, name_of, naming
+from gpusvd._stream.chunk import Application, Decomposition, Result, Task, name_of, naming
 from gpusvd._stream.cuda import on_gpus
 from gpusvd._stream.progress import Progress, check_progress, reporting
-from gpusvd._stream.source import Chunks, Piece, Slices, Where, open_source, release
+from gpusvd._stream.source import Chunks, Piece, Slices, Source, Where, open_source, release
 from gpusvd._svd.driver import choose_driver, choose_on_gpu
 from gpusvd._svd.options import Options, checked_options
 
@@ -42,8 +42,116 @@ _HOST_BYTES = 64 * 2**20
 _DEVICE_BYTES = 512 * 2**20
 
 
+Out = TypeVar("Out")
+
+
+class _Options(TypedDict, total=False):
+    """The keywords that no overload of `stream` depends on."""
+
+    full_matrices: bool
+    hermitian: bool
+    driver: Driver
+    errors: Errors
+    threads: int | None
+    chunk: int | Literal["auto"]
+    resume: str | os.PathLike[str] | None
+    device: Device | None
+    progress: Progress | None
+
+
+@overload
 def stream(
-    source: Any,
+    source: Source,
+    consume: None = None,
+    *,
+    compute_uv: Literal[True] = True,
+    out: None = None,
+    **options: Unpack[_Options],
+) -> Iterator[tuple[Where, SVDResult]]: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: None = None,
+    *,
+    compute_uv: Literal[False],
+    out: None = None,
+    **options: Unpack[_Options],
+) -> Iterator[tuple[Where, Array]]: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: None = None,
+    *,
+    compute_uv: bool = True,
+    out: None = None,
+    **options: Unpack[_Options],
+) -> Iterator[tuple[Where, Result]]: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: Callable[[Where, SVDResult], object],
+    *,
+    compute_uv: Literal[True] = True,
+    out: None = None,
+    **options: Unpack[_Options],
+) -> None: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: Callable[[Where, Array], object],
+    *,
+    compute_uv: Literal[False],
+    out: None = None,
+    **options: Unpack[_Options],
+) -> None: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: Callable[[Where, Result], object],
+    *,
+    compute_uv: bool = True,
+    out: None = None,
+    **options: Unpack[_Options],
+) -> None: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: None = None,
+    *,
+    compute_uv: bool = True,
+    out: Out,
+    **options: Unpack[_Options],
+) -> Out: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: Callable[[Where, Any], object] | None = None,
+    *,
+    function: Callable[[Any], Any],
+    out: Any = None,
+    chunk: int | Literal["auto"] = "auto",
+    resume: str | os.PathLike[str] | None = None,
+    device: Device | None = None,
+    progress: Progress | None = None,
+) -> Any: ...
+
+
+def stream(
+    source: Source,
     consume: Callable[[Where, Any], object] | None = None,
     *,
     function: Callable[[Any], Any] | None = None,

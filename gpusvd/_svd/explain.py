@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from gpusvd._base.blas import pool_size
 from gpusvd._base.checks import (
@@ -50,6 +50,37 @@ class Explanation:
         return "\n".join(
             f"{field.name.replace('_', ' '):<12}{getattr(self, field.name)}" for field in fields(self)
         )
+
+
+class _Options(TypedDict, total=False):
+    """The keywords of `explain`, for type checkers."""
+
+    full_matrices: bool
+    compute_uv: bool
+    hermitian: bool
+    driver: Driver
+    threads: int | None
+    device: Device | None
+
+
+@overload
+def explain(
+    arrays: NDArray[Any] | tuple[int, ...] | list[int],
+    dtype: DTypeLike | None = None,
+    **options: Unpack[_Options],
+) -> Explanation: ...
+
+
+@overload
+def explain(
+    arrays: list[NDArray[Any]] | list[tuple[int, ...]] | list[list[int]],
+    dtype: DTypeLike | None = None,
+    **options: Unpack[_Options],
+) -> list[Explanation]: ...
+
+
+@overload
+def explain(arrays: Any, dtype: DTypeLike | None = None, **options: Unpack[_Options]) -> Any: ...
 
 
 def explain(
