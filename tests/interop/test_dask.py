@@ -260,6 +260,10 @@ def test_every_function_is_lazy_or_says_what_to_call(name, arguments, options):
 
     width = {} if "max_dim" not in inspect.signature(named(name)).parameters else {"max_dim": 3}
     options = width | options
+    if name == "pca" and "weights" in options:
+        with pytest.raises(TypeError, match=r"weights must be None for a Dask array: pass x\.compute\(\)"):
+            named(name)(*lazily(arguments, fail), **options)
+        return
     if name.startswith("linalg.") and name not in ("linalg.inv", "linalg.pinv"):
         with pytest.raises(TypeError, match=r"pass x\.compute\(\), which loads x into memory"):
             named(name)(*lazily(arguments, fail), **options)

@@ -40,6 +40,9 @@ def test_further_samples_for_principal_components(monkeypatch):
         samples = cupy.asarray(x)
     found = gpusvd.pca(samples, whiten=True)
     for given in (samples, x.tolist()):
+        merged = found.merge(found)
+        assert merged.scores.device.id == 1
+        np.testing.assert_allclose(cupy.asnumpy(merged.mean), expected.mean)
         scores = found.transform(given)
         back = found.inverse_transform(scores)
         assert scores.device.id == back.device.id == 1
