@@ -130,9 +130,35 @@ def is_torch(xp: Namespace) -> bool:
     return bool(xp.__name__ == "array_api_compat.torch")
 
 
+def is_jax(xp: Namespace) -> bool:
+    """Return whether `xp` is JAX, whose arrays may be traced."""
+    return bool(xp.__name__ == "jax.numpy")
+
+
 def without_gradient(x: Array) -> Array:
     """Return an array that is not differentiated, such as a scale that cancels in the result."""
-    return x.detach() if is_tensor(x) else x  # type: ignore[attr-defined]
+    if is_tensor(x):
+        return x.detach()  # type: ignore[attr-defined]
+    jax = sys.modules.get("jax")
+    return jax.lax.stop_gradient(x) if jax is not None and isinstance(x, jax.Array) else x
+
+
+def from_host(xp: Namespace, x: Array, beside: Array) -> Array:
+    """Return a NumPy array as an array of a library, on the device of the array `beside`."""
+    return xp.asarray(x) if is_numpy_or_cupy(xp) else xp.asarray(x, device=_place_of(beside))
+
+
+def _place_of(x: Any) -> Any:
+    """Return the device of an array of the standard, None for one that JAX traces."""
+    return getattr(x, "device", None)
+
+
+def may_be_differentiated(x: Any) -> bool:
+    """Return whether this is a tensor that requires a gradient, or an array that JAX traces."""
+    if is_tensor(x):
+        return bool(x.requires_grad and sys.modules["torch"].is_grad_enabled())
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(x, jax.core.Tracer)
 
 
 # dtypes
@@ -145,7 +171,7 @@ def numbers(xp: Namespace, a: Any, beside: Any = None) -> Array:
     if beside is None or is_numpy_or_cupy(xp) or _library(a) is not None:
         return xp.asarray(a)
     # through NumPy, since torch makes numbers float32
-    return xp.asarray(np.asarray(a) if is_torch(xp) else a, device=beside.device)
+    return xp.asarray(np.asarray(a) if is_torch(xp) else a, device=_place_of(beside))
 
 
 def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array:
@@ -284,11 +310,11 @@ def concatenated(xp: Namespace, arrays: Sequence[Array], axis: int) -> Array:
 
 def arange(xp: Namespace, n: int, beside: Array) -> Array:
     """Return the integers 0 to n - 1 on the device of the array `beside`."""
-    return xp.arange(n) if is_numpy_or_cupy(xp) else xp.arange(n, device=beside.device)
+    return xp.arange(n) if is_numpy_or_cupy(xp) else xp.arange(n, device=_place_of(beside))
 
 
 def from_lower_triangles(xp: Any, block: Array) -> Array:
-    """Return the Hermitian matrices that have the lower triangles of `block`; `xp` is NumPy or CuPy."""
+    """Return the Hermitian matrices with the lower triangles of `block`; `xp` is NumPy, CuPy or JAX."""
     lower = xp.tril(block, -1)
     diagonal = xp.where(xp.eye(block.shape[-1], dtype=bool), block, 0)
     with np.errstate(invalid="ignore"):  # a finite imaginary part is ignored; NaN and Inf must spread

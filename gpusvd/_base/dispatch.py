@@ -1,11 +1,11 @@
-"""Send each call where its arrays are: to gpusvd.dask or gpusvd.torch, and to the GPU of CuPy arrays."""
+"""Send each call where its arrays are: to gpusvd.dask, torch or jax, and to the GPU of CuPy arrays."""
 
 import functools
 import importlib
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from gpusvd._base.arrays import device_of
 
@@ -46,6 +46,11 @@ def refuse_dask(name: str, *arguments: object) -> None:
     module = _module_for(*arguments)
     if module is not None and module.__name__ == "gpusvd.dask":
         raise TypeError(f"{name} takes no Dask array: pass x.compute(), which loads x into memory")
+
+
+def svd_of_jax(a: Any, *args: Any, **options: Any) -> Any:
+    """Return what `gpusvd.jax.svd` does."""
+    return importlib.import_module("gpusvd.jax").svd(a, *args, **options)
 
 
 def on_the_device_of_arrays(function: Callable[P, R]) -> Callable[P, R]:

@@ -393,6 +393,18 @@ def test_gradients_of_inverses_at_equal_singular_values(dtype):
     assert torch.autograd.gradcheck(lambda q: gpusvd.lstsq(q, b[:, 0].detach()).x, q)
 
 
+def test_the_few_largest_values_have_the_gradient_of_the_whole_decomposition():
+    a = torch.from_numpy(inputs("float64")["large"])
+    assert not gpusvd.svd_top(a, 1).exact
+    gradients = []
+    for function in (lambda a: gpusvd.svd_top(a, 1), lambda a: gpusvd.low_rank(a, rank=1)):
+        b = a.clone().requires_grad_()
+        U, S, Vh, *_ = function(b)
+        ((U * S) @ Vh)[:5].square().sum().backward()
+        gradients.append(b.grad)
+    torch.testing.assert_close(*gradients)
+
+
 def test_gradients_of_a_product_that_broadcasts():
     x, y = batch(3, 4, 2).requires_grad_(), batch(2, 5, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(lambda x, y: whole(*gpusvd.svd_product(x, y)), (x, y))
