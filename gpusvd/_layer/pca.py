@@ -1,7 +1,7 @@
 """Principal components, and the lines, planes and other flats that fit points best."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, cast
 
 from numpy.typing import ArrayLike
 
@@ -21,7 +21,7 @@ from gpusvd._base.arrays import (
 )
 from gpusvd._base.checks import Driver, check_batch, checked_int, is_int
 from gpusvd._base.dispatch import for_libraries, refuse_dask
-from gpusvd._base.results import Array
+from gpusvd._base.results import A, Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import (
     centred,
@@ -37,7 +37,7 @@ from gpusvd._layer.truncate import TruncatedSVD, truncate, truncation_error
 from gpusvd._layer.values import leading, relative_squares, safe_divisor, significant
 
 
-class PCAResult(NamedTuple):
+class PCAResult(NamedTuple, Generic[A]):
     """The principal components of each set of data, with the maps to scores and back.
 
     If the sets keep different numbers of components, the arrays are as wide as the largest number, and zero
@@ -66,17 +66,17 @@ class PCAResult(NamedTuple):
         The number P of samples, or the sum of the weights of each set.
     """
 
-    components: Array
-    singular_values: Array
-    explained_variance: Array
-    explained_variance_ratio: Array
-    mean: Array
-    scores: Array
-    n_components: Array
+    components: A
+    singular_values: A
+    explained_variance: A
+    explained_variance_ratio: A
+    mean: A
+    scores: A
+    n_components: A
     whiten: bool
-    n_samples: int | Array
+    n_samples: int | A
 
-    def transform(self, x: ArrayLike) -> Array:
+    def transform(self, x: ArrayLike) -> A:
         """
         Return the scores (..., Q, C) of samples (..., Q, N), their coordinates along the components.
 
@@ -92,9 +92,9 @@ class PCAResult(NamedTuple):
             if self.whiten:
                 deviation = self._deviation(xp)
                 scores = scores / xp.where(deviation == 0, math.inf, deviation)
-            return astype(xp, scores, samples.dtype)
+            return cast(A, astype(xp, scores, samples.dtype))
 
-    def inverse_transform(self, scores: ArrayLike) -> Array:
+    def inverse_transform(self, scores: ArrayLike) -> A:
         """
         Return the samples (..., Q, N) with these scores (..., Q, C), the projections of those transformed.
 
@@ -111,11 +111,11 @@ class PCAResult(NamedTuple):
             if self.whiten:
                 wide = wide * self._deviation(xp)
             samples = wide @ widened(xp, components) + widened(xp, middle)[..., None, :]
-            return astype(xp, samples, coordinates.dtype)
+            return cast(A, astype(xp, samples, coordinates.dtype))
 
     def merge(
-        self, other: "PCAResult", n_components: int | None = None, *, driver: Driver = "auto"
-    ) -> "PCAResult":
+        self, other: "PCAResult[A]", n_components: int | None = None, *, driver: Driver = "auto"
+    ) -> "PCAResult[A]":
         """
         Return the principal components of the samples of both together.
 
@@ -141,22 +141,24 @@ class PCAResult(NamedTuple):
         D. A. Ross, J. Lim, R.-S. Lin and M.-H. Yang, "Incremental learning for robust visual tracking",
         International Journal of Computer Vision 77, 2008, pp. 125-141.
         """
-        _check_alike(self, other)
-        xp = array_namespace(self.components, other.components)
-        most = min(self.components.shape[-2] + other.components.shape[-2], self.components.shape[-1])
+        p, q = cast(tuple[PCAResult, PCAResult], (self, other))
+        _check_alike(p, q)
+        xp = array_namespace(p.components, q.components)
+        most = min(p.components.shape[-2] + q.components.shape[-2], p.components.shape[-1])
         width = most if n_components is None else checked_count("n_components", n_components, most)
-        with device_of(self.components), quiet():
-            merged = _merged(xp, self, other, width, driver)
-            scores = [merged.transform(part.inverse_transform(part.scores)) for part in (self, other)]
-            return merged._replace(scores=concatenated(xp, scores, -2))
+        with device_of(p.components), quiet():
+            merged = _merged(xp, p, q, width, driver)
+            scores = [merged.transform(part.inverse_transform(part.scores)) for part in (p, q)]
+            return cast("PCAResult[A]", merged._replace(scores=concatenated(xp, scores, -2)))
 
     def _deviation(self, xp: Namespace) -> Array:
         """Return the standard deviations (..., 1, C) along the components, 0 if they are only rounding."""
-        features = self.components.shape[-1]
-        return _deviation(xp, widened(xp, self.singular_values), self.n_samples, features)[..., None, :]
+        p = cast(PCAResult, self)
+        values, features = widened(xp, p.singular_values), p.components.shape[-1]
+        return _deviation(xp, values, p.n_samples, features)[..., None, :]
 
 
-class AffineSubspace(NamedTuple):
+class AffineSubspace(NamedTuple, Generic[A]):
     """The point, line, plane or higher-dimensional flat that fits each set of points best.
 
     Attributes
@@ -169,9 +171,9 @@ class AffineSubspace(NamedTuple):
         The root mean square distance of the points from the flat.
     """
 
-    point: Array
-    directions: Array
-    residual: Array
+    point: A
+    directions: A
+    residual: A
 
 
 @for_libraries

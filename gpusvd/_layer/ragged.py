@@ -1,7 +1,7 @@
 """Truncation of blocks of several sizes, each by itself or all by one rule."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,10 +23,35 @@ from gpusvd._layer.truncate import (
 from gpusvd._layer.values import failed
 from gpusvd._svd.ragged import RaggedResult
 
+Blocks = RaggedResult[SVDResult] | Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]]
+
+
+class _Rules(TypedDict, total=False):
+    """The keywords that no overload of `truncate_ragged` depends on."""
+
+    across: bool
+    rank: ArrayLike | None
+    rtol: ArrayLike | None
+    atol: ArrayLike | None
+    energy: ArrayLike | None
+    error: ArrayLike | None
+    min_rank: int
+    ties: ArrayLike | None
+
+
+@overload
+def truncate_ragged(
+    blocks: Blocks, *, absorb: None = None, **rules: Unpack[_Rules]
+) -> list[TruncatedSVD]: ...
+
+
+@overload
+def truncate_ragged(blocks: Blocks, *, absorb: Absorb, **rules: Unpack[_Rules]) -> list[TruncatedProduct]: ...
+
 
 @for_libraries
 def truncate_ragged(
-    blocks: RaggedResult | Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]],
+    blocks: Blocks,
     *,
     across: bool = False,
     rank: ArrayLike | None = None,
@@ -37,7 +62,7 @@ def truncate_ragged(
     min_rank: int = 0,
     ties: ArrayLike | None = None,
     absorb: Absorb | None = None,
-) -> list[Any]:
+) -> list[TruncatedSVD] | list[TruncatedProduct]:
     """
     Keep the leading singular values of blocks of several sizes, of each block or of all together.
 

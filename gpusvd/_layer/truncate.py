@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import reduce
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,7 +26,7 @@ from gpusvd._base.arrays import (
 )
 from gpusvd._base.checks import Driver, checked_int, checked_size, is_one_of
 from gpusvd._base.dispatch import for_libraries
-from gpusvd._base.results import Array
+from gpusvd._base.results import A, Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.factors import batch_of, checked_factors, checked_width, common_width
 from gpusvd._layer.products import product
@@ -41,7 +41,7 @@ from gpusvd._layer.values import (
 )
 
 
-class TruncatedSVD(NamedTuple):
+class TruncatedSVD(NamedTuple, Generic[A]):
     """The leading singular values and vectors of each matrix, zero beyond its rank.
 
     Attributes
@@ -56,13 +56,13 @@ class TruncatedSVD(NamedTuple):
         Number of singular values kept for each matrix, at most R.
     """
 
-    U: Array
-    S: Array
-    Vh: Array
-    rank: Array
+    U: A
+    S: A
+    Vh: A
+    rank: A
 
 
-class TruncatedProduct(NamedTuple):
+class TruncatedProduct(NamedTuple, Generic[A]):
     """The truncated matrices as products of two factors, into which the singular values are multiplied.
 
     Attributes
@@ -77,13 +77,38 @@ class TruncatedProduct(NamedTuple):
         Number of singular values kept for each matrix, at most R.
     """
 
-    left: Array
-    right: Array
-    S: Array
-    rank: Array
+    left: A
+    right: A
+    S: A
+    rank: A
 
 
 Absorb = Literal["left", "right", "both"]
+
+
+class Rules(TypedDict, total=False):
+    """The keywords that no overload of `truncate` depends on."""
+
+    rank: ArrayLike | None
+    rtol: ArrayLike | None
+    atol: ArrayLike | None
+    energy: ArrayLike | None
+    error: ArrayLike | None
+    max_rank: int | None
+    min_rank: int
+    ties: ArrayLike | None
+
+
+@overload
+def truncate(
+    U: ArrayLike, S: ArrayLike, Vh: ArrayLike, *, absorb: None = None, **rules: Unpack[Rules]
+) -> TruncatedSVD: ...
+
+
+@overload
+def truncate(
+    U: ArrayLike, S: ArrayLike, Vh: ArrayLike, *, absorb: Absorb, **rules: Unpack[Rules]
+) -> TruncatedProduct: ...
 
 
 @for_libraries
@@ -101,7 +126,7 @@ def truncate(
     min_rank: int = 0,
     ties: ArrayLike | None = None,
     absorb: Absorb | None = None,
-) -> Any:
+) -> TruncatedSVD | TruncatedProduct:
     """
     Keep the leading singular values of every matrix, as many as the rules select.
 
@@ -215,6 +240,18 @@ def truncate(
     return truncated if absorb is None else absorbed(xp, truncated, absorb)
 
 
+@overload
+def low_rank(
+    a: ArrayLike, *, absorb: None = None, driver: Driver = "auto", **rules: Unpack[Rules]
+) -> TruncatedSVD: ...
+
+
+@overload
+def low_rank(
+    a: ArrayLike, *, absorb: Absorb, driver: Driver = "auto", **rules: Unpack[Rules]
+) -> TruncatedProduct: ...
+
+
 @for_libraries
 def low_rank(
     a: ArrayLike,
@@ -229,7 +266,7 @@ def low_rank(
     ties: ArrayLike | None = None,
     absorb: Absorb | None = None,
     driver: Driver = "auto",
-) -> Any:
+) -> TruncatedSVD | TruncatedProduct:
     """
     Return the best low-rank approximation of every matrix, as its truncated SVD.
 
@@ -272,7 +309,9 @@ def low_rank(
     checked_selection(xp, given, min_rank, ties, a.shape[:-2], a)  # before the work is done
     check_absorb(absorb)
     u, s, vh = decompose(xp, a, driver)
-    return truncate(u, s, vh, **given, max_rank=max_rank, min_rank=min_rank, ties=ties, absorb=absorb)
+    rules: Any = given | {"max_rank": max_rank, "min_rank": min_rank, "ties": ties}
+    truncated = truncate(u, s, vh, **rules)
+    return truncated if absorb is None else absorbed(xp, truncated, absorb)
 
 
 @for_libraries

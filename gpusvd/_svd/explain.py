@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -19,7 +19,7 @@ from gpusvd._base.checks import (
 )
 from gpusvd._base.threads import usable_cores
 from gpusvd._cpu.lapack import sizes_of
-from gpusvd._svd.described import Described, as_dtype, described
+from gpusvd._svd.described import Described, OneArray, SeveralArrays, as_dtype, described
 from gpusvd._svd.driver import JACOBI_COLUMNS, choose, choose_on_gpu
 
 _NAMES = {"jacobi": "Jacobi", "bidiagonal": "a bidiagonal form", "vendor": "LAPACK"}
@@ -52,8 +52,29 @@ class Explanation:
         )
 
 
+class _Options(TypedDict, total=False):
+    """The keywords that no overload of `explain` depends on."""
+
+    full_matrices: bool
+    compute_uv: bool
+    hermitian: bool
+    driver: Driver
+    threads: int | None
+    device: Device | None
+
+
+@overload
+def explain(arrays: OneArray, dtype: DTypeLike | None = None, **options: Unpack[_Options]) -> Explanation: ...
+
+
+@overload
 def explain(
-    arrays: Any,
+    arrays: SeveralArrays, dtype: DTypeLike | None = None, **options: Unpack[_Options]
+) -> list[Explanation]: ...
+
+
+def explain(
+    arrays: OneArray | SeveralArrays,
     dtype: DTypeLike | None = None,
     *,
     full_matrices: bool = True,
@@ -62,7 +83,7 @@ def explain(
     driver: Driver = "auto",
     threads: int | None = None,
     device: Device | None = None,
-) -> Any:
+) -> Explanation | list[Explanation]:
     """
     Say how `svd` would decompose an array, and why so, without decomposing anything.
 
