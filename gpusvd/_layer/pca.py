@@ -119,11 +119,10 @@ class PCAResult(NamedTuple, Generic[A]):
         """
         Return the principal components of the samples of both together.
 
-        They come from one SVD of the stacked factors, diag(σ) Vᴴ of both and the difference of the means, and
-        are those that `pca` finds in all samples if both keep all components; otherwise what was left out
-        counts in the variance only. Data that come in parts are thus analysed part by part. The scores of
-        `other` follow those of `self`; ``p._replace(scores=p.scores[..., :0, :])`` has none, for parts that
-        are too many to keep.
+        They come from one SVD of the stacked factors diag(σ) Vᴴ of both and the difference of their means. If
+        both keep all components, they are those that `pca` finds in all samples; otherwise what was left out
+        counts in the total variance alone. The scores of `other` follow those of `self`; for data too large
+        to keep, ``p._replace(scores=p.scores[..., :0, :])`` has none.
 
         Parameters
         ----------
@@ -207,10 +206,9 @@ def pca(
         Whether to scale the scores to unit variance along every component. The scores are zero along a
         component whose singular value is at most max(P, N) eps σ₁, that is, only rounding.
     weights : (..., P) array_like, optional
-        Non-negative weights of the samples. Default: 1. A sample counts as often as its weight says, a
-        fraction of a time too: the mean is the weighted mean, the singular values are those of the centred
-        samples times wᵢ^½, and Σ wᵢ stands for P. A weight of 0 leaves a sample out, whatever its numbers
-        are.
+        Non-negative weights of the samples. Default: 1. A sample of weight 2 counts as two: the mean is the
+        weighted mean, the singular values are those of the centred samples times wᵢ^½, and Σ wᵢ stands for
+        P in the variance. A weight of 0 leaves a sample out, whatever its numbers are.
     driver : optional
         As in `svd`.
 
@@ -288,12 +286,8 @@ def pca(
         u, s, vh, count = truncate(principal.u, principal.s, principal.vh, energy=energy, max_rank=cap)
     with quiet():
         if w is not None:
-            centre = principal.mean[..., None, :]
-            u = (
-                (wide / principal.scale - centre / principal.scale)
-                @ adjoint(xp, vh)
-                / safe_divisor(xp, s)[..., None, :]
-            )
+            differences = wide / principal.scale - principal.mean[..., None, :] / principal.scale
+            u = differences @ adjoint(xp, vh) / safe_divisor(xp, s)[..., None, :]
         if whiten:
             varies = _deviation(xp, s, n_samples, features) != 0
             lengths = xp.where(varies, xp.ones_like(s) * _root_of_freedom(xp, n_samples), 0)

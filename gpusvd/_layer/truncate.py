@@ -86,17 +86,22 @@ class TruncatedProduct(NamedTuple, Generic[A]):
 Absorb = Literal["left", "right", "both"]
 
 
-class Rules(TypedDict, total=False):
-    """The keywords that no overload of `truncate` depends on."""
+class CommonRules(TypedDict, total=False):
+    """The keywords that no overload of `truncate` or `truncate_ragged` depends on."""
 
     rank: ArrayLike | None
     rtol: ArrayLike | None
     atol: ArrayLike | None
     energy: ArrayLike | None
     error: ArrayLike | None
-    max_rank: int | None
     min_rank: int
     ties: ArrayLike | None
+
+
+class Rules(CommonRules, total=False):
+    """Those of `truncate` and `low_rank`."""
+
+    max_rank: int | None
 
 
 @overload

@@ -205,9 +205,9 @@ def stream(
         iterator of these pairs.
     function : callable, optional
         Called as ``function(chunk)`` in place of `svd`, as in ``stream(a, function=gpusvd.polar)`` or with
-        ``lambda chunk: gpusvd.svt(chunk, 0.1)``. It is given matrices (..., M, N) as an array of NumPy, or of
-        CuPy with a `device`, and returns an array, or a tuple of arrays, whose leading dimensions are those
-        of the chunk.
+        ``lambda chunk: gpusvd.svt(chunk, 0.1)``. It is given matrices (..., M, N), which it must not change,
+        as an array of NumPy, or of CuPy with a `device`, and returns an array, or a tuple of arrays, whose
+        leading dimensions are those of the chunk.
     full_matrices, compute_uv, hermitian, driver, errors, threads : optional
         As in `svd`, and only without `function`. The bits of the results do not depend on `chunk`.
     chunk : int or "auto", optional
@@ -522,7 +522,7 @@ def _write(targets: tuple[Any, ...], where: Where, result: Any, batch: tuple[int
     for target, part in zip(targets, map(np.asarray, parts), strict=True):
         shape = (*_batch_of(where, batch), *target.shape[len(batch) :])
         dtype = np.dtype(target.dtype).newbyteorder("=")
-        if part.shape != shape or part.dtype != dtype:
+        if part.shape != shape or part.dtype.newbyteorder("=") != dtype:
             raise ValueError(
                 f"function returns {part.dtype} of shape {part.shape} for source[{name_of(where)}], and out "
                 f"has room for {dtype} of shape {shape}"
