@@ -165,16 +165,16 @@ def truncate(
         would cut is kept; if `rank` or `max_rank` forbids that, it is left out; if fewer values than
         `min_rank`, or none, would then remain, it is cut after all.
     absorb : {None, "left", "right", "both"}, optional
-        Return the products of two factors instead: U diag(S) and Vh for "left", U and diag(S) Vh for "right",
-        U diag(S)^½ and diag(S)^½ Vh for "both".
+        Return two factors instead, with S multiplied in: U diag(S) and Vh for "left", U and diag(S) Vh for
+        "right", U diag(S)^½ and diag(S)^½ Vh for "both".
 
     Returns
     -------
     TruncatedSVD, or TruncatedProduct with `absorb`
         A named tuple of U (..., M, R), S (..., R), Vh (..., R, N) and rank (...), or of left (..., M, R),
         right (..., R, N), S and rank, in the dtypes of the arguments. R is the largest rank in the batch; the
-        factors of a matrix are zero beyond its own rank. If an int `rank` is the only rule, and `ties`
-        and `absorb` are not given, U, S and Vh are views of the arguments.
+        factors of a matrix are zero beyond its own rank. If an int `rank` is the only rule, without `ties`
+        and `absorb`, U, S and Vh are views of the arguments.
 
     Raises
     ------
@@ -192,11 +192,12 @@ def truncate(
     Notes
     -----
     Unless an int `rank` is the only rule or `max_rank` is given, one number, R, is read back from the device.
-    In terms of tensor networks `max_rank` is the bond dimension (quimb's max_bond, ITensor's maxdim), `rtol`
-    a relative cutoff, `error` ** 2 the discarded weight, and `ties` TeNPy's degeneracy_tol. `energy` and
-    `error` allow for rounding: the discarded share may exceed its limit by 8 eps of the dtype of S, relative,
-    so that with σ² = 45 and 5 the first value holds an energy of 0.9. A matrix whose singular values are NaN
-    has rank 0 and NaN in all of its columns; R is then at least 1, unless `max_rank` or `rank` is 0.
+    In terms of tensor networks `rank`, beside another rule, is the largest bond dimension (quimb's max_bond,
+    ITensor's maxdim), `rtol` a relative cutoff, `error` squared the discarded weight, and `ties` TeNPy's
+    degeneracy_tol; `max_rank` also fixes the width of a batch. `energy` and `error` allow for rounding: the
+    discarded share may exceed its limit by 8 eps of the dtype of S, relative, so that with σ² = 45 and 5 the
+    first value holds an energy of 0.9. A matrix whose singular values are NaN has rank 0 and NaN in all of
+    its columns; R is then at least 1, unless `max_rank`, or an int `rank` alone, is 0.
 
     References
     ----------
