@@ -35,7 +35,7 @@ except ImportError as error:
 
 __all__ = ["degenerate", "inv", "lstsq", "pinv", "svd", "svd_ex", "svd_product", "svdvals"]
 
-_WITHOUT_TENSORS = {"explain", "stream", "svd_ragged", "warmup"}
+_WITHOUT_TENSORS = {"explain", "stream", "svd_ragged", "truncate_ragged", "warmup"}
 
 
 @overload

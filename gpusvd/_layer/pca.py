@@ -74,7 +74,7 @@ class PCAResult(NamedTuple, Generic[A]):
     scores: A
     n_components: A
     whiten: bool
-    n_samples: int | Array
+    n_samples: int | A
 
     def transform(self, x: ArrayLike) -> A:
         """
@@ -119,11 +119,10 @@ class PCAResult(NamedTuple, Generic[A]):
         """
         Return the principal components of the samples of both together.
 
-        They come from one SVD of the stacked factors, diag(σ) Vᴴ of both and the difference of the means, and
-        are those that `pca` finds in all samples if both keep all components; otherwise what was left out
-        counts in the variance only. Data that come in parts are thus analysed part by part. The scores of
-        `other` follow those of `self`; ``p._replace(scores=p.scores[..., :0, :])`` has none, for parts that
-        are too many to keep.
+        They come from one SVD of the stacked factors diag(σ) Vᴴ of both and the difference of their means. If
+        both keep all components, they are those that `pca` finds in all samples; otherwise what was left out
+        counts in the total variance alone. The scores of `other` follow those of `self`; for data too large
+        to keep, ``p._replace(scores=p.scores[..., :0, :])`` has none.
 
         Parameters
         ----------
@@ -141,20 +140,21 @@ class PCAResult(NamedTuple, Generic[A]):
         D. A. Ross, J. Lim, R.-S. Lin and M.-H. Yang, "Incremental learning for robust visual tracking",
         International Journal of Computer Vision 77, 2008, pp. 125-141.
         """
-        p, q = cast(PCAResult[Any], self), cast(PCAResult[Any], other)
+        p, q = cast(tuple[PCAResult, PCAResult], (self, other))
         _check_alike(p, q)
         xp = array_namespace(p.components, q.components)
         most = min(p.components.shape[-2] + q.components.shape[-2], p.components.shape[-1])
         width = most if n_components is None else checked_count("n_components", n_components, most)
         with device_of(p.components), quiet():
-            merged: PCAResult[Any] = _merged(xp, p, q, width, driver)
+            merged = _merged(xp, p, q, width, driver)
             scores = [merged.transform(part.inverse_transform(part.scores)) for part in (p, q)]
-            return merged._replace(scores=concatenated(xp, scores, -2))
+            return cast("PCAResult[A]", merged._replace(scores=concatenated(xp, scores, -2)))
 
     def _deviation(self, xp: Namespace) -> Array:
         """Return the standard deviations (..., 1, C) along the components, 0 if they are only rounding."""
-        values, components = cast(tuple[Array, ...], (self.singular_values, self.components))
-        return _deviation(xp, widened(xp, values), self.n_samples, components.shape[-1])[..., None, :]
+        p = cast(PCAResult, self)
+        values, features = widened(xp, p.singular_values), p.components.shape[-1]
+        return _deviation(xp, values, p.n_samples, features)[..., None, :]
 
 
 class AffineSubspace(NamedTuple, Generic[A]):
@@ -206,10 +206,9 @@ def pca(
         Whether to scale the scores to unit variance along every component. The scores are zero along a
         component whose singular value is at most max(P, N) eps σ₁, that is, only rounding.
     weights : (..., P) array_like, optional
-        Non-negative weights of the samples. Default: 1. A sample counts as often as its weight says, a
-        fraction of a time too: the mean is the weighted mean, the singular values are those of the centred
-        samples times wᵢ^½, and Σ wᵢ stands for P. A weight of 0 leaves a sample out, whatever its numbers
-        are.
+        Non-negative weights of the samples. Default: 1. A sample of weight 2 counts as two: the mean is the
+        weighted mean, the singular values are those of the centred samples times wᵢ^½, and Σ wᵢ stands for
+        P in the variance. A weight of 0 leaves a sample out, whatever its numbers are.
     driver : optional
         As in `svd`.
 
@@ -287,12 +286,8 @@ def pca(
         u, s, vh, count = truncate(principal.u, principal.s, principal.vh, energy=energy, max_rank=cap)
     with quiet():
         if w is not None:
-            centre = principal.mean[..., None, :]
-            u = (
-                (wide / principal.scale - centre / principal.scale)
-                @ adjoint(xp, vh)
-                / safe_divisor(xp, s)[..., None, :]
-            )
+            differences = wide / principal.scale - principal.mean[..., None, :] / principal.scale
+            u = differences @ adjoint(xp, vh) / safe_divisor(xp, s)[..., None, :]
         if whiten:
             varies = _deviation(xp, s, n_samples, features) != 0
             lengths = xp.where(varies, xp.ones_like(s) * _root_of_freedom(xp, n_samples), 0)

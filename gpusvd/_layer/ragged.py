@@ -1,7 +1,7 @@
 """Truncation of blocks of several sizes, each by itself or all by one rule."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,7 @@ from gpusvd._base.results import Array, SVDResult
 from gpusvd._layer.factors import checked_factors
 from gpusvd._layer.truncate import (
     Absorb,
+    CommonRules,
     Selection,
     TruncatedProduct,
     TruncatedSVD,
@@ -23,10 +24,28 @@ from gpusvd._layer.truncate import (
 from gpusvd._layer.values import failed
 from gpusvd._svd.ragged import RaggedResult
 
+Blocks = RaggedResult[SVDResult] | Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]]
+
+
+class _Rules(CommonRules, total=False):
+    """The keywords that no overload of `truncate_ragged` depends on."""
+
+    across: bool
+
+
+@overload
+def truncate_ragged(
+    blocks: Blocks, *, absorb: None = None, **rules: Unpack[_Rules]
+) -> list[TruncatedSVD]: ...
+
+
+@overload
+def truncate_ragged(blocks: Blocks, *, absorb: Absorb, **rules: Unpack[_Rules]) -> list[TruncatedProduct]: ...
+
 
 @for_libraries
 def truncate_ragged(
-    blocks: RaggedResult[Any] | Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]],
+    blocks: Blocks,
     *,
     across: bool = False,
     rank: ArrayLike | None = None,
@@ -37,7 +56,7 @@ def truncate_ragged(
     min_rank: int = 0,
     ties: ArrayLike | None = None,
     absorb: Absorb | None = None,
-) -> list[Any]:
+) -> list[TruncatedSVD] | list[TruncatedProduct]:
     """
     Keep the leading singular values of blocks of several sizes, of each block or of all together.
 
@@ -99,12 +118,8 @@ def truncate_ragged(
             raise ValueError(f"{name} of shape {np.shape(value)} must be {expected}")
     selection = checked_selection(np, given, min_rank, ties, () if across else (len(factors),), None)
     bad = failed(np, values)
-    ranks = (
-        _ranks_across(values, np.where(bad, 0, counts), selection)
-        if across
-        else _ranks_by_block(values, counts, selection)
-    )
-    ranks[bad] = 0
+    ranks_of = _ranks_across if across else _ranks_by_block
+    ranks = ranks_of(values, np.where(bad, 0, counts), selection)
     widths = np.where(bad, np.minimum(1, counts), ranks)
     truncated = [
         TruncatedSVD(u[:, :width], s[:width], vh[:width, :], rank)

@@ -88,17 +88,22 @@ class TruncatedProduct(NamedTuple, Generic[A]):
 Absorb = Literal["left", "right", "both"]
 
 
-class Rules(TypedDict, total=False):
-    """The rules of `truncate` and their limits, for type checkers."""
+class CommonRules(TypedDict, total=False):
+    """The keywords that no overload of `truncate` or `truncate_ragged` depends on."""
 
     rank: ArrayLike | None
     rtol: ArrayLike | None
     atol: ArrayLike | None
     energy: ArrayLike | None
     error: ArrayLike | None
-    max_rank: int | None
     min_rank: int
     ties: ArrayLike | None
+
+
+class Rules(CommonRules, total=False):
+    """Those of `truncate` and `low_rank`."""
+
+    max_rank: int | None
 
 
 @overload
@@ -128,7 +133,7 @@ def truncate(
     min_rank: int = 0,
     ties: ArrayLike | None = None,
     absorb: Absorb | None = None,
-) -> Any:
+) -> TruncatedSVD | TruncatedProduct:
     """
     Keep the leading singular values of every matrix, as many as the rules select.
 
@@ -162,16 +167,16 @@ def truncate(
         would cut is kept; if `rank` or `max_rank` forbids that, it is left out; if fewer values than
         `min_rank`, or none, would then remain, it is cut after all.
     absorb : {None, "left", "right", "both"}, optional
-        Return the products of two factors instead: U diag(S) and Vh for "left", U and diag(S) Vh for "right",
-        U diag(S)^½ and diag(S)^½ Vh for "both".
+        Return two factors instead, with S multiplied in: U diag(S) and Vh for "left", U and diag(S) Vh for
+        "right", U diag(S)^½ and diag(S)^½ Vh for "both".
 
     Returns
     -------
     TruncatedSVD, or TruncatedProduct with `absorb`
         A named tuple of U (..., M, R), S (..., R), Vh (..., R, N) and rank (...), or of left (..., M, R),
         right (..., R, N), S and rank, in the dtypes of the arguments. R is the largest rank in the batch; the
-        factors of a matrix are zero beyond its own rank. If an int `rank` is the only rule, and `ties`
-        and `absorb` are not given, U, S and Vh are views of the arguments.
+        factors of a matrix are zero beyond its own rank. If an int `rank` is the only rule, without `ties`
+        and `absorb`, U, S and Vh are views of the arguments.
 
     Raises
     ------
@@ -189,11 +194,12 @@ def truncate(
     Notes
     -----
     Unless an int `rank` is the only rule or `max_rank` is given, one number, R, is read back from the device.
-    In terms of tensor networks `max_rank` is the bond dimension (quimb's max_bond, ITensor's maxdim), `rtol`
-    a relative cutoff, `error` ** 2 the discarded weight, and `ties` TeNPy's degeneracy_tol. `energy` and
-    `error` allow for rounding: the discarded share may exceed its limit by 8 eps of the dtype of S, relative,
-    so that with σ² = 45 and 5 the first value holds an energy of 0.9. A matrix whose singular values are NaN
-    has rank 0 and NaN in all of its columns; R is then at least 1, unless `max_rank` or `rank` is 0.
+    In terms of tensor networks `rank`, beside another rule, is the largest bond dimension (quimb's max_bond,
+    ITensor's maxdim), `rtol` a relative cutoff, `error` squared the discarded weight, and `ties` TeNPy's
+    degeneracy_tol; `max_rank` also fixes the width of a batch. `energy` and `error` allow for rounding: the
+    discarded share may exceed its limit by 8 eps of the dtype of S, relative, so that with σ² = 45 and 5 the
+    first value holds an energy of 0.9. A matrix whose singular values are NaN has rank 0 and NaN in all of
+    its columns; R is then at least 1, unless `max_rank`, or an int `rank` alone, is 0.
 
     References
     ----------
@@ -268,7 +274,7 @@ def low_rank(
     ties: ArrayLike | None = None,
     absorb: Absorb | None = None,
     driver: Driver = "auto",
-) -> Any:
+) -> TruncatedSVD | TruncatedProduct:
     """
     Return the best low-rank approximation of every matrix, as its truncated SVD.
 
@@ -311,8 +317,9 @@ def low_rank(
     checked_selection(xp, given, min_rank, ties, a.shape[:-2], a)  # before the work is done
     check_absorb(absorb)
     u, s, vh = decompose(xp, a, driver)
-    rest: Any = {"max_rank": max_rank, "min_rank": min_rank, "ties": ties, "absorb": absorb}
-    return truncate(u, s, vh, **given, **rest)
+    rules: Any = given | {"max_rank": max_rank, "min_rank": min_rank, "ties": ties}
+    truncated = truncate(u, s, vh, **rules)
+    return truncated if absorb is None else absorbed(xp, truncated, absorb)
 
 
 @for_libraries

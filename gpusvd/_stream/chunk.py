@@ -31,10 +31,9 @@ class Decomposition:
         Without `out`, matrices without factors raise nothing here: `result` does, once the chunk is back from
         the device.
         """
-        with_info = self.options.errors == "raise" and out is None
-        return decompose(
-            a, self.options._replace(errors="nan") if with_info else self.options, out, with_info
-        )
+        options = self.options
+        with_info = options.errors == "raise" and out is None
+        return decompose(a, options._replace(errors="nan") if with_info else options, out, with_info)
 
     def result(self, where: Where, factors: Factors) -> Result:
         """Return what `svd` returns; raise LinAlgError for matrices without factors if asked to."""
@@ -78,6 +77,7 @@ class Application:
         return self.function(a)
 
     def result(self, where: Where, result: Any) -> Any:
+        """Return the result as it is."""
         return result
 
     def blas(self, a: Array) -> AbstractContextManager[object]:

@@ -43,20 +43,26 @@ _DEVICE_BYTES = 512 * 2**20
 
 
 Out = TypeVar("Out")
+T = TypeVar("T")
 
 
-class _Options(TypedDict, total=False):
-    """The keywords that no overload of `stream` depends on."""
+class _Course(TypedDict, total=False):
+    """The keywords that no overload of `stream` depends on, whatever is done to a chunk."""
+
+    chunk: int | Literal["auto"]
+    resume: str | os.PathLike[str] | None
+    device: Device | None
+    progress: Progress | None
+
+
+class _Options(_Course, total=False):
+    """Those that no overload for the SVD depends on."""
 
     full_matrices: bool
     hermitian: bool
     driver: Driver
     errors: Errors
     threads: int | None
-    chunk: int | Literal["auto"]
-    resume: str | os.PathLike[str] | None
-    device: Device | None
-    progress: Progress | None
 
 
 @overload
@@ -139,15 +145,34 @@ def stream(
 @overload
 def stream(
     source: Source,
-    consume: Callable[[Where, Any], object] | None = None,
+    consume: None = None,
     *,
-    function: Callable[[Any], Any],
-    out: Any = None,
-    chunk: int | Literal["auto"] = "auto",
-    resume: str | os.PathLike[str] | None = None,
-    device: Device | None = None,
-    progress: Progress | None = None,
-) -> Any: ...
+    function: Callable[[Any], T],
+    out: None = None,
+    **options: Unpack[_Course],
+) -> Iterator[tuple[Where, T]]: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: Callable[[Where, T], object],
+    *,
+    function: Callable[[Any], T],
+    out: None = None,
+    **options: Unpack[_Course],
+) -> None: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: None = None,
+    *,
+    function: Callable[[Any], object],
+    out: Out,
+    **options: Unpack[_Course],
+) -> Out: ...
 
 
 def stream(
@@ -181,9 +206,9 @@ def stream(
         iterator of these pairs.
     function : callable, optional
         Called as ``function(chunk)`` in place of `svd`, as in ``stream(a, function=gpusvd.polar)`` or with
-        ``lambda chunk: gpusvd.svt(chunk, 0.1)``. It is given matrices (..., M, N) as an array of NumPy, or of
-        CuPy with a `device`, and returns an array, or a tuple of arrays, whose leading dimensions are those
-        of the chunk.
+        ``lambda chunk: gpusvd.svt(chunk, 0.1)``. It is given matrices (..., M, N), which it must not change,
+        as an array of NumPy, or of CuPy with a `device`, and returns an array, or a tuple of arrays, whose
+        leading dimensions are those of the chunk.
     full_matrices, compute_uv, hermitian, driver, errors, threads : optional
         As in `svd`, and only without `function`. The bits of the results do not depend on `chunk`.
     chunk : int or "auto", optional
@@ -497,7 +522,7 @@ def _write(targets: tuple[Any, ...], where: Where, result: Any, batch: tuple[int
     for target, part in zip(targets, map(np.asarray, parts), strict=True):
         shape = (*_batch_of(where, batch), *target.shape[len(batch) :])
         dtype = np.dtype(target.dtype).newbyteorder("=")
-        if part.shape != shape or part.dtype != dtype:
+        if part.shape != shape or part.dtype.newbyteorder("=") != dtype:
             raise ValueError(
                 f"function returns {part.dtype} of shape {part.shape} for source[{name_of(where)}], and out "
                 f"has room for {dtype} of shape {shape}"

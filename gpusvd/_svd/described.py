@@ -1,7 +1,7 @@
 """Arrays, and shapes in the place of arrays, for functions that only look at them."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -9,6 +9,20 @@ from gpusvd._base.checks import check_dimensions, is_int
 from gpusvd._cuda.arrays import is_on_gpu
 
 _EXPECTED = "must be an array, a shape (..., M, N) of ints, or a list of these"
+
+
+class HasShape(Protocol):
+    """What an array must have to be described."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+
+OneArray = HasShape | tuple[int, ...] | list[int]
+SeveralArrays = Iterable[HasShape | tuple[int, ...] | list[int]]
 
 
 class Described(NamedTuple):
@@ -19,7 +33,7 @@ class Described(NamedTuple):
     on_gpu: bool
 
 
-def described(arrays: Any) -> Described | list[Described]:
+def described(arrays: OneArray | SeveralArrays) -> Described | list[Described]:
     """Return shape, dtype and place of an array, a shape, or each of a list of these, or raise."""
     one = _one("arrays", arrays)
     if one is not None:

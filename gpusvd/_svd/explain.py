@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from gpusvd._base.blas import pool_size
 from gpusvd._base.checks import (
@@ -19,7 +19,7 @@ from gpusvd._base.checks import (
 )
 from gpusvd._base.threads import usable_cores
 from gpusvd._cpu.lapack import sizes_of
-from gpusvd._svd.described import Described, as_dtype, described
+from gpusvd._svd.described import Described, OneArray, SeveralArrays, as_dtype, described
 from gpusvd._svd.driver import JACOBI_COLUMNS, choose, choose_on_gpu
 
 _NAMES = {"jacobi": "Jacobi", "bidiagonal": "a bidiagonal form", "vendor": "LAPACK"}
@@ -53,7 +53,7 @@ class Explanation:
 
 
 class _Options(TypedDict, total=False):
-    """The keywords of `explain`, for type checkers."""
+    """The keywords that no overload of `explain` depends on."""
 
     full_matrices: bool
     compute_uv: bool
@@ -64,27 +64,17 @@ class _Options(TypedDict, total=False):
 
 
 @overload
-def explain(
-    arrays: NDArray[Any] | tuple[int, ...] | list[int],
-    dtype: DTypeLike | None = None,
-    **options: Unpack[_Options],
-) -> Explanation: ...
+def explain(arrays: OneArray, dtype: DTypeLike | None = None, **options: Unpack[_Options]) -> Explanation: ...
 
 
 @overload
 def explain(
-    arrays: list[NDArray[Any]] | list[tuple[int, ...]] | list[list[int]],
-    dtype: DTypeLike | None = None,
-    **options: Unpack[_Options],
+    arrays: SeveralArrays, dtype: DTypeLike | None = None, **options: Unpack[_Options]
 ) -> list[Explanation]: ...
 
 
-@overload
-def explain(arrays: Any, dtype: DTypeLike | None = None, **options: Unpack[_Options]) -> Any: ...
-
-
 def explain(
-    arrays: Any,
+    arrays: OneArray | SeveralArrays,
     dtype: DTypeLike | None = None,
     *,
     full_matrices: bool = True,
@@ -93,7 +83,7 @@ def explain(
     driver: Driver = "auto",
     threads: int | None = None,
     device: Device | None = None,
-) -> Any:
+) -> Explanation | list[Explanation]:
     """
     Say how `svd` would decompose an array, and why so, without decomposing anything.
 

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpusvd._base.checks import Device
-from gpusvd._svd.described import Described, as_dtype, described
+from gpusvd._svd.described import Described, OneArray, SeveralArrays, as_dtype, described
 from gpusvd._svd.svd import svd
 
 
 def warmup(
-    arrays: Any,
+    arrays: OneArray | SeveralArrays,
     dtypes: DTypeLike | Iterable[DTypeLike] | None = None,
     *,
     full_matrices: bool = True,

@@ -13,6 +13,7 @@ import gpusvd
 
 PACKAGE = Path(gpusvd.__file__).parent
 STUB = PACKAGE / "_torch_layer.pyi"
+TAKEN = set(gpusvd.__all__) - {"truncate_ragged"}
 RESULTS = {name for name in gpusvd.__all__ if name[0].isupper()}
 
 
@@ -40,17 +41,13 @@ def public_functions() -> Iterator[ast.FunctionDef]:
     """Yield the functions of the layer that `gpusvd.torch` does not define anew, each overloaded one as its
     overloads."""
     module = ast.parse((PACKAGE / "torch.py").read_text(encoding="utf-8"))
-    names = set(gpusvd.__all__) - {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
+    names = TAKEN - {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
     for path in sorted(PACKAGE.glob("_layer/*.py")):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         public = (node for node in body if getattr(node, "name", None) in names)
-        functions = [node for node in public if isinstance(node, ast.FunctionDef) and takes_arrays(node)]
+        functions = [node for node in public if isinstance(node, ast.FunctionDef)]
         overloaded = {node.name for node in functions if is_overload(node)}
         yield from (node for node in functions if is_overload(node) or node.name not in overloaded)
-
-
-def takes_arrays(node: ast.FunctionDef) -> bool:
-    return any(ast.unparse(a.annotation) == "ArrayLike" for a in node.args.args)
 
 
 def is_overload(node: ast.FunctionDef) -> bool:
