@@ -36,8 +36,8 @@ def array_namespace(*arrays: Any) -> Namespace:
     found = {xp.__name__: xp for xp in map(_library, arrays) if xp is not None}
     if len(found) > 1:
         raise TypeError(
-            f"arrays of {' and '.join(sorted(map(_name, found)))} in one call: bring them to one library "
-            "first, as cupy.asarray and cupy.asnumpy do"
+            f"arrays of {' and '.join(sorted(map(library_name, found.values())))} in one call: bring them to "
+            "one library first, as cupy.asarray and cupy.asnumpy do"
         )
     devices = sorted({a.device.id for a in arrays if is_cupy(a)})
     if len(devices) > 1:
@@ -98,8 +98,9 @@ def _torch() -> Namespace:
     return array_api_compat.torch
 
 
-def _name(namespace: str) -> str:
-    return namespace.removeprefix("array_api_compat.")
+def library_name(xp: Namespace) -> str:
+    """Return the name under which users know a library."""
+    return str(xp.__name__.removeprefix("array_api_compat."))
 
 
 def on_host(a: Any) -> bool:
@@ -192,7 +193,7 @@ def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array
     which = f"{x.dtype}{name and f' of {name}'}"
     half = "float16, bfloat16, " if is_torch(xp) else ""
     raise TypeError(
-        f"array type {which} is unsupported in svd; of {_name(xp.__name__)} it may be {half}float32, "
+        f"array type {which} is unsupported in svd; of {library_name(xp)} it may be {half}float32, "
         "float64, complex64, complex128, any integer type or bool"
     )
 

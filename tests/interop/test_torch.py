@@ -103,6 +103,11 @@ def test_devices_of_torch():
         gpusvd.svd(a, device=torch.device("meta"))
 
 
+def test_patches_want_numpy_arrays():
+    with pytest.raises(TypeError, match="patches of torch are not supported: pass a NumPy or CuPy array"):
+        gpusvd.patches.extract(batch(4, 4), (2, 2))
+
+
 def test_libraries_do_not_mix():
     with pytest.raises(TypeError, match="arrays of numpy and torch in one call"):
         gpusvd.lstsq(batch(4, 2), np.ones(4))
