@@ -55,14 +55,13 @@ def is_cupy(a: Any) -> bool:
 
 def is_tensor(a: Any) -> bool:
     """Return whether this is a torch tensor, without importing torch."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(a, getattr(torch, "Tensor", ()))  # torch may be half imported
+    return _is_a("torch", "Tensor", a)
 
 
-def is_dask(a: Any) -> bool:
-    """Return whether this is a Dask array, without importing Dask."""
-    dask = sys.modules.get("dask.array")
-    return dask is not None and isinstance(a, getattr(dask, "Array", ()))
+def _is_a(library: str, name: str, a: Any) -> bool:
+    """Return whether this is an instance of a class of a library, which is not imported for that."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(a, getattr(module, name, ()))  # it may be half imported
 
 
 def device_of(*arrays: Any) -> AbstractContextManager[object]:
@@ -80,7 +79,7 @@ def _library(a: Any) -> Namespace | None:
         return sys.modules["cupy"]
     if is_tensor(a):
         return _torch()
-    if is_dask(a):
+    if _is_a("dask.array", "Array", a):
         raise TypeError("this function takes no Dask array: pass x.compute(), which loads x into memory")
     if hasattr(a, "__array_namespace__"):
         return a.__array_namespace__()
@@ -140,8 +139,7 @@ def without_gradient(x: Array) -> Array:
     """Return an array that is not differentiated, such as a scale that cancels in the result."""
     if is_tensor(x):
         return x.detach()  # type: ignore[attr-defined]
-    jax = sys.modules.get("jax")
-    return jax.lax.stop_gradient(x) if jax is not None and isinstance(x, jax.Array) else x
+    return sys.modules["jax"].lax.stop_gradient(x) if _is_a("jax", "Array", x) else x
 
 
 def from_host(xp: Namespace, x: Array, beside: Array) -> Array:
@@ -158,8 +156,7 @@ def may_be_differentiated(x: Any) -> bool:
     """Return whether this is a tensor that requires a gradient, or an array that JAX traces."""
     if is_tensor(x):
         return bool(x.requires_grad and sys.modules["torch"].is_grad_enabled())
-    jax = sys.modules.get("jax")
-    return jax is not None and isinstance(x, jax.core.Tracer)
+    return _is_a("jax.core", "Tracer", x)
 
 
 # dtypes
