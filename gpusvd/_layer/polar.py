@@ -19,6 +19,7 @@ from gpusvd._base.arrays import (
     real_dtype,
     transpose,
     widened,
+    without_gradient,
 )
 from gpusvd._base.checks import Driver
 from gpusvd._base.dispatch import for_libraries
@@ -538,7 +539,8 @@ def _proper_rotation(xp: Namespace, u: Array, vh: Array) -> tuple[Array, Array]:
     """Return U Vh, with the last direction reversed if the determinant would be -1, and that sign."""
     u, vh = along_batch(u), along_batch(vh)
     product = times(u, vh)
-    sign = xp.sign(_determinant(xp, product))
+    determinant = without_gradient(_determinant(xp, product))
+    sign = determinant / xp.abs(determinant)
     last = max(0, product.shape[-1] - 1)
     return product + (sign - 1)[..., None, None] * u[..., last:] * vh[..., last:, :], sign
 

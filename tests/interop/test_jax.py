@@ -1,13 +1,11 @@
 """JAX: the SVD under jit, vmap and derivatives."""
 
-import inspect
-
 import numpy as np
 import pytest
 
 import gpusvd
 from gpusvd._base.install import install
-from tests.support.calls import CALLS, inputs, named, parts
+from tests.support.calls import CALLS, depends_on_numbers, inputs, named, parts
 
 jax = pytest.importorskip("jax", reason=f"JAX is not installed: {install('jax')}")
 jnp = jax.numpy
@@ -125,16 +123,6 @@ def test_tiny_and_subnormal_entries(driver):
 
 LAYER = [call for call in CALLS if call[0] not in ("svd", "svdvals", "svd_ex")]  # those are in gpusvd.jax
 WITHOUT = {"matrix_rank", "linalg.matrix_rank", "left_null_space", "linalg.svd"}  # ranks, and full matrices
-
-
-def depends_on_numbers(name, options):
-    """Whether a branch or the shape of a result does, which `jax.jit` cannot have."""
-    if name in ("inv", "pinv", "lstsq", "linalg.inv", "linalg.pinv"):
-        return "hermitian" not in options
-    widths = {"max_rank", "n_components"} & options.keys()
-    if {"energy", "error", "atol"} & options.keys() and not widths:
-        return True
-    return "max_dim" in inspect.signature(named(name)).parameters and "max_dim" not in options
 
 
 def arrays(arguments):

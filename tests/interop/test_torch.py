@@ -7,7 +7,7 @@ import pytest
 
 import gpusvd
 from gpusvd._base.install import install
-from tests.support.calls import CALLS, CASES, inputs, named, parts
+from tests.support.calls import CALLS, CASES, depends_on_numbers, inputs, named, parts
 
 torch = pytest.importorskip("torch", reason=f"PyTorch is not installed: {install('torch')}")
 
@@ -454,6 +454,24 @@ def test_parameters_of_modules(name, arguments, options):
         return
     for x, y in zip(parts(named(name)(*parameters, **options)), expected, strict=True):
         torch.testing.assert_close(x.detach().abs(), y.abs())
+
+
+BATCHES = [call for call in CALLS if call[0] != "svd_ex" and "large" not in call[1]]
+
+
+@pytest.mark.parametrize(("name", "arguments", "options"), BATCHES)
+def test_vmap_of_every_function(name, arguments, options):
+    given = tensors(arguments, "float64")
+
+    def function(*arrays):
+        return tuple(parts(named(name)(*arrays, **options)))
+
+    if depends_on_numbers(name, options):
+        with pytest.raises(RuntimeError, match="vmap"):
+            torch.func.vmap(function)(*given)
+        return
+    for x, y in zip(torch.func.vmap(function)(*given), function(*given), strict=True):
+        torch.testing.assert_close(x.abs(), y.abs().expand_as(x))  # common weights are no batch
 
 
 # Compiled
