@@ -33,6 +33,7 @@ WORK = {
 }
 
 Row = dict[str, Any]
+Document = Mapping[str, Any]  # a run: its provenance and its rows
 
 
 def command(
@@ -161,11 +162,22 @@ def save(name: str, ran_on: Mapping[str, object], rows: list[Row]) -> None:
 # Markdown
 
 
-def line(heading: object, cells: Iterable[object]) -> str:
-    """A line of a table."""
-    return f"| {' | '.join([str(heading), *map(str, cells)])} |"
+def two_digits(ratio: float | None) -> str:
+    """36, 8.0 and 0.95; nothing for nothing."""
+    if ratio is None:
+        return ""
+    digits = next((d for d, limit in ((2, 0.995), (1, 9.95)) if ratio < limit), 0)
+    return f"{ratio:.{digits}f}"
 
 
-def paragraph(text: str) -> str:
-    """The text in lines as long as the README's."""
-    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
+def table(heading: Iterable[object], lines: Iterable[Iterable[object]]) -> str:
+    """A table, whose lines begin with their headings."""
+    cells = [[str(cell) for cell in of_line] for of_line in (heading, *lines)]
+    rule = ["---"] * len(cells[0])
+    return "\n".join(f"| {' | '.join(of_line)} |" for of_line in [cells[0], rule, *cells[1:]])
+
+
+def paragraph(text: str, hanging: int = 0) -> str:
+    """The text in lines as long as the README's, all but the first indented."""
+    indent = " " * hanging
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False, subsequent_indent=indent)

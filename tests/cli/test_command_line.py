@@ -220,11 +220,11 @@ def test_compress_in_a_process_of_its_own(folder):
     assert not Path("other.png").exists()
 
 
-def test_readme_shows_what_compress_prints(folder, capsys):
+def test_the_page_shows_what_compress_prints(folder, capsys):
     photo = get_sample_data("grace_hopper.jpg", asfileobj=False)
     assert main(["compress", photo, "-o", "out.png", "--patch=16", "--energy=0.99"]) == 0
     pattern = r"rank +([\d.]+) in .*\n *ratio +([\d.]+) : 1, ([\d.]+)% .*\n *PSNR +([\d.]+) dB"
-    texts = capsys.readouterr().out, (ROOT / "README.md").read_text(encoding="utf-8")
+    texts = capsys.readouterr().out, (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     printed, shown = (np.array(re.search(pattern, text).groups(), float) for text in texts)
     np.testing.assert_allclose(printed, shown, rtol=0.003)  # decoders of JPEG differ
 
