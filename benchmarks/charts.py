@@ -9,7 +9,7 @@ from benchmarks.peers import filling
 from benchmarks.readme import Ratios, square_ratios
 
 WIDTH, HEIGHT = 720, 330
-LEFT, RIGHT, TOP, BOTTOM = 58, WIDTH - 8, 44, HEIGHT - 48  # the axes
+LEFT, RIGHT, TOP, BOTTOM = 66, WIDTH - 8, 44, HEIGHT - 48  # the axes
 GAP = 0.2  # between two groups, as a fraction of a group
 LABELLED = 12  # bars at least as wide as this carry their number
 THEMES = {"light": {"text": "#1f2328", "grid": "#d1d9e0"}, "dark": {"text": "#f0f6fc", "grid": "#3d444d"}}
@@ -89,7 +89,7 @@ def bars(
             if n in of_series:
                 parts += bar(left + j * width, width, of_series[n], height, colours[name])
     parts.append(text((LEFT + RIGHT) / 2, HEIGHT - 8, "n, for matrices of n × n"))
-    parts.append(f'<g transform="translate(16 {(TOP + BOTTOM) / 2}) rotate(-90)">{text(0, 0, title)}</g>')
+    parts.append(f'<g transform="translate(18 {(TOP + BOTTOM) / 2}) rotate(-90)">{text(0, 0, title)}</g>')
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',

@@ -103,13 +103,14 @@ def measured_on(run: Document) -> str:
 
 
 def by_kind(sizes: Mapping[Any, object], rows: Mapping[tuple[str, str, Any], Row], cell: Cell) -> str:
-    """A table of sizes, under their names, across, and of dtypes and kinds of work down."""
-    lines = []
-    for dtype, work in KINDS:
-        cells = [cell(rows[dtype, work, size]) if (dtype, work, size) in rows else "" for size in sizes]
-        if any(cells):
-            lines.append([dtype if work == "thin" else f"{dtype}, values only", *cells])
-    return table(["n", *sizes.values()], lines)
+    """A table of sizes, by their names, down, and of dtypes and kinds of work across."""
+    kinds = [kind for kind in KINDS if any((*kind, size) in rows for size in sizes)]
+    lines = [
+        [name, *(cell(rows[*kind, size]) if (*kind, size) in rows else "" for kind in kinds)]
+        for size, name in sizes.items()
+    ]
+    heading = [dtype if work == "thin" else f"{dtype}, values only" for dtype, work in kinds]
+    return table(["n", *heading], lines)
 
 
 # Peers
