@@ -65,7 +65,7 @@ def explain(
     device: Device | None = None,
 ) -> Explanation:
     """
-    Say how `svd` would decompose an array, and why so, without decomposing anything.
+    Say how `svd` would decompose an array, and why, without decomposing anything.
 
     Parameters
     ----------
@@ -90,9 +90,9 @@ def explain(
     Raises
     ------
     LinAlgError
-        If the shape has less than two dimensions, or is not square for `hermitian`.
+        If the shape has fewer than two dimensions, or is not square for `hermitian`.
     TypeError, ValueError
-        For a dtype, driver or number of threads that `svd` refuses, and for no shape at all.
+        For a dtype, driver or number of threads that `svd` refuses, and if `shape` is not a shape.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def explain(
     tile bytes  0
     threads     1
     accuracy    relative to the largest singular value
-    why         LAPACK is the faster one for 1500 x 1500 float32
+    why         LAPACK is faster for 1500 x 1500 float32
     """
     lengths = tuple(operator.index(length) for length in shape)
     if min(lengths, default=0) < 0:
@@ -125,7 +125,7 @@ def explain(
 
     if driver == "auto":
         taken = choose(lengths, factors, full_matrices, compute_uv, hermitian)
-        why = f"{_NAMES[taken]} is the faster one for {m} x {n} {factors}"
+        why = f"{_NAMES[taken]} is faster for {m} x {n} {factors}"
     else:
         taken, why = driver, f"driver={driver!r} was asked for"
     if m * n * batch == 0:
