@@ -287,7 +287,7 @@ def examples(_: str) -> str:
         source = fenced((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8"), "python")
         indented = "".join(f"    {line}\n" if line else "\n" for line in source.splitlines())
         parts.append(
-            f"## {name.replace('_', ' ').capitalize()}\n\n{text[0].upper()}{text[1:]}.\n\n"
+            f"## {name.replace('_', ' ').capitalize().replace('pca', 'PCA')}\n\n{text[0].upper()}{text[1:]}.\n\n"
             f"![{name.replace('_', ' ')}]({picture})\n\nUses {functions}.\n\n"
             f'??? note "examples/{name}.py"\n\n{indented}'
         )
