@@ -10,7 +10,7 @@ from typing import Any
 import griffe
 
 OPTIONAL = re.compile(r"(?<=\w) : optional$", re.MULTILINE)
-TOGETHER = re.compile(r"^(\w+(?:, \w+)+)( : .+)?\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
+TOGETHER = re.compile(r"^(?!\w+Error)(\w+(?:, \w+)+)( : .+)?\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
 PART = re.compile(r"^    (\w+(?:, \w+)*) : (.+)\n(?=        )", re.MULTILINE)
 CHOICE = re.compile(r"(?<= : )\{([^}]+), ([^,}]+)\}")
 SEE_ALSO = re.compile(r"(?<=^See Also\n--------\n)(?:.+\n?)+", re.MULTILINE)

@@ -286,8 +286,9 @@ def examples(_: str) -> str:
     for picture, name, text, functions in re.findall(row, page, re.MULTILINE):
         source = fenced((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8"), "python")
         indented = "".join(f"    {line}\n" if line else "\n" for line in source.splitlines())
+        title = name.replace("_", " ").capitalize().replace("pca", "PCA")
         parts.append(
-            f"## {name.replace('_', ' ').capitalize().replace('pca', 'PCA')}\n\n{text[0].upper()}{text[1:]}.\n\n"
+            f"## {title}\n\n{text[0].upper()}{text[1:]}.\n\n"
             f"![{name.replace('_', ' ')}]({picture})\n\nUses {functions}.\n\n"
             f'??? note "examples/{name}.py"\n\n{indented}'
         )
