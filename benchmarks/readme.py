@@ -35,14 +35,17 @@ def headline(found: Sequence[Document]) -> str:
     sizes = sorted({n for by_n in ratios.values() for n in by_n})
     small = speed_ups(ratios, [n for n in sizes if n <= SMALL])
     large = speed_ups(ratios, [n for n in sizes if n > SMALL])
-    return f"**{small[0]} as fast as `numpy.linalg.svd` {small[1]}, {large[0]} {large[1]}.**"
+    return (
+        f"**{small[0]} as fast as `numpy.linalg.svd` for n × n matrices with {small[1]}, "
+        f"{large[0]} with {large[1]}.**"
+    )
 
 
 def speed_ups(ratios: Ratios, sizes: Sequence[int]) -> tuple[str, str]:
     """How many times as fast, and for which n."""
     found = [by_n[n] for by_n in ratios.values() for n in sizes if n in by_n]
     least, most = two_digits(min(found)), two_digits(max(found))
-    return f"{least} to {most} times", f"for n = {sizes[0]} to {sizes[-1]}"
+    return f"{least} to {most} times", f"n = {sizes[0]} to {sizes[-1]}"
 
 
 def square_ratios(found: Sequence[Document]) -> Ratios:
@@ -60,8 +63,8 @@ def footnote(runs: Sequence[Document]) -> str:
     commits = sorted({str(run["provenance"]["commit"]) for run in runs})
     blas = str(ran_on["blas"]).removeprefix("scipy-").replace("openblas", "OpenBLAS")
     parts = [
-        "Measured with `full_matrices=False` on random n × n matrices in batches of 10 MB, as medians of",
-        f"interleaved calls, on {ran_on['cores']} cores of an {ran_on['cpu']} on {' and '.join(days)}:",
+        "Higher is better; the scale is logarithmic. Measured with `full_matrices=False` on random matrices in",
+        f"batches of 10 MB, as medians of interleaved calls, on {ran_on['cores']} cores of an {ran_on['cpu']} on {' and '.join(days)}:",
         f"gpusvd {ran_on['gpusvd']} ({', '.join(commits)}), NumPy {ran_on['numpy']} with {blas},",
         f"numba {ran_on['numba']}, Python {ran_on['python']}.",
     ]

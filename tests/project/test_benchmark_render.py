@@ -112,8 +112,8 @@ def test_the_newest_cpu_run_of_each_dtype():
     ratios = readme.square_ratios(runs)
     assert ratios == {"float32": {2: 36.4, 8: 9.96, 16: 3.0, 32: 1.25}, "float64": {2: 0.949, 4: 8.0}}
     text = readme.speed(runs)
-    small = "0.95 to 36 times as fast as `numpy.linalg.svd` for n = 2 to 8"
-    assert text.startswith(f"**{small}, 1.2 to 3.0 times for n = 16 to 32.**")
+    small = "0.95 to 36 times as fast as `numpy.linalg.svd` for n × n matrices with n = 2 to 8"
+    assert text.startswith(f"**{small}, 1.2 to 3.0 times with n = 16 to 32.**")
     assert "on 2026-01-02 and 2026-01-03" in text.replace("\n", " ")
 
 
