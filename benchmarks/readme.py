@@ -63,8 +63,9 @@ def footnote(runs: Sequence[Document]) -> str:
     commits = sorted({str(run["provenance"]["commit"]) for run in runs})
     blas = str(ran_on["blas"]).removeprefix("scipy-").replace("openblas", "OpenBLAS")
     parts = [
-        "Higher is better; the scale is logarithmic. Measured with `full_matrices=False` on random matrices in",
-        f"batches of 10 MB, as medians of interleaved calls, on {ran_on['cores']} cores of an {ran_on['cpu']} on {' and '.join(days)}:",
+        "Higher is better; the scale is logarithmic. Measured with `full_matrices=False` on random matrices",
+        "in batches of 10 MB, as medians of interleaved calls,",
+        f"on {ran_on['cores']} cores of an {ran_on['cpu']} on {' and '.join(days)}:",
         f"gpusvd {ran_on['gpusvd']} ({', '.join(commits)}), NumPy {ran_on['numpy']} with {blas},",
         f"numba {ran_on['numba']}, Python {ran_on['python']}.",
     ]
