@@ -55,5 +55,5 @@ for digit in range(10):
         ax.set_yticks([])
 for ax, name in zip(axes[:, 0], ("mean", "first", "second"), strict=True):
     ax.set_ylabel(name, rotation=0, ha="right", va="center")
-bottom.suptitle("mean and components of each digit", fontsize=11)
+bottom.suptitle("mean and components of each digit by itself", fontsize=11)
 save(drawing, output())
