@@ -1,4 +1,4 @@
-"""What the benchmarks share: a command line, random batches, timing by turns, provenance, results on disk,
+"""What the benchmarks share: a command line, random batches, interleaved timing, provenance, results on disk,
 Markdown."""
 
 import argparse
@@ -89,7 +89,7 @@ def count_filling(megabytes: float, m: int, n: int, dtype: str, work: str) -> in
 def compare(
     calls: Mapping[str, Callable[[], object]], *, rounds: int, at_least: float = 0.02
 ) -> dict[str, dict[str, float]]:
-    """Seconds of each call, measured by turns: their 20th, 50th and 80th percentile.
+    """Seconds of each call, interleaved with the others: their 20th, 50th and 80th percentile.
 
     Each turn repeats a call for at least so many seconds, most of which are not those after the process woke
     up: for 2 ms alone a call from Python takes twice its time. What is done once, as compiling, is not
