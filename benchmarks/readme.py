@@ -103,7 +103,7 @@ def losses(found: Sequence[Document], beside: Sequence[Document]) -> str:
     rows = newest_rows(found)
     if not rows:
         return NOTHING
-    points = (small_batches(rows), large_with_torch(beside), large_with_jacobi(rows))
+    points = (small_batches(rows), one_core(found), large_with_torch(beside), large_with_jacobi(rows))
     return "\n".join(paragraph(f"- {point}", hanging=2) for point in points)
 
 
@@ -117,6 +117,14 @@ def small_batches(rows: Sequence[Row]) -> str:
         f"**A few small matrices.** A call takes about {1e6 * more:.0f} µs longer than NumPy's. "
         f"The worst batch measured, {worst['batch']} matrices of {worst['m']} × {worst['n']} ({kind}), "
         f"takes {two_digits(1 / worst['ratio']['auto'])} times NumPy's time."
+    )
+
+
+def one_core(found: Sequence[Document]) -> str:
+    cores = next(iter(newest_of_each_dtype(found).values()))["provenance"]["cores"]
+    return (
+        f"**One core.** Up to about 40 columns NumPy uses one core, and gpusvd used all {cores}. "
+        f"On one core divide the speed-up by about {cores}."
     )
 
 
@@ -141,8 +149,10 @@ def large_with_jacobi(rows: Sequence[Row]) -> str:
         if (row["section"], row["dtype"], row["work"]) == ("sweep", "float64", "thin")
         and row["m"] == row["n"] > LARGE
     }
-    times = " and ".join(f"{two_digits(ratio)} times at {n} × {n}" for n, ratio in sorted(slower.items()))
+    times = " and ".join(
+        f"{two_digits(ratio)} times as long at {n} × {n}" for n, ratio in sorted(slower.items())
+    )
     return (
         "**Small singular values of large matrices.** LAPACK, the default there, does not compute them "
-        f'accurately. `driver="jacobi"` does, and takes longer, in float64 {times}.'
+        f'accurately. `driver="jacobi"` does, but takes {times} (float64).'
     )

@@ -142,9 +142,10 @@ def test_where_it_loses():
     text = readme.losses([run], beside).replace("\n ", "")
     assert "about 20 µs longer" in text
     assert "16 matrices of 4 × 4 (float64), takes 2.0 times" in text
+    assert "gpusvd used all 2." in text
     assert "up to 2.5 times as fast in single precision" in text
     assert "up to 1.2 times in double" in text
-    assert "in float64 3.0 times at 256 × 256" in text
+    assert "takes 3.0 times as long at 256 × 256 (float64)" in text
 
 
 def test_a_chart_has_a_bar_for_every_ratio():
