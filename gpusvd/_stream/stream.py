@@ -213,18 +213,19 @@ def stream(
 
     Notes
     -----
-    Memory maps and datasets are read in a second thread, a chunk ahead. An iterator is asked for its chunks
-    in the caller's thread. What a map or an `out` map holds in memory is let go after each chunk.
+    Memory maps and datasets are read in a second thread, one chunk ahead. The chunks of an iterator are
+    requested in the caller's thread. The memory that maps occupy, `out` maps included, is released after each
+    chunk.
 
-    After any exception, Ctrl-C among them, the checkpoint counts all finished chunks, and so it does when the
-    iterator is closed; a process that is killed loses those of the last second. Before the file is written,
-    the memory maps and datasets of `out` are flushed, and it holds checksums of the source's first and last
-    matrix (of an iterator's first) and of the last results, so that other data or maps that were opened anew
-    (mode "w+") are refused. Room for `out` maps is claimed on the disk at the start where the system can,
-    since a map on a full disk would kill the process later.
+    After an exception, including Ctrl-C, and when the iterator is closed, the checkpoint counts all finished
+    chunks; a process that is killed loses those of the last second. Before the checkpoint is written, the
+    memory maps and datasets of `out` are flushed. It holds checksums of the first and last matrix of the
+    source (only the first of an iterator) and of the last results, so that other data and maps that were
+    created again (mode "w+") are refused. Disk space for `out` maps is reserved at the start where the system
+    allows it, since a map on a full disk would kill the process later.
 
-    With a `device` chunks go through page-locked memory, two at a time on each GPU with a stream for each, so
-    that copies and kernels overlap. **This has run with a stand-in for CuPy, not on a GPU yet.**
+    With a `device` chunks pass through page-locked memory, two at a time on each GPU with a stream for each,
+    so that copies and kernels overlap. **This has run with a stand-in for CuPy, not on a GPU yet.**
 
     Examples
     --------
