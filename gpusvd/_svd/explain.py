@@ -112,7 +112,7 @@ def explain(
     LinAlgError
         If the shape has fewer than two dimensions, or is not square for `hermitian`.
     TypeError, ValueError
-        For a dtype, driver or number of threads that `svd` refuses, and for what is neither an array nor a shape.
+        For a dtype, driver or number of threads that `svd` refuses, and for anything but an array or a shape.
 
     Examples
     --------
