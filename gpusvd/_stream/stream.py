@@ -212,9 +212,9 @@ def stream(
         As in `svd`, and only without `function`. The bits of the results do not depend on `chunk`.
     chunk : int or "auto", optional
         The most matrices a chunk holds. "auto" (default) makes two chunks and their results take 64 MiB (512
-        MiB for a GPU), where `function` is taken to need twice the room of the factors and of a result as
-        large as the chunk. It follows the chunks that a dataset is stored in. An iterator's chunks are taken
-        as they come.
+        MiB for a GPU); a `function` is assumed to need twice the memory of the factors and of a result as
+        large as the chunk. It follows the chunks in which a dataset is stored. The chunks of an iterator are
+        taken as they are.
     out : tuple (U, S, Vh), or S with ``compute_uv=False``, optional
         Arrays, memory maps or datasets of the shapes and dtypes that ``svd(source)`` or ``function(source)``
         returns, to write the results into. They must not share memory with `source`.
@@ -225,17 +225,17 @@ def stream(
         finished when it is written to `out`, when `consume` has returned, or when the iterator is asked for
         the next one. Of a `function` the file records only the name.
     device : {None, "cuda", "cuda:all"}, optional
-        Where to compute: on the CPU (default), on the current CUDA device, or on all CUDA devices by turns.
+        Where to compute: on the CPU (default), on the current CUDA device, or on all CUDA devices in turn.
     progress : bool or callable, optional
-        True shows a bar of tqdm (the extra `progress`); a callable gets ``(done, total)``, the numbers of
-        matrices, after each chunk. The total of an iterator is None.
+        True shows a progress bar of tqdm (the extra `progress`); a callable gets ``(done, total)``, the
+        numbers of matrices, after each chunk. The total of an iterator is None.
 
     Returns
     -------
     iterator, None, or `out`
         Without `consume` and `out` an iterator of ``(where, result)``: what `svd` or `function` returns for
-        ``source[where]``. `where` is a slice of the first dimension, or a tuple of ints and a slice where
-        not even one step along it fits a chunk. With `consume` None, with `out` that.
+        ``source[where]``. `where` is a slice of the first dimension, or a tuple of ints and a slice if
+        not even one step along it fits into a chunk. With `consume` the call returns None, with `out` that.
 
     Raises
     ------
@@ -243,12 +243,12 @@ def stream(
         As in `svd`; with ``errors="raise"`` at the first chunk with such matrices, which it names. The chunks
         before it are finished.
     TypeError, ValueError
-        For a source or an option that is none, an `out` that does not fit, results of `function` that do not
-        fit `out`, and a checkpoint that belongs to another stream or to other results.
+        For an invalid source or option, an `out` that does not fit, results of `function` that do not fit
+        `out`, and a checkpoint that belongs to another stream or to other results.
     OSError
-        Where a file cannot be read or written.
+        If a file cannot be read or written.
     ImportError, RuntimeError
-        For ``progress=True`` without tqdm and for a `device` that is not there.
+        For ``progress=True`` without tqdm, and for a `device` that does not exist.
 
     See Also
     --------

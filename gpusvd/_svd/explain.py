@@ -104,8 +104,8 @@ def explain(
         SIMD group; `tile_bytes`, the working memory of a thread's kernel (0 for LAPACK, which allocates its
         own); the most `threads` that share the batch; the `accuracy` of small singular values, relative to
         themselves or to the largest one; and `why` this driver. On a GPU `kernel` is the one that rotates,
-        `lanes` are the threads that share a pair of columns, `tile_bytes` the global memory of a matrix at
-        work, and `threads` those of a block.
+        `lanes` are the threads that share a pair of columns, `tile_bytes` the global memory of a matrix
+        being decomposed, and `threads` those of a block.
 
     Raises
     ------
