@@ -121,8 +121,8 @@ class PCAResult(NamedTuple, Generic[A]):
 
         They come from one SVD of the stacked factors diag(σ) Vᴴ of both and the difference of their means. If
         both keep all components, they are those that `pca` finds in all samples; otherwise the discarded
-        components count only in the total variance. The scores of `other` follow those of `self`; for data too large
-        to keep, ``p._replace(scores=p.scores[..., :0, :])`` has none.
+        components count only in the total variance. The scores of `other` follow those of `self`; for data
+        too large to keep, ``p._replace(scores=p.scores[..., :0, :])`` has none.
 
         Parameters
         ----------
