@@ -19,7 +19,7 @@ from gpusvd._base.results import Array, Info
 from gpusvd._cuda.launch import STATIC_SHARED, Kernel
 from gpusvd._cuda.phases import Step, bytes_of_phases, orthogonalise_step, solve_in_phases, step_of
 from gpusvd._cuda.problem import Chunk, Launch, Problem
-from gpusvd.kernels import cuda_fused
+from gpusvd.kernels import cuda_fused, cuda_tall
 from gpusvd.kernels.cuda_tiny import padded, svd_tiny
 from gpusvd.kernels.cuda_warp import SHARED_BYTES
 
@@ -68,8 +68,13 @@ def is_tiny(problem: Problem) -> bool:
 def fused_step(problem: Problem) -> Step | None:
     """Return the one kernel for matrices that a few lanes of a warp hold, None where they do not."""
     m, n, kind, columns, vectors, shared = problem
-    shape = cuda_fused.fused_shape(m, n, columns, kind, vectors, shared)
-    return None if shape is None else step_of(cuda_fused.svd_fused, "AAAACCC", shape)
+    if columns > n or _TINY_COLUMNS[kind] < n <= 4:
+        return None
+    if m == n:
+        shape, function = cuda_fused.fused_shape(n, kind, vectors, shared), cuda_fused.svd_fused
+    else:
+        shape, function = cuda_tall.tall_shape(m, n, kind, vectors, shared), cuda_tall.svd_tall
+    return None if shape is None else step_of(function, "AAAACCC", shape)
 
 
 def plan(
