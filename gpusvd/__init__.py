@@ -1,6 +1,6 @@
 """Singular value decompositions of many small matrices at once."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpusvd._base.results import SVDExResult, SVDResult
 from gpusvd._base.version import __version__
@@ -125,10 +125,30 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Imported on access: these need optional packages, or are slow to import.
-    if name in ("dask", "device", "jax", "linalg", "patches", "plot", "torch"):
-        import importlib
+# The modules beside these names, and the library that each needs.
+_SUBMODULES = {
+    "dask": "dask",
+    "device": "numba",
+    "jax": "jax",
+    "linalg": "numpy",
+    "patches": "numpy",
+    "plot": "matplotlib",
+    "torch": "torch",
+}
 
-        return importlib.import_module(f"gpusvd.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker that saw this would accept any attribute
+
+    def __getattr__(name):
+        # Imported on access: these need optional packages, or are slow to import.
+        if name in _SUBMODULES:
+            import importlib
+
+            return importlib.import_module(f"gpusvd.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # A shell that completes names evaluates each, so modules whose library is missing are left out.
+    from importlib.util import find_spec
+
+    return [*__all__, *(name for name, library in _SUBMODULES.items() if find_spec(library))]

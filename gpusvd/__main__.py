@@ -3,6 +3,8 @@
 import argparse
 import logging
 import math
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,16 +17,28 @@ from gpusvd._commands.errors import CommandError
 
 EPILOG = """\
 exit status: 0 on success; 1 if the result is not what it should be (a check failed, matrices without
-factors); 2 if the command could not run, with a reason in one line; 130 after Ctrl-C. Whatever the status, an
-output file is whole or untouched."""
+factors); 2 if the command could not run, with a reason in one line; 130 after Ctrl-C; 141 if the reader of
+the output is gone, as after `| head`; 143 after SIGTERM. Whatever the status, an output file is whole or
+untouched."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader is gone, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 141
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = vars(parser().parse_args(argv))
     run = arguments.pop("run")
     try:
-        with log_on_stderr():
+        with log_on_stderr(), exit_on_sigterm():
             run(**arguments)
     except CommandError as error:
         print(f"gpusvd: {error}", file=sys.stderr)
@@ -50,6 +64,16 @@ def log_on_stderr() -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.setLevel(before)
+
+
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Raise SystemExit on SIGTERM, so that temporary files are removed."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -110,8 +134,8 @@ def _add_compress(commands: Any) -> None:
         "Cut a picture into square patches, decompose them all in one call, truncate each by one rule, and "
         "write the resulting picture. Prints the fraction of the picture's numbers that remain, the peak "
         "signal-to-noise ratio (before the loss of a format such as JPEG), and the time. Takes grey and "
-        "colour pictures of 8 bits, with or without opacity; the matrix of a patch holds its colours side by "
-        "side.",
+        "colour pictures of 8 bits; the matrix of a patch holds its colours side by side. Opacity is kept "
+        "exactly. If a file has several frames or pages, the first is used.",
         "gpusvd compress photo.jpg -o out.png --patch 16 --energy 0.99",
     )
     command.add_argument("image", type=Path, metavar="IMAGE", help="picture in any format that Pillow reads")
@@ -141,7 +165,7 @@ def _add_compress(commands: Any) -> None:
         metavar="K",
         help="K singular values of each patch",
     )
-    _add_patch(command, 16)
+    _add_patch(command, compress.PATCH)
     command.add_argument(
         "--save",
         type=Path,
@@ -167,14 +191,19 @@ def _add_expand(commands: Any) -> None:
 
 
 def _add_info(commands: Any) -> None:
-    _command(
+    command = _command(
         commands,
         "info",
         info.run,
-        "versions, processor, GPUs, cache folder, and which kernel takes which size",
+        "versions, processor, GPUs and cache folder",
         "Print what a bug report or a measurement should state: versions, processor, cores, the GPUs that "
-        "CuPy finds, the folder of compiled kernels, and the kernel for each size of matrix.",
+        "CuPy finds, and the folder of compiled kernels.",
         "gpusvd info",
+    )
+    command.add_argument(
+        "--kernels",
+        action="store_true",
+        help="which kernel takes which size of matrix, on the CPU and on a GPU",
     )
 
 
@@ -212,7 +241,7 @@ def _add_demo(commands: Any) -> None:
     )
     command.add_argument("--image", type=Path, metavar="PATH", help="a picture of your own")
     _add_output(command, "PNG", "picture to write", default=Path("gpusvd-demo.png"))
-    _add_patch(command, 8)
+    _add_patch(command, demo.PATCH)
     _add_threads(command)
 
 
@@ -246,8 +275,8 @@ def _add_patch(command: argparse.ArgumentParser, default: int) -> None:
         "--patch",
         type=_positive,
         metavar="N",
-        default=default,
-        help="pixels per side; N need not divide the picture (default: %(default)s)",
+        help=f"pixels per side; N need not divide the picture (default: {default}, or the shorter side of a "
+        "smaller picture)",
     )
 
 

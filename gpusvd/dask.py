@@ -34,6 +34,7 @@ from gpusvd._base.checks import (
     factor_dtype,
     values_dtype,
 )
+from gpusvd._base.install import install
 from gpusvd._base.results import Info, SVDExResult, SVDResult, failures
 from gpusvd._base.threads import at_most
 from gpusvd._layer import pca as _pca
@@ -45,7 +46,7 @@ from gpusvd._layer.truncate import TruncatedSVD, checked_rule, one_rule
 try:
     import dask.array as da
 except ImportError as error:
-    raise ImportError("gpusvd.dask needs Dask: pip install 'gpusvd[dask]'") from error
+    raise ImportError(f"gpusvd.dask needs Dask: {install('dask')}") from error
 
 __all__ = [
     "PCAResult",

@@ -13,13 +13,14 @@ import numpy as np
 import gpusvd
 from gpusvd._base import subnormals
 from gpusvd._base.checks import Driver, check_dimensions, check_driver, factor_dtype, values_dtype
+from gpusvd._base.install import install
 from gpusvd._base.results import SVDResult
 
 try:
     import jax
     import jax.numpy as jnp
 except ImportError as error:
-    raise ImportError("gpusvd.jax needs JAX: pip install 'gpusvd[jax]'") from error
+    raise ImportError(f"gpusvd.jax needs JAX: {install('jax')}") from error
 
 __all__ = ["svd", "svdvals"]
 

@@ -2,8 +2,7 @@
 Plots of singular values and of their effects, drawn with matplotlib.
 
 Each function draws into the Axes that it is given, or into a new pyplot figure, and changes nothing else of
-pyplot's state. Arrays in GPU memory are copied to the host. Needs the extra ``plot``:
-``pip install 'gpusvd[plot]'``.
+pyplot's state. Arrays in GPU memory are copied to the host. Needs the extra ``plot``.
 """
 
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gpusvd._base.arrays import array_namespace, floating, to_host, widened
 from gpusvd._base.checks import checked_int
+from gpusvd._base.install import install
 from gpusvd._base.results import Array
 from gpusvd._layer.spectrum import energy as energy_fractions
 from gpusvd._layer.subspaces import sign_flip
@@ -26,9 +26,7 @@ try:
     from matplotlib.axes import Axes
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 except ImportError as error:
-    raise ImportError(
-        "gpusvd.plot needs matplotlib, which is not installed: pip install 'gpusvd[plot]'"
-    ) from error
+    raise ImportError(f"gpusvd.plot needs matplotlib, which is not installed: {install('plot')}") from error
 
 __all__ = ["ellipse", "energy", "rank_strip", "spectrum"]
 

@@ -11,24 +11,70 @@ code for CUDA tensors has not run on a GPU yet.
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import numpy as np
 
 import gpusvd
 from gpusvd._base.checks import Device, Driver, Errors
+from gpusvd._base.install import install
 from gpusvd._base.results import SVDResult
 from gpusvd._layer import pca as _pca
 
 try:
     import torch
+    from torch import Tensor
 except ImportError as error:
-    raise ImportError("gpusvd.torch needs PyTorch: pip install 'gpusvd[torch]'") from error
+    raise ImportError(f"gpusvd.torch needs PyTorch: {install('torch')}") from error
 
 __all__ = ["PCAResult", "degenerate", "svd", "svdvals"]
 
 _WITHOUT_TENSORS = {"explain", "stream", "svd_ragged", "warmup"}
-Tensor = Any  # torch.Tensor, whose types would require torch to type-check this package
+
+
+@overload
+def svd(
+    a: Tensor,
+    full_matrices: bool = True,
+    compute_uv: Literal[True] = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> SVDResult[Tensor]: ...
+
+
+@overload
+def svd(
+    a: Tensor,
+    full_matrices: bool = True,
+    *,
+    compute_uv: Literal[False],
+    hermitian: bool = False,
+    driver: Driver = "auto",
+    out: None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> Tensor: ...
+
+
+@overload
+def svd(
+    a: Tensor,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+    out: None = None,
+    errors: Errors = "nan",
+    threads: int | None = None,
+    device: Device | None = None,
+) -> SVDResult[Tensor] | Tensor: ...
 
 
 def svd(
@@ -42,7 +88,7 @@ def svd(
     errors: Errors = "nan",
     threads: int | None = None,
     device: Device | None = None,
-) -> Any:
+) -> SVDResult[Tensor] | Tensor:
     """
     Decompose every matrix of a tensor, differentiably.
 
@@ -277,6 +323,13 @@ class PCAResult(_pca.PCAResult):
         return _through(getattr(arrays, method))(x)
 
 
+if TYPE_CHECKING:  # what `__getattr__` finds
+    from gpusvd import _torch_layer
+    from gpusvd._torch_layer import *  # noqa: F403
+
+    __all__ += _torch_layer.__all__  # type: ignore[has-type]
+
+
 def __getattr__(name: str) -> Any:
     function = getattr(gpusvd, name) if name in gpusvd.__all__ and name not in _WITHOUT_TENSORS else None
     if not callable(function) or isinstance(function, type):
@@ -374,10 +427,5 @@ def _check(a: Any, out: Any) -> None:
 
 
 # `gpusvd` hands tensors to these by itself, and not to those that `__getattr__` makes.
-low_rank = _through(gpusvd.low_rank)
-pca = _through(gpusvd.pca)
-pinv = _through(gpusvd.pinv)
-polar = _through(gpusvd.polar)
-reconstruct = _through(gpusvd.reconstruct)
-svd_ex = _through(gpusvd.svd_ex)
-truncate = _through(gpusvd.truncate)
+for _name in ("low_rank", "pca", "pinv", "polar", "reconstruct", "svd_ex", "truncate"):
+    globals()[_name] = _through(getattr(gpusvd, _name))

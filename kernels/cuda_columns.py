@@ -448,7 +448,7 @@ def rank_of(builder, values, value, c, first, width):
     return rank
 
 
-@operation(lambda value, n: types.UniTuple(value, n))
+@operation(lambda value, n: types.UniTuple(types.unliteral(value), n))  # else numba drops branches on True
 def repeated(builder, value, n):
     """The tuple of n equal values."""
     return [value] * n

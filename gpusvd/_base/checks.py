@@ -35,13 +35,13 @@ def factor_dtype(dtype: np.dtype[Any], name: str = "") -> np.dtype[Any]:
 
 def working_dtype(factors: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that kernels and LAPACK compute factors of a dtype in: float32 for float16."""
-    return np.dtype(np.float32) if factors == np.float16 else factors
+    return _FACTOR_DTYPES["f"] if factors.char == "e" else factors
 
 
 def values_dtype(factors: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype of singular values: real, and float32 for float16, which may not hold the sum of its
     squares."""
-    return np.dtype(working_dtype(factors).char.lower())
+    return _FACTOR_DTYPES[working_dtype(factors).char.lower()]
 
 
 def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
@@ -111,8 +111,8 @@ def expected_results(
     shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
 ) -> list[Expected]:
     """Return the name, shape and dtype of each result of an SVD."""
-    *batch, m, n = shape
-    k = min(m, n)
+    batch, m, n = shape[:-2], shape[-2], shape[-1]
+    k = m if m < n else n
     values = "S", (*batch, k), values_dtype(dtype)
     if not compute_uv:
         return [values]

@@ -1,25 +1,35 @@
 """Result types, and the message for matrices that failed."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+# The arrays of a result: tensors in the results of `gpusvd.torch`.
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # type checkers have it, and Python 3.11 lacks defaults
+
+    A = TypeVar("A", default=Array)
+else:
+    from typing import TypeVar
+
+    A = TypeVar("A")
+
 _NAMED_INDICES = 5  # bad matrices that an error names at most
 
 
-class SVDResult(NamedTuple):
+class SVDResult(NamedTuple, Generic[A]):
     """The factors of ``a = U @ diag(S) @ Vh``, as `numpy.linalg.svd` returns them."""
 
-    U: Array
-    S: Array
-    Vh: Array
+    U: A
+    S: A
+    Vh: A
 
 
-class Info(NamedTuple):
+class Info(NamedTuple, Generic[A]):
     """The outcome for each matrix; every array has the shape of the batch.
 
     Attributes
@@ -33,18 +43,18 @@ class Info(NamedTuple):
         matrix with NaN or Inf, and with ``driver="vendor"``.
     """
 
-    converged: NDArray[np.bool_]
-    sweeps: NDArray[np.int32]
-    off: Array
+    converged: A
+    sweeps: A
+    off: A
 
 
-class SVDExResult(NamedTuple):
+class SVDExResult(NamedTuple, Generic[A]):
     """The factors of ``a = U @ diag(S) @ Vh``, and the outcome for each matrix."""
 
-    U: Array
-    S: Array
-    Vh: Array
-    info: Info
+    U: A
+    S: A
+    Vh: A
+    info: Info[A]
 
 
 def failures(

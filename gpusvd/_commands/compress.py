@@ -12,6 +12,8 @@ from gpusvd._commands.files import check_apart, replacing, size
 from gpusvd._commands.report import print_driver, print_machine
 from gpusvd._layer.truncate import TruncatedSVD
 
+PATCH = 16  # pixels per side
+
 
 def run(
     image: Path,
@@ -19,7 +21,7 @@ def run(
     *,
     rule: str,
     limit: float,
-    patch: int,
+    patch: int | None,
     save: Path | None,
     threads: int | None,
 ) -> None:
@@ -30,28 +32,29 @@ def run(
     form = pictures.format_of(output)
     with replacing(output) as file, replacing(save) if save else nullcontext() as factors_file:
         pixels = pictures.read(image)
-        a = pictures.cut(pictures.to_float(pixels), patch)
+        colours, _ = pictures.split_opacity(pixels)
+        patch = pictures.side(patch, PATCH, pixels)
+        a = pictures.cut(pictures.to_float(colours), patch)
+        rows, columns = a.shape[:2]
+        print_machine()
+        print(f"picture  {image}: {pictures.described(pixels.shape)}")
+        print(
+            f"batch    {rows} x {columns} patches of {patch} x {patch} pixels: "
+            f"{rows * columns} matrices of {a.shape[2]} x {a.shape[3]}, {a.dtype}"
+        )
+        print_driver(gpusvd.explain(a.shape, a.dtype, full_matrices=False, threads=threads))
         start = time.perf_counter()
         u, s, vh = gpusvd.svd(a, full_matrices=False, errors="raise", threads=threads)
         seconds = time.perf_counter() - start
         terms = gpusvd.truncate(u, s, vh, **{rule: limit})  # type: ignore[arg-type]
-        packed = factors.PictureFactors.of(pixels.shape, terms)
+        packed = factors.PictureFactors.of(pixels, terms)
         compressed = packed.pixels()
         pictures.write(file, compressed, form, output)
         if factors_file is not None:
             factors.write(factors_file, factors.PICTURE, packed._asdict())
 
-    print_machine()
-    height, width, colours = pixels.shape
-    rows, columns = a.shape[:2]
-    print(f"picture  {image}: {width} x {height} pixels, {pictures.COLOURS[colours]}")
-    print(
-        f"batch    {rows} x {columns} patches of {patch} x {patch} pixels: "
-        f"{rows * columns} matrices of {a.shape[2]} x {a.shape[3]}, {a.dtype}"
-    )
-    print_driver(gpusvd.explain(a.shape, a.dtype, full_matrices=False, threads=threads))
     print_result(terms, f"{rule} {limit:g}", packed.numbers / pixels.size)
-    print(f"PSNR     {pictures.psnr(pixels, compressed):.2f} dB")
+    print(f"PSNR     {pictures.psnr(colours, pictures.split_opacity(compressed)[0]):.2f} dB")
     print(
         f"time     {seconds:.2f} s to decompose, loading or compiling kernels included; "
         f"{time.perf_counter() - begin:.2f} s in all"

@@ -16,10 +16,11 @@ from gpusvd._commands.files import check_apart, replacing
 from gpusvd._commands.report import print_driver, print_machine
 from gpusvd._commands.truncation import Truncation, accuracy, truncate
 
+PATCH = 8  # pixels per side
 ENERGIES = (0.9, 0.99, 0.999)
 
 
-def run(image: Path | None, output: Path, patch: int, threads: int | None) -> None:
+def run(image: Path | None, output: Path, patch: int | None, threads: int | None) -> None:
     """Decompose a picture's patches; print the machine, speed and accuracy; draw the truncated pictures.
 
     Raises CommandError with status 1 if a truncation error differs from the prediction.
@@ -32,7 +33,7 @@ def run(image: Path | None, output: Path, patch: int, threads: int | None) -> No
     with replacing(output) as file:
         picture, name = load(image)
         height, width, _ = picture.shape
-        a = pictures.cut(picture, patch)
+        a = pictures.cut(picture, pictures.side(patch, PATCH, picture))
         print_machine()
         print_batch(a, name, threads)
 

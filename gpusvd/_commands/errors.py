@@ -2,6 +2,8 @@
 
 import importlib.util
 
+from gpusvd._base.install import install
+
 
 class CommandError(Exception):
     """A failure of a command: the message for the terminal, and the exit status."""
@@ -20,4 +22,4 @@ def reason(error: Exception) -> str:
 def need(command: str, package: str, module: str) -> None:
     """Raise CommandError unless a package of the extra `demo` is installed."""
     if importlib.util.find_spec(module) is None:
-        raise CommandError(f"{command} needs {package}, which is not installed: pip install 'gpusvd[demo]'")
+        raise CommandError(f"{command} needs {package}, which is not installed: {install('demo')}")

@@ -14,8 +14,6 @@ def run(source: Path, output: Path) -> None:
     form = pictures.format_of(output)
     with replacing(output) as file:
         packed = factors.read_picture(source)
-        pixels = packed.pixels()
-        pictures.write(file, pixels, form, output)
-    height, width, colours = pixels.shape
-    print(f"picture  {width} x {height} pixels, {pictures.COLOURS[colours]}, {packed.S.size} terms")
+        print(f"picture  {pictures.described(packed.shape)}, {packed.S.size} terms", flush=True)
+        pictures.write(file, packed.pixels(), form, output)
     print(f"written  {output}, {size(output)}")

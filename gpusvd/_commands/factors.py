@@ -7,8 +7,8 @@ changes. A file of a later version is refused.
     U, S, Vh    as `gpusvd.svd` returns them; S alone if only values were asked for
 
 `gpusvd.picture`, version 1, written by `gpusvd compress --save`:
-    size        int64 (3,): height, width and colours of the picture (1: grey, 2: grey and opacity, 3: red,
-                green and blue, 4: these and opacity)
+    size        int64 (3,): height, width and colours of the picture (1: grey; 3: red, green and blue)
+    opacity     uint8 (height, width, 1), or (height, width, 0) for a picture without
     rank        int32 (rows, columns): number of terms of each patch
     U           float32 (T, patch): left singular vectors of all T = rank.sum() terms; patches follow each
                 other row by row from the top left, and a patch's largest terms come first
@@ -64,23 +64,30 @@ class PictureFactors(NamedTuple):
     """A picture as the terms of its patches; the fields are the entries of the file."""
 
     size: NDArray[np.int64]
+    opacity: NDArray[np.uint8]
     rank: NDArray[np.int32]
     U: NDArray[np.float32]
     S: NDArray[np.float32]
     Vh: NDArray[np.float32]
 
     @classmethod
-    def of(cls, size: tuple[int, ...], terms: TruncatedSVD) -> "PictureFactors":
-        """Pack the terms that each patch of a picture of this size keeps."""
+    def of(cls, pixels: pictures.Pixels, terms: TruncatedSVD) -> "PictureFactors":
+        """Pack the terms that each patch of a picture keeps, and its opacity."""
+        colours, opacity = pictures.split_opacity(pixels)
         kept = np.arange(terms.S.shape[-1]) < terms.rank[..., np.newaxis]
-        return cls(
-            np.array(size), terms.rank.astype(np.int32), terms.U.mT[kept], terms.S[kept], terms.Vh[kept]
-        )
+        size, rank = np.array(colours.shape), terms.rank.astype(np.int32)
+        return cls(size, opacity, rank, terms.U.mT[kept], terms.S[kept], terms.Vh[kept])
 
     @property
     def numbers(self) -> int:
-        """Count of the numbers in all terms."""
-        return self.U.size + self.S.size + self.Vh.size
+        """Count of the numbers in all terms and of the opacity."""
+        return self.opacity.size + self.U.size + self.S.size + self.Vh.size
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and colours of the picture, opacity included."""
+        height, width, colours = self.size.tolist()
+        return height, width, colours + self.opacity.shape[-1]
 
     def pixels(self) -> pictures.Pixels:
         """Return the picture.
@@ -98,7 +105,7 @@ class PictureFactors(NamedTuple):
             patches[which] += self.U[term, :, np.newaxis] * rows[:, np.newaxis]
         height, width, _ = self.size.tolist()
         picture = pictures.assemble(patches.reshape(*self.rank.shape, *patches.shape[1:]), height, width)
-        return pictures.to_pixels(picture)
+        return np.concatenate([pictures.to_pixels(picture), self.opacity], axis=-1)
 
 
 def read_picture(path: Path) -> PictureFactors:
@@ -123,8 +130,7 @@ def _read(path: Path, form: str, names: tuple[str, ...]) -> dict[str, Array]:
             version = int(entries["version"])
             if version > VERSION:
                 raise ValueError(
-                    f"it has version {version} of its format, and this gpusvd reads {VERSION}: "
-                    "pip install --upgrade gpusvd"
+                    f"it has version {version} of its format, and this gpusvd reads {VERSION}: update gpusvd"
                 )
             return {name: entries[name] for name in names}
     except KeyError as error:
@@ -135,18 +141,19 @@ def _read(path: Path, form: str, names: tuple[str, ...]) -> dict[str, Array]:
 
 def _fits(factors: PictureFactors) -> bool:
     """Return whether the arrays have the dtypes and shapes of the layout, and finite entries."""
-    size, rank, U, S, Vh = factors
+    size, opacity, rank, U, S, Vh = factors
     dtypes = [array.dtype for array in factors]
-    if dtypes != [np.int64, np.int32, np.float32, np.float32, np.float32]:
+    if dtypes != [np.int64, np.uint8, np.int32, np.float32, np.float32, np.float32]:
         return False
-    if [array.ndim for array in factors] != [1, 2, 2, 1, 2] or len(size) != 3:
+    if [array.ndim for array in factors] != [1, 3, 2, 2, 1, 2] or len(size) != 3:
         return False
     height, width, colours = size.tolist()
     terms, patch = U.shape
     return (
         height > 0
         and width > 0
-        and colours in pictures.COLOURS
+        and colours in (1, 3)
+        and opacity.shape in ((height, width, 0), (height, width, 1))
         and 0 < patch <= min(height, width)
         and rank.shape == (math.ceil(height / patch), math.ceil(width / patch))
         and bool((rank >= 0).all() and (rank <= patch).all())

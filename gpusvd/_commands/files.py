@@ -24,6 +24,8 @@ def replacing(output: Path) -> Iterator[IO[bytes]]:
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
+    except BrokenPipeError:  # of standard output
+        raise
     except OSError as error:
         raise CommandError(f"cannot write {output}: {reason(error)}") from error
 

@@ -1,4 +1,4 @@
-"""`gpusvd info`: versions, processor, devices, cache folder, and the kernel for each size."""
+"""`gpusvd info`: versions, processor, devices, cache folder, and on request the kernel for each size."""
 
 import importlib
 import importlib.util
@@ -14,13 +14,14 @@ DTYPES = ("float32", "float64", "complex64", "complex128")
 BATCH = 10_000
 
 
-def run() -> None:
-    """Print what gpusvd runs on, and the kernels that it would choose for square matrices."""
+def run(kernels: bool) -> None:
+    """Print what gpusvd runs on, and on request the kernels that it would choose for square matrices."""
     print_machine()
     first, *rest = devices()
     print(f"GPU      {first}", *(f"         {line}" for line in rest), sep="\n")
     print_cache()
-    print_kernels()
+    if kernels:
+        print_kernels()
 
 
 def devices() -> list[str]:

@@ -1,5 +1,6 @@
 """Read and write pictures with Pillow, cut them into patches, and reassemble them."""
 
+import logging
 import math
 from pathlib import Path
 from typing import IO, Any
@@ -13,13 +14,15 @@ from gpusvd._commands.errors import CommandError, reason
 
 Pixels = NDArray[np.uint8]  # (height, width, colours): grey or RGB, with or without opacity
 
-COLOURS = {1: "grey", 2: "grey and opacity", 3: "3 colours", 4: "3 colours and opacity"}
+_COLOURS = {1: "grey", 2: "grey and opacity", 3: "3 colours", 4: "3 colours and opacity"}
+_log = logging.getLogger("gpusvd")
 
 
 def read(path: Path, mode: str | None = None) -> Pixels:
     """Return a picture's pixels, upright, in a given mode of Pillow's.
 
-    By default the mode is the simplest of L, LA, RGB and RGBA that holds the picture.
+    By default the mode is the simplest of L, LA, RGB and RGBA that holds the picture. If the file has
+    several frames or pages, the first is returned.
     """
     from PIL import Image, ImageOps
 
@@ -29,6 +32,8 @@ def read(path: Path, mode: str | None = None) -> Pixels:
                 raise CommandError(
                     f"{path} has more than 8 bits a colour: save it as an 8-bit PNG or JPEG first"
                 )
+            if (frames := getattr(opened, "n_frames", 1)) > 1:
+                _log.info("%s has %d frames or pages; using the first", path, frames)
             pixels = np.asarray(ImageOps.exif_transpose(opened).convert(mode or _mode(opened)))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise CommandError(f"cannot read the image {path}: {reason(error)}") from error
@@ -61,14 +66,43 @@ def write(file: IO[bytes], pixels: Pixels, form: str, output: Path) -> None:
     from PIL import Image
 
     try:
-        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(
-            file, format=form, quality=95
-        )
+        image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+        image.save(file, format=form, quality=95)
+        if split_opacity(pixels)[1].size:
+            with Image.open(file) as written:
+                kept = np.asarray(written.convert("RGBA"))[..., -1]
+            if not np.array_equal(kept, pixels[..., -1]):
+                raise ValueError(f"{form} does not keep opacity exactly; use .png, .webp or .tif")
     except (OSError, ValueError, KeyError) as error:
         raise CommandError(f"cannot write {output}: {reason(error)}") from error
 
 
-# Into patches and back
+# Into colours and opacity, into patches, and back
+
+
+def split_opacity(pixels: Pixels) -> tuple[Pixels, Pixels]:
+    """Return a picture's colours (height, width, 1 or 3), and its opacity (height, width, 0 or 1)."""
+    colours = 3 if pixels.shape[-1] > 2 else 1
+    return pixels[..., :colours], pixels[..., colours:]
+
+
+def described(shape: tuple[int, ...]) -> str:
+    """Describe a picture of a shape (height, width, colours)."""
+    height, width, colours = shape
+    return f"{width} x {height} pixels, {_COLOURS[colours]}"
+
+
+def side(patch: int | None, default: int, picture: Array) -> int:
+    """Return the side of patches: `patch` if it is given, else the default, or less for a smaller picture."""
+    height, width = picture.shape[:2]
+    shorter = min(height, width)
+    if patch is not None and patch > shorter:
+        raise CommandError(f"--patch {patch} is larger than the picture, which has {width} x {height} pixels")
+    if patch is None and default > shorter:
+        _log.info(
+            "the picture is only %d x %d pixels; using patches of %d x %d", width, height, shorter, shorter
+        )
+    return patch or min(default, shorter)
 
 
 def cut(picture: Array, patch: int) -> Array:
@@ -79,8 +113,6 @@ def cut(picture: Array, patch: int) -> Array:
     patches do not divide is extended by its mirror image.
     """
     height, width, colours = picture.shape
-    if patch > min(height, width):
-        raise CommandError(f"--patch {patch} is larger than the picture, which has {width} x {height} pixels")
     whole = np.pad(picture, ((0, -height % patch), (0, -width % patch), (0, 0)), mode="symmetric")
     split = patches.extract(whole, (patch, patch), patch)
     return split.swapaxes(-1, -2).reshape(*split.shape[:3], colours * patch)

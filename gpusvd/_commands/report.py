@@ -14,8 +14,11 @@ def print_machine() -> None:
 
 
 def print_driver(how: Explanation) -> None:
-    """Print the driver and kernel that took the batch."""
-    print(f"driver   {how.driver}: {how.kernel} ({how.size_class}), {how.threads} threads; {how.why}")
+    """Print the driver and kernel that take the batch, before they do."""
+    print(
+        f"driver   {how.driver}: {how.kernel} ({how.size_class}), {how.threads} threads; {how.why}",
+        flush=True,
+    )
 
 
 def print_cache() -> None:

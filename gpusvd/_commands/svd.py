@@ -35,6 +35,8 @@ def run(
     Raises CommandError with status 1, after writing the file, if some matrices have no factors.
     """
     check_apart({"the matrices": source, "--output": output})
+    if output.suffix.lower() == ".npy":
+        raise CommandError(f"cannot write {output}: factors are written as .npz; name it {output.stem}.npz")
     with replacing(output) as file, ExitStack() as stack:
         a = read(source)
         start = time.perf_counter()
@@ -50,6 +52,12 @@ def run(
         except (LinAlgError, TypeError, ValueError) as error:
             raise CommandError(f"cannot decompose {source}: {reason(error)}") from error
         results = expected_results(a.shape, factor_dtype(a.dtype), full_matrices, not values_only)
+        m, n = a.shape[-2:]
+        count = math.prod(a.shape[:-2])
+        print_machine()
+        print(f"batch    {source}: {count} matrices of {m} x {n}, {a.dtype}")
+        print(f"factors  {', '.join(f'{name} {shape}' for name, shape, _ in results)}, {how.dtype}")
+        print_driver(how)
         # An .npz file stores its arrays one after another, but each chunk yields a piece of every array.
         parts = [stack.enter_context(tempfile.TemporaryFile(dir=output.resolve().parent)) for _ in results]
         failed = 0
@@ -77,12 +85,6 @@ def run(
         factors.write_parts(file, factors.SVD, entries)
         seconds = time.perf_counter() - start
 
-    m, n = a.shape[-2:]
-    count = math.prod(a.shape[:-2])
-    print_machine()
-    print(f"batch    {source}: {count} matrices of {m} x {n}, {a.dtype}")
-    print_driver(how)
-    print(f"factors  {', '.join(f'{name} {shape}' for name, shape, _ in results)}, {how.dtype}")
     print(
         f"time     {seconds:.3f} s to read, decompose and write, loading or compiling kernels included; "
         f"{count / seconds:,.0f} matrices/s"

@@ -12,7 +12,7 @@ from gpusvd._base.checks import factor_dtype, values_dtype, working_dtype
 from gpusvd._base.results import Array, Info
 from gpusvd._base.threads import for_each, piece_index, usable_cores
 from gpusvd._cpu.compile import compiled
-from gpusvd._cpu.plan import Kernel, bytes_of, first_kernel, jacobi_kernel
+from gpusvd._cpu.plan import Kernel, bytes_of, kernels
 from gpusvd.kernels.layout import GROUP_BYTES
 
 # A piece is what a thread takes from the queue: long beside the cost of a call, short for a user who presses
@@ -24,6 +24,8 @@ _SHARED_COST = 200_000
 
 # Above this cost of a matrix, a tenth of a second, Ctrl-C takes effect at the end of a sweep.
 _LONG_COST = 30_000_000
+_MOST_WORKSPACES = 64  # that a thread keeps; then it begins anew, with memory for what it needs then
+_NEVER = np.zeros(1, np.uint8)  # the flag that stops a kernel, for batches that nobody stops
 
 
 def decompose(
@@ -46,14 +48,15 @@ def decompose(
     None. What the kernel cannot read or write in place is converted piece by piece, so memory does not
     grow with the batch.
     """
-    job = _Job(a, u, s, vh, info, hermitian, relative)
     count, cost = math.prod(a.shape[:-2]), _cost(a, u, vh)
+    is_long = cost > _LONG_COST
+    job = _Job(a, u, s, vh, info, hermitian, relative, np.zeros(1, np.uint8) if is_long else _NEVER)
     step = job.pieces(count, cost, threads)
-    if count <= step and cost <= _LONG_COST:
+    if count <= step and not is_long:
         job.decompose(range(count))
     else:
         pieces = [range(start, min(start + step, count)) for start in range(0, count, step)]
-        for_each(job.decompose, pieces, threads or usable_cores(), job.stop if cost > _LONG_COST else None)
+        for_each(job.decompose, pieces, threads or usable_cores(), job.stop if is_long else None)
 
 
 def _cost(a: Array, u: Array | None, vh: Array | None) -> int:
@@ -76,15 +79,16 @@ class _Job:
         info: Info,
         hermitian: bool,
         relative: bool,
+        stop: Array,
     ) -> None:
-        m, n = max(a.shape[-2:]), min(a.shape[-2:])
-        self.wide, self.hermitian, self.relative = a.shape[-2] < a.shape[-1], hermitian, relative
+        rows, columns = a.shape[-2:]
+        m, n = (columns, rows) if rows < columns else (rows, columns)
+        self.wide, self.hermitian, self.relative, self.stop = rows < columns, hermitian, relative, stop
         self.work = working_dtype(factor_dtype(a.dtype))
         self.real = values_dtype(self.work)
         self.vectors = u is not None and vh is not None
-        self.kernel = jacobi_kernel(m, n, self.work, self.vectors)
-        columns = n if u is None or vh is None else max(u.shape[-1], vh.shape[-2]) if m > n else n
-        self.first = first_kernel(m, n, columns, self.work, self.vectors) or self.kernel
+        left_columns = n if u is None or vh is None or m == n else max(u.shape[-1], vh.shape[-2])
+        self.first, self.kernel = kernels(m, n, left_columns, self.work, self.vectors)
         compiled(self.first.name, self.work)  # here, so that no thread of the pool waits for the compiler
 
         self.source = _Batch(a, self.work, 2)
@@ -92,14 +96,12 @@ class _Job:
         if u is not None and vh is not None:
             self.results += [_Batch(u, self.work, 2), _Batch(vh, self.work, 2)]
         self.converged, self.sweeps = info.converged.reshape(-1), info.sweeps.reshape(-1)
-        self.nothing = np.empty((0, 0, 0), self.work)
-        self.stop = np.zeros(1, np.uint8)
 
     def pieces(self, count: int, cost: int, threads: int | None) -> int:
         """Return how many matrices a piece has: whole tiles, and enough pieces for all threads."""
         together = self.first.together
-        bytes_of_one = math.prod(self.source.core) * self.work.itemsize
-        step = max(1, _PIECE_BYTES // (together * bytes_of_one)) * together
+        m, n = self.source.array.shape[-2:]
+        step: int = max(1, _PIECE_BYTES // (together * m * n * self.work.itemsize)) * together
         if cost * count > _SHARED_COST:
             share = -(-count // ((threads or usable_cores()) * together))
             step = min(step, share * together)
@@ -111,19 +113,20 @@ class _Job:
         if self.hermitian:
             block = from_lower_triangles(np, block)
         outputs = [batch.output(piece) for batch in self.results]
-        sigma, off, left, right = outputs if self.vectors else (*outputs, self.nothing, self.nothing)
+        sigma, off, *factors = outputs
+        left, right = factors or [np.empty((0, 0, 0), self.work)] * 2
         right = right.swapaxes(1, 2)
         if self.wide:
             block, left, right = block.swapaxes(1, 2), right, left
         members = slice(piece.start, piece.stop)
-        converged, sweeps = self.converged[members], self.sweeps[members]
-        arrays = block, left, sigma, right, converged, sweeps, off
+        arrays = block, left, sigma, right, self.converged[members], self.sweeps[members], off
         if self.first is self.kernel:
             self._run(self.kernel, *arrays, self.wide, self.vectors)
         else:
             self._first_then_jacobi(*arrays)
         for batch, output in zip(self.results, outputs, strict=True):
-            batch.write(piece, output)
+            if batch.flat is None:
+                batch.write(piece, output)
 
     def _first_then_jacobi(self, block: Array, *outputs: Array) -> None:
         """Decompose by the first kernel, and by Jacobi's the matrices that it leaves out."""
@@ -134,14 +137,18 @@ class _Job:
             off.fill(0)
         else:
             self._run(self.first, block, *outputs, self.wide)
+        if converged.all() or self.stop[0]:
+            return
+        if not converged.any():
+            self._run(self.kernel, block, *outputs, self.wide, self.vectors)
+            return
         (missing,) = (~converged).nonzero()
-        if len(missing) and not self.stop[0]:
-            given = outputs if self.vectors else (sigma, converged, sweeps, off)
-            rest = [array[missing] for array in given]
-            arrays = rest if self.vectors else [left, rest[0], right, *rest[1:]]
-            self._run(self.kernel, block[missing], *arrays, self.wide, self.vectors)
-            for array, part in zip(given, rest, strict=True):
-                array[missing] = part
+        given = outputs if self.vectors else (sigma, converged, sweeps, off)
+        rest = [np.empty((len(missing), *array.shape[1:]), array.dtype) for array in given]
+        arrays = rest if self.vectors else [left, rest[0], right, *rest[1:]]
+        self._run(self.kernel, block[missing], *arrays, self.wide, self.vectors)
+        for array, part in zip(given, rest, strict=True):
+            array[missing] = part
 
     def _run(self, kernel: Kernel, *arguments: object) -> None:
         workspace = _workspace(kernel.groups, kernel.reals, self.work, self.real)
@@ -149,57 +156,73 @@ class _Job:
 
 
 class _Batch:
-    """An array as a kernel takes it, a flat batch of a given dtype: in place if possible, else copied piece
-    by piece."""
+    """An array as a kernel takes it, a flat batch of a given dtype: in place if possible, where `flat` is it,
+    else copied piece by piece."""
+
+    __slots__ = "array", "dtype", "flat", "split"
 
     def __init__(self, array: Array, dtype: np.dtype[Any], core: int) -> None:
-        split = array.ndim - core
-        self.array, self.dtype = array, dtype
-        self.batch, self.core = array.shape[:split], array.shape[split:]
+        self.array, self.dtype, self.split = array, dtype, array.ndim - core
         self.flat: Array | None = None
         if array.dtype == dtype and array.flags.aligned:
-            if split == 1:
+            if self.split == 1:
                 self.flat = array
-            elif split == 0:
+            elif self.split == 0:
                 self.flat = array[np.newaxis]
             else:
                 with suppress(ValueError):
-                    self.flat = array.reshape((-1, *self.core), copy=False)
+                    self.flat = array.reshape((-1, *self._core()), copy=False)
 
     def read(self, piece: range) -> Array:
         """Return the piece, not to be written to."""
         if self.flat is None:
-            block: Array = self.array[piece_index(piece, self.batch)]
-            return block.astype(self.dtype).reshape((-1, *self.core))
-        return self.flat[piece.start : piece.stop]
+            block: Array = self.array[self._index(piece)]
+            return block.astype(self.dtype).reshape((-1, *self._core()))
+        return self.flat if len(piece) == len(self.flat) else self.flat[piece.start : piece.stop]
 
     def output(self, piece: range) -> Array:
-        """Return the array to compute the piece in; afterwards, `write` it."""
+        """Return the array to compute the piece in; afterwards, `write` it unless it is in place."""
         if self.flat is None:
-            return np.empty((len(piece), *self.core), self.dtype)
-        return self.flat[piece.start : piece.stop]
+            return np.empty((len(piece), *self._core()), self.dtype)
+        return self.flat if len(piece) == len(self.flat) else self.flat[piece.start : piece.stop]
 
     def write(self, piece: range, block: Array) -> None:
-        """Copy the piece to its place, unless it was computed there."""
-        if self.flat is None:
-            self.array[piece_index(piece, self.batch)] = block if self.batch else block[0]
+        """Copy the piece to its place."""
+        self.array[self._index(piece)] = block if self.split else block[0]
+
+    def _core(self) -> tuple[int, ...]:
+        return self.array.shape[self.split :]
+
+    def _index(self, piece: range) -> Any:
+        return piece_index(piece, self.array.shape[: self.split])
 
 
 def _workspace(groups: int, reals: int, work: np.dtype[Any], real: np.dtype[Any]) -> tuple[Array, Array]:
-    """Return this thread's workspace, which it keeps from piece to piece and from call to call.
+    """Return this thread's workspace, whose memory it keeps from piece to piece and from call to call.
 
     It begins at a multiple of a group, so that no group straddles two cache lines.
     """
     key = groups, reals, work
-    if getattr(_kept, "key", None) != key:
+    workspace = _kept.workspaces.get(key)
+    if workspace is None:
         size, real_size = bytes_of(work, groups, 0), bytes_of(work, 0, reals)
-        memory = np.empty(size + real_size + GROUP_BYTES, np.uint8)
+        memory = _kept.memory
+        if memory.size < size + real_size + GROUP_BYTES or len(_kept.workspaces) == _MOST_WORKSPACES:
+            memory = _kept.memory = np.empty(size + real_size + GROUP_BYTES, np.uint8)
+            _kept.workspaces.clear()
         start = -memory.ctypes.data % GROUP_BYTES
         numbers = np.ndarray(size // work.itemsize, work, memory, start)
         real_numbers = np.ndarray(real_size // real.itemsize, real, memory, start + size)
-        _kept.key, _kept.workspace = key, (numbers, real_numbers)
-    workspace: tuple[Array, Array] = _kept.workspace
+        workspace = _kept.workspaces[key] = numbers, real_numbers
     return workspace
 
 
-_kept = local()
+class _Kept(local):
+    """What a thread keeps: its memory, and the workspaces of kernels, all in this memory."""
+
+    def __init__(self) -> None:
+        self.memory = np.empty(0, np.uint8)
+        self.workspaces: dict[tuple[int, int, np.dtype[Any]], tuple[Array, Array]] = {}
+
+
+_kept = _Kept()

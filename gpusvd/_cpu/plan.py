@@ -48,32 +48,29 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def jacobi_kernel(m: int, n: int, work: np.dtype[Any], vectors: bool) -> Kernel:
-    """Return the Jacobi kernel for m >= n. It is the same with vectors and without; its workspace is not."""
+def kernels(m: int, n: int, columns: int, work: np.dtype[Any], vectors: bool) -> tuple[Kernel, Kernel]:
+    """Return the kernel tried first for m >= n, and Jacobi's for the matrices that it leaves out: often the
+    same.
+
+    columns : of the left factor
+    """
+    jacobi = _jacobi_kernel(m, n, work, vectors)
+    if n in TINY_COLUMNS and m <= TINY_ROWS and columns == n:
+        rows = n if m == n else TINY_ROWS
+        name = f"{'svd' if vectors else 'svdvals'}_tiny_{rows}x{n}"
+        return Kernel(name, lanes_of(work), *tiny_size(rows, n)), jacobi
+    values = Kernel("svdvals_tiles", lanes_of(work), *values_size(m, n))
+    if not vectors and bytes_of(work, values.groups, values.reals) <= _VALUES_TILE_BYTES:
+        return values, jacobi
+    return jacobi, jacobi
+
+
+def _jacobi_kernel(m: int, n: int, work: np.dtype[Any], vectors: bool) -> Kernel:
+    """Return the Jacobi kernel. It is the same with vectors and without; its workspace is not."""
     lanes = lanes_of(work)
     if bytes_of(work, *tile_size(m, n, True)) <= _TILE_BYTES:
         return Kernel("svd_tiles", lanes, *tile_size(m, n, vectors))
     return Kernel("svd_rows", 1, *rows_size(m, n, lanes, vectors))
-
-
-@lru_cache(maxsize=1024)
-def first_kernel(m: int, n: int, columns: int, work: np.dtype[Any], vectors: bool) -> Kernel | None:
-    """Return the kernel tried before Jacobi's, which leaves some matrices out; None if there is none.
-
-    columns : of the left factor
-    """
-    if n in TINY_COLUMNS and m <= TINY_ROWS and columns == n:
-        rows = n if m == n else TINY_ROWS
-        name = f"{'svd' if vectors else 'svdvals'}_tiny_{rows}x{n}"
-        return Kernel(name, lanes_of(work), *tiny_size(rows, n))
-    return None if vectors else values_kernel(m, n, work)
-
-
-@lru_cache(maxsize=1024)
-def values_kernel(m: int, n: int, work: np.dtype[Any]) -> Kernel | None:
-    """Return the kernel for values alone, None if its tiles would be too large."""
-    kernel = Kernel("svdvals_tiles", lanes_of(work), *values_size(m, n))
-    return kernel if bytes_of(work, kernel.groups, kernel.reals) <= _VALUES_TILE_BYTES else None
 
 
 @lru_cache(maxsize=1024)
@@ -82,8 +79,7 @@ def plan(m: int, n: int, dtype: np.dtype[Any], full_matrices: bool, vectors: boo
     work = working_dtype(dtype)
     rows, columns = max(m, n), min(m, n)
     of_left = rows if full_matrices and vectors else columns
-    kernel = first_kernel(rows, columns, of_left, work, vectors)
-    kernel = kernel or jacobi_kernel(rows, columns, work, True)
+    kernel, _ = kernels(rows, columns, of_left, work, vectors)
     size_class = "large: lanes along the rows" if kernel.name == "svd_rows" else "small: a matrix a lane"
     return Plan(
         kernel.name,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.checks import Expected, check_fit, factor_dtype, outputs_of
+from gpusvd._base.install import install
 
-INSTALL = "pip install 'gpusvd[cuda13]' (for a driver of CUDA 12: 'gpusvd[cuda12]')"
+INSTALL = f"{install('cuda13')} (for a driver of CUDA 12, cuda12)"
 
 _DLPACK_CUDA = (2, 13)  # memory of a device, and managed memory
 

@@ -1,7 +1,7 @@
 """Low-rank matrices in white noise: the optimal shrinkage of singular values, and how many are signal."""
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple
 
 from numpy.typing import ArrayLike
 
@@ -17,12 +17,12 @@ from gpusvd._base.arrays import (
 )
 from gpusvd._base.checks import is_one_of
 from gpusvd._base.dispatch import for_libraries
-from gpusvd._base.results import Array
+from gpusvd._base.results import A, Array
 from gpusvd._layer.spectrum import marchenko_pastur_median
 from gpusvd._layer.values import all_values, failed, median, relative_squares, safe_divisor
 
 
-class MPPCAResult(NamedTuple):
+class MPPCAResult(NamedTuple, Generic[A]):
     """What the Marchenko-Pastur distribution says of each matrix.
 
     Attributes
@@ -33,8 +33,8 @@ class MPPCAResult(NamedTuple):
         The standard deviation of the noise in an entry.
     """
 
-    rank: Array
-    noise: Array
+    rank: A
+    noise: A
 
 
 @for_libraries

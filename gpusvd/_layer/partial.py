@@ -1,7 +1,7 @@
 """The SVD without all of a matrix: of a product from its factors, and of the few largest values alone."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,13 +19,13 @@ from gpusvd._base.arrays import (
 )
 from gpusvd._base.checks import Driver, check_batch, checked_int
 from gpusvd._base.dispatch import for_libraries
-from gpusvd._base.results import Array, SVDResult
+from gpusvd._base.results import A, Array, SVDResult
 from gpusvd._layer.decompositions import decompose, from_host
 from gpusvd._layer.points import power_of_two
 from gpusvd._layer.products import in_pieces, matmul, written
 
 
-class TopSVDResult(NamedTuple):
+class TopSVDResult(NamedTuple, Generic[A]):
     """The few largest singular values of each matrix, their vectors, and how far to trust them.
 
     Attributes
@@ -42,10 +42,10 @@ class TopSVDResult(NamedTuple):
         Whether they come from the whole decomposition, which was the cheaper way.
     """
 
-    U: Array
-    S: Array
-    Vh: Array
-    error: Array
+    U: A
+    S: A
+    Vh: A
+    error: A
     exact: bool
 
 

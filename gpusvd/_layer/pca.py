@@ -1,7 +1,7 @@
 """Principal components, and the lines, planes and other flats that fit points best."""
 
 import math
-from typing import NamedTuple
+from typing import Generic, NamedTuple, cast
 
 from numpy.typing import ArrayLike
 
@@ -20,7 +20,7 @@ from gpusvd._base.arrays import (
 )
 from gpusvd._base.checks import Driver, check_batch, checked_int, is_int
 from gpusvd._base.dispatch import for_libraries
-from gpusvd._base.results import Array
+from gpusvd._base.results import A, Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import centred, check_points, power_of_two
 from gpusvd._layer.subspaces import sign_flip
@@ -28,7 +28,7 @@ from gpusvd._layer.truncate import truncate, truncation_error
 from gpusvd._layer.values import relative_squares, safe_divisor, significant
 
 
-class PCAResult(NamedTuple):
+class PCAResult(NamedTuple, Generic[A]):
     """The principal components of each set of data, with the maps to scores and back.
 
     If the sets keep different numbers of components, the arrays are as wide as the largest number, and zero
@@ -55,16 +55,16 @@ class PCAResult(NamedTuple):
         Whether the scores are scaled to unit variance.
     """
 
-    components: Array
-    singular_values: Array
-    explained_variance: Array
-    explained_variance_ratio: Array
-    mean: Array
-    scores: Array
-    n_components: Array
+    components: A
+    singular_values: A
+    explained_variance: A
+    explained_variance_ratio: A
+    mean: A
+    scores: A
+    n_components: A
     whiten: bool
 
-    def transform(self, x: ArrayLike) -> Array:
+    def transform(self, x: ArrayLike) -> A:
         """
         Return the scores (..., Q, C) of samples (..., Q, N), their coordinates along the components.
 
@@ -80,9 +80,9 @@ class PCAResult(NamedTuple):
             if self.whiten:
                 deviation = self._deviation(xp)
                 scores = scores / xp.where(deviation == 0, math.inf, deviation)
-            return astype(xp, scores, samples.dtype)
+            return cast(A, astype(xp, scores, samples.dtype))
 
-    def inverse_transform(self, scores: ArrayLike) -> Array:
+    def inverse_transform(self, scores: ArrayLike) -> A:
         """
         Return the samples (..., Q, N) with these scores (..., Q, C), the projections of those transformed.
 
@@ -99,15 +99,18 @@ class PCAResult(NamedTuple):
             if self.whiten:
                 wide = wide * self._deviation(xp)
             samples = wide @ widened(xp, components) + widened(xp, middle)[..., None, :]
-            return astype(xp, samples, coordinates.dtype)
+            return cast(A, astype(xp, samples, coordinates.dtype))
 
     def _deviation(self, xp: Namespace) -> Array:
         """Return the standard deviations (..., 1, C) along the components, 0 if they are only rounding."""
-        points, features = self.scores.shape[-2], self.components.shape[-1]
-        return _deviation(xp, widened(xp, self.singular_values), points, features)[..., None, :]
+        scores, values, components = cast(
+            tuple[Array, ...], (self.scores, self.singular_values, self.components)
+        )
+        points, features = scores.shape[-2], components.shape[-1]
+        return _deviation(xp, widened(xp, values), points, features)[..., None, :]
 
 
-class AffineSubspace(NamedTuple):
+class AffineSubspace(NamedTuple, Generic[A]):
     """The point, line, plane or higher-dimensional flat that fits each set of points best.
 
     Attributes
@@ -120,9 +123,9 @@ class AffineSubspace(NamedTuple):
         The root mean square distance of the points from the flat.
     """
 
-    point: Array
-    directions: Array
-    residual: Array
+    point: A
+    directions: A
+    residual: A
 
 
 @for_libraries

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,7 @@ from gpusvd._base.arrays import (
 )
 from gpusvd._base.checks import Driver
 from gpusvd._base.dispatch import for_libraries
-from gpusvd._base.results import Array
+from gpusvd._base.results import A, Array
 from gpusvd._layer.decompositions import decompose, decompose_along
 from gpusvd._layer.points import (
     centred,
@@ -38,7 +38,7 @@ from gpusvd._layer.products import TINY, along_batch, in_company, in_pieces, inn
 from gpusvd._layer.values import safe_divisor
 
 
-class PolarResult(NamedTuple):
+class PolarResult(NamedTuple, Generic[A]):
     """The factors of ``a = U @ P`` or ``a = P @ U``.
 
     Attributes
@@ -49,11 +49,11 @@ class PolarResult(NamedTuple):
         Hermitian positive semidefinite matrices.
     """
 
-    U: Array
-    P: Array
+    U: A
+    P: A
 
 
-class ProcrustesResult(NamedTuple):
+class ProcrustesResult(NamedTuple, Generic[A]):
     """The best orthogonal map from one matrix to another, under SciPy's names.
 
     Attributes
@@ -64,11 +64,11 @@ class ProcrustesResult(NamedTuple):
         The sums of the singular values of xᴴ y.
     """
 
-    R: Array
-    scale: Array
+    R: A
+    scale: A
 
 
-class KabschResult(NamedTuple):
+class KabschResult(NamedTuple, Generic[A]):
     """The best rigid motion from one set of points to another.
 
     Attributes
@@ -81,12 +81,12 @@ class KabschResult(NamedTuple):
         The root mean square distance that remains.
     """
 
-    rotation: Array
-    translation: Array
-    rmsd: Array
+    rotation: A
+    translation: A
+    rmsd: A
 
 
-class SimilarityResult(NamedTuple):
+class SimilarityResult(NamedTuple, Generic[A]):
     """The best similarity from one set of points to another: a rigid motion, and a scale.
 
     Attributes
@@ -101,10 +101,10 @@ class SimilarityResult(NamedTuple):
         The scales c >= 0.
     """
 
-    rotation: Array
-    translation: Array
-    rmsd: Array
-    scale: Array
+    rotation: A
+    translation: A
+    rmsd: A
+    scale: A
 
 
 @for_libraries
@@ -350,6 +350,39 @@ def procrustes(
         return ProcrustesResult(astype(xp, u @ vh, dtype), astype(xp, scale, real))
 
 
+@overload
+def kabsch(
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    scale: Literal[False] = False,
+    driver: Driver = "auto",
+) -> KabschResult: ...
+
+
+@overload
+def kabsch(
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    scale: Literal[True],
+    driver: Driver = "auto",
+) -> SimilarityResult: ...
+
+
+@overload
+def kabsch(
+    x: ArrayLike,
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    scale: bool = False,
+    driver: Driver = "auto",
+) -> KabschResult | SimilarityResult: ...
+
+
 @for_libraries
 def kabsch(
     x: ArrayLike,
@@ -358,7 +391,7 @@ def kabsch(
     *,
     scale: bool = False,
     driver: Driver = "auto",
-) -> Any:
+) -> KabschResult | SimilarityResult:
     """
     Return the rotation and translation that superpose every set of points on another, and the scale if asked.
 

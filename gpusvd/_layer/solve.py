@@ -1,6 +1,6 @@
 """Linear systems by the SVD: pseudo-inverse, least squares, ridge regression, inverse."""
 
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -23,14 +23,14 @@ from gpusvd._base.arrays import (
 )
 from gpusvd._base.checks import Driver, Errors, check_batch, check_errors
 from gpusvd._base.dispatch import for_libraries
-from gpusvd._base.results import Array, failures
+from gpusvd._base.results import A, Array, failures
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import power_of_two
 from gpusvd._layer.products import in_pieces, matmul, with_values
 from gpusvd._layer.values import count, leading, not_zero, safe_divisor
 
 
-class LstsqResult(NamedTuple):
+class LstsqResult(NamedTuple, Generic[A]):
     """Solutions of least-squares problems, under NumPy's names.
 
     Attributes
@@ -45,10 +45,10 @@ class LstsqResult(NamedTuple):
         The singular values of each matrix.
     """
 
-    x: Array
-    residuals: Array
-    rank: Array | int
-    s: Array
+    x: A
+    residuals: A
+    rank: A | int
+    s: A
 
 
 @for_libraries

@@ -1,6 +1,6 @@
 """Fundamental subspaces of matrices, orthogonal projectors, and a convention for the signs of vectors."""
 
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from numpy.typing import ArrayLike
 
@@ -19,14 +19,14 @@ from gpusvd._base.arrays import (
 )
 from gpusvd._base.checks import Driver, check_batch
 from gpusvd._base.dispatch import for_libraries
-from gpusvd._base.results import Array
+from gpusvd._base.results import A, Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.factors import common_width
 from gpusvd._layer.products import product
 from gpusvd._layer.values import count, failed, not_zero, safe_divisor
 
 
-class Subspace(NamedTuple):
+class Subspace(NamedTuple, Generic[A]):
     """An orthonormal basis for each matrix of a batch.
 
     Attributes
@@ -37,8 +37,8 @@ class Subspace(NamedTuple):
         The dimension of each subspace, at most D.
     """
 
-    basis: Array
-    dim: Array
+    basis: A
+    dim: A
 
 
 @for_libraries

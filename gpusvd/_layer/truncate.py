@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,14 +25,14 @@ from gpusvd._base.arrays import (
 )
 from gpusvd._base.checks import Driver, checked_size
 from gpusvd._base.dispatch import for_libraries
-from gpusvd._base.results import Array
+from gpusvd._base.results import A, Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.factors import batch_of, checked_factors, checked_width, common_width
 from gpusvd._layer.products import product
 from gpusvd._layer.values import checked_values, count, failed, leading, relative_squares, significant
 
 
-class TruncatedSVD(NamedTuple):
+class TruncatedSVD(NamedTuple, Generic[A]):
     """The leading singular values and vectors of each matrix, zero beyond its rank.
 
     Attributes
@@ -47,10 +47,10 @@ class TruncatedSVD(NamedTuple):
         Number of singular values kept for each matrix, at most R.
     """
 
-    U: Array
-    S: Array
-    Vh: Array
-    rank: Array
+    U: A
+    S: A
+    Vh: A
+    rank: A
 
 
 @for_libraries

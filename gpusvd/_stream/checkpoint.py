@@ -126,8 +126,7 @@ class Checkpoint:
             )
         if version > VERSION:
             raise ValueError(
-                f"resume: {self.path} is of version {version}, and this gpusvd reads {VERSION}: "
-                "pip install --upgrade gpusvd"
+                f"resume: {self.path} is of version {version}, and this gpusvd reads {VERSION}: update gpusvd"
             )
         other = [
             f"{name} was {stream.get(name)} and is {value}"

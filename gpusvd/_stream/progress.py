@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from gpusvd._base.install import install
+
 Progress = bool | Callable[[int, int | None], object]
 
 
@@ -12,7 +14,7 @@ def check_progress(progress: Progress | None) -> None:
         try:
             import tqdm  # noqa: F401
         except ImportError as error:
-            raise ImportError("progress=True needs tqdm: pip install 'gpusvd[progress]'") from error
+            raise ImportError(f"progress=True needs tqdm: {install('progress')}") from error
     elif progress is not None and progress is not False and not callable(progress):
         raise TypeError(
             f"progress must be True, None or a callable of (done, total), not a {type(progress).__name__}"

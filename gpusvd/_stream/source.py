@@ -7,15 +7,31 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gpusvd._base.checks import check_dimensions, factor_dtype, share_memory
 from gpusvd._base.results import Array
 from gpusvd._cuda.arrays import is_on_gpu
 
 Where = slice | tuple[int | slice, ...]
+
+
+class Dataset(Protocol):
+    """What a source must have to be read by slices, as datasets of HDF5 and Zarr have it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+    def __getitem__(self, where: Any, /) -> Any: ...
+
+
+Source = ArrayLike | os.PathLike[str] | Dataset | Iterator[ArrayLike]
 _END: Any = object()  # marks the end of an iterator, which may yield None by mistake
 
 

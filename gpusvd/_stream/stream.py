@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
@@ -23,14 +23,14 @@ from gpusvd._base.checks import (
     factor_dtype,
     outputs_of,
 )
-from gpusvd._base.results import Array
+from gpusvd._base.results import Array, SVDResult
 from gpusvd._base.version import __version__
 from gpusvd._cuda.arrays import cupy_with_device
 from gpusvd._stream.checkpoint import Checkpoint
 from gpusvd._stream.chunk import Result, blas_as_in_a_batch, checked_result, decompose_chunk, naming
 from gpusvd._stream.cuda import on_gpus
 from gpusvd._stream.progress import Progress, check_progress, reporting
-from gpusvd._stream.source import Chunks, Piece, Slices, Where, open_source, release
+from gpusvd._stream.source import Chunks, Piece, Slices, Source, Where, open_source, release
 from gpusvd._svd.decompose import Factors
 from gpusvd._svd.driver import choose_driver, choose_on_gpu
 from gpusvd._svd.options import Options, checked_options
@@ -43,8 +43,102 @@ _HOST_BYTES = 64 * 2**20
 _DEVICE_BYTES = 512 * 2**20
 
 
+Out = TypeVar("Out")
+
+
+class _Options(TypedDict, total=False):
+    """The keywords that no overload of `stream` depends on."""
+
+    full_matrices: bool
+    hermitian: bool
+    driver: Driver
+    errors: Errors
+    threads: int | None
+    chunk: int | Literal["auto"]
+    resume: str | os.PathLike[str] | None
+    device: StreamDevice | None
+    progress: Progress | None
+
+
+@overload
 def stream(
-    source: Any,
+    source: Source,
+    consume: None = None,
+    *,
+    compute_uv: Literal[True] = True,
+    out: None = None,
+    **options: Unpack[_Options],
+) -> Iterator[tuple[Where, SVDResult]]: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: None = None,
+    *,
+    compute_uv: Literal[False],
+    out: None = None,
+    **options: Unpack[_Options],
+) -> Iterator[tuple[Where, Array]]: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: None = None,
+    *,
+    compute_uv: bool = True,
+    out: None = None,
+    **options: Unpack[_Options],
+) -> Iterator[tuple[Where, Result]]: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: Callable[[Where, SVDResult], object],
+    *,
+    compute_uv: Literal[True] = True,
+    out: None = None,
+    **options: Unpack[_Options],
+) -> None: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: Callable[[Where, Array], object],
+    *,
+    compute_uv: Literal[False],
+    out: None = None,
+    **options: Unpack[_Options],
+) -> None: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: Callable[[Where, Result], object],
+    *,
+    compute_uv: bool = True,
+    out: None = None,
+    **options: Unpack[_Options],
+) -> None: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: None = None,
+    *,
+    compute_uv: bool = True,
+    out: Out,
+    **options: Unpack[_Options],
+) -> Out: ...
+
+
+def stream(
+    source: Source,
     consume: Callable[[Where, Any], object] | None = None,
     *,
     full_matrices: bool = True,

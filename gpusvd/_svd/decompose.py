@@ -11,6 +11,8 @@ from gpusvd._base.results import Array, Info, failures
 from gpusvd._svd.options import Options
 from gpusvd._svd.places import Place, place_of
 
+_BOOL, _INT32 = np.dtype(np.bool_), np.dtype(np.int32)
+
 Factors = tuple[Array | None, Array, Array | None, Info | None]  # U, S, Vh and Info; None if not asked for
 
 
@@ -76,8 +78,8 @@ def _run(
 
 
 def _empty_info(xp: Any, batch: tuple[int, ...], expected: list[Expected]) -> Info:
-    real = next(dtype for name, _, dtype in expected if name == "S")
-    return Info(xp.empty(batch, np.bool_), xp.empty(batch, np.int32), xp.empty(batch, real))
+    _, _, real = expected[len(expected) // 2]  # S
+    return Info(xp.empty(batch, _BOOL), xp.empty(batch, _INT32), xp.empty(batch, real))
 
 
 def _fill_empty(xp: Any, u: Array | None, vh: Array | None, info: Info | None) -> None:

@@ -20,6 +20,8 @@ from gpusvd._cuda.arrays import (
 from gpusvd._svd.driver import choose_driver, choose_on_gpu
 from gpusvd._svd.options import Options
 
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
 
 class Cpu:
     """The cores of this process, for NumPy arrays and what NumPy converts."""
@@ -44,11 +46,11 @@ class Cpu:
 
     def device_of(self, matrices: Array) -> AbstractContextManager[object]:
         """Return the context in which arrays are allocated beside the matrices."""
-        return nullcontext()
+        return _NOTHING
 
     def memory_of_the_call(self) -> AbstractContextManager[object]:
         """Return the context for memory that is given back before the call ends."""
-        return nullcontext()
+        return _NOTHING
 
     def run(
         self,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from operator import itemgetter
-from typing import Any, overload
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -22,8 +22,10 @@ from gpusvd._cuda.arrays import cupy_with_device, is_on_gpu, on_device
 from gpusvd._svd.decompose import decompose
 from gpusvd._svd.options import checked_options
 
+R = TypeVar("R", bound=SVDResult | Array)
 
-class RaggedResult(Sequence[Any]):
+
+class RaggedResult(Sequence[R]):
     """
     The results of `svd_ragged` in the order of the matrices.
 
@@ -31,12 +33,12 @@ class RaggedResult(Sequence[Any]):
     matrices of one size, which `buckets` returns.
     """
 
-    def __init__(self, count: int, buckets: list[tuple[Any, SVDResult | Array]]) -> None:
+    def __init__(self, count: int, buckets: list[tuple[Any, R]]) -> None:
         self._count = count
         self._buckets = buckets
 
     @property
-    def buckets(self) -> list[tuple[NDArray[np.intp], SVDResult | Array]]:
+    def buckets(self) -> list[tuple[NDArray[np.intp], R]]:
         """For each shape and dtype, the indices of its matrices in the list, and their results as a batch."""
         return [(np.asarray(indices, np.intp), factors) for indices, factors in self._buckets]
 
@@ -44,10 +46,10 @@ class RaggedResult(Sequence[Any]):
         return self._count
 
     @overload
-    def __getitem__(self, index: int) -> Any: ...
+    def __getitem__(self, index: int) -> R: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: slice) -> list[R]: ...
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
@@ -61,7 +63,7 @@ class RaggedResult(Sequence[Any]):
             return SVDResult(factors.U[i], factors.S[i], factors.Vh[i])
         return factors[i]
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[R]:
         items: list[Any] = [None] * self._count
         for indices, factors in self._buckets:
             each = map(SVDResult, *factors) if isinstance(factors, SVDResult) else iter(factors)
@@ -81,6 +83,44 @@ class RaggedResult(Sequence[Any]):
         return bucket, row
 
 
+class _Options(TypedDict, total=False):
+    """What the overloads of `svd_ragged` share."""
+
+    hermitian: bool
+    driver: Driver
+    errors: Errors
+    threads: int | None
+    device: Device | None
+
+
+@overload
+def svd_ragged(
+    matrices: Iterable[ArrayLike],
+    full_matrices: bool = True,
+    compute_uv: Literal[True] = True,
+    **options: Unpack[_Options],
+) -> RaggedResult[SVDResult]: ...
+
+
+@overload
+def svd_ragged(
+    matrices: Iterable[ArrayLike],
+    full_matrices: bool = True,
+    *,
+    compute_uv: Literal[False],
+    **options: Unpack[_Options],
+) -> RaggedResult[Array]: ...
+
+
+@overload
+def svd_ragged(
+    matrices: Iterable[ArrayLike],
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    **options: Unpack[_Options],
+) -> RaggedResult[SVDResult] | RaggedResult[Array]: ...
+
+
 def svd_ragged(
     matrices: Iterable[ArrayLike],
     full_matrices: bool = True,
@@ -91,7 +131,7 @@ def svd_ragged(
     errors: Errors = "nan",
     threads: int | None = None,
     device: Device | None = None,
-) -> RaggedResult:
+) -> RaggedResult[Any]:
     """
     Decompose matrices of several shapes and dtypes.
 

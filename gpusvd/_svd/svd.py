@@ -59,12 +59,12 @@ def svd(
 @overload
 def svd(
     a: ArrayLike,
-    full_matrices: bool,
-    compute_uv: bool,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
     hermitian: bool = False,
     *,
     driver: Driver = "auto",
-    out: Any = None,
+    out: tuple[Array, Array, Array] | Array | None = None,
     errors: Errors = "nan",
     threads: int | None = None,
     device: Device | None = None,

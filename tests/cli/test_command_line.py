@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +17,7 @@ from PIL import Image
 
 import gpusvd
 from gpusvd.__main__ import main
+from gpusvd._base.install import install
 from gpusvd._commands import files, info, svd
 from gpusvd._cpu import compile as cpu_compile
 from tests.support.measures import residual
@@ -50,10 +50,11 @@ def picture(colours, height=45, width=70):
 
 def gpusvd_process(*arguments, cwd, **options):
     search = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.Popen(
         [sys.executable, "-m", "gpusvd", *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},
+        env={**buffered, "PYTHONPATH": os.pathsep.join(search)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -61,12 +62,13 @@ def gpusvd_process(*arguments, cwd, **options):
     )
 
 
-def assert_refused(arguments, capsys, *parts, status=2):
-    """The command says one line on stderr, with these parts, and leaves every file as it was."""
+def assert_refused(arguments, capsys, *parts, begun=False):
+    """The command says one line on stderr, with these parts, and leaves every file as it was; it says nothing
+    on stdout unless the work has begun."""
     before = contents()
-    assert main(arguments) == status
+    assert main(arguments) == 2
     out, err = capsys.readouterr()
-    assert out == ""
+    assert bool(out) == begun
     assert err.startswith("gpusvd: ")
     assert err.count("\n") == 1
     assert len(err) < 300
@@ -154,10 +156,12 @@ def test_expand_rebuilds_the_picture_of_every_mode(mode, folder, capsys):
     given.save("given.tif")
     assert main(["compress", "given.tif", "-o", "out.png", "--energy=.97", "--save", "factors.npz"]) == 0
     assert main(["expand", "factors.npz", "-o", "again.png"]) == 0
-    assert main(["expand", "factors.npz", "-o", "again.bmp"]) == (0 if mode not in ("LA",) else 2)
+    assert main(["expand", "factors.npz", "-o", "again.bmp"]) == (2 if "A" in mode else 0)
     shown = Image.open("out.png")
     assert shown.mode == {"1": "L", "P": "RGB", "CMYK": "RGB"}.get(mode, mode)
     np.testing.assert_array_equal(np.asarray(Image.open("again.png")), np.asarray(shown))
+    if "A" in mode:
+        np.testing.assert_array_equal(shown.getchannel("A"), given.getchannel("A"))
     assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
 
 
@@ -167,7 +171,9 @@ def test_factors_of_a_picture_are_as_documented(folder):
         assert str(kept["format"]) == "gpusvd.picture"
         assert int(kept["version"]) == 1
         size, rank, U, S, Vh = (kept[name] for name in ("size", "rank", "U", "S", "Vh"))
+        opacity = kept["opacity"]
     assert size.tolist() == [45, 70, 3]
+    assert (opacity.shape, opacity.dtype) == ((45, 70, 0), np.uint8)
     assert rank.shape == (3, 5)
     start = 0
     for row, column, a in pieces(picture(3), 16):
@@ -279,7 +285,27 @@ def test_a_device_is_not_replaced(folder, capsys):
 def test_picture_that_its_format_cannot_hold(folder, capsys):
     Image.fromarray(picture(4)).save("clear.png")
     Path("out.jpg").write_bytes(b"old")
-    assert_refused(["compress", "clear.png", "-o", "out.jpg", "--rank=1"], capsys, "out.jpg", "RGBA")
+    arguments = ["compress", "clear.png", "--rank=1", "-o"]
+    assert_refused([*arguments, "out.jpg"], capsys, "out.jpg", "RGBA", begun=True)
+    assert_refused([*arguments, "out.gif"], capsys, "out.gif: GIF does not keep opacity exactly", begun=True)
+
+
+def test_small_picture_has_smaller_patches(folder, capsys):
+    Image.fromarray(picture(3)[:9, :12]).save("small.png")
+    assert main(["compress", "small.png", "-o", "out.png", "--energy=1"]) == 0
+    out, err = capsys.readouterr()
+    assert "1 x 2 patches of 9 x 9 pixels: 2 matrices of 9 x 27" in out
+    assert err == "gpusvd: the picture is only 12 x 9 pixels; using patches of 9 x 9\n"
+    np.testing.assert_array_equal(np.asarray(Image.open("out.png")), picture(3)[:9, :12])
+
+
+@pytest.mark.parametrize("name", ["moving.gif", "pages.tif"])
+def test_the_first_of_several_pictures_is_used(name, folder, capsys):
+    first, *others = (Image.fromarray(np.full((20, 20, 3), grey, np.uint8)) for grey in (0, 100, 200))
+    first.save(name, save_all=True, append_images=others)
+    assert main(["compress", name, "-o", "out.png", "--rank=1"]) == 0
+    assert capsys.readouterr().err == f"gpusvd: {name} has 3 frames or pages; using the first\n"
+    assert not np.asarray(Image.open("out.png")).any()
 
 
 @pytest.mark.parametrize(
@@ -336,8 +362,10 @@ def change(arrays, kind):
         arrays["rank"][0, 1] += arrays["rank"][2, 4] + 1
         arrays["rank"][2, 4] = -1
     elif kind == "colours":
-        arrays["size"][2] = 5
-        arrays["Vh"] = np.ones((len(arrays["S"]), 5 * 16), np.float32)
+        arrays["size"][2] = 2
+        arrays["Vh"] = np.ones((len(arrays["S"]), 2 * 16), np.float32)
+    elif kind == "opacity":
+        arrays["opacity"] = np.zeros((45, 69, 1), np.uint8)
     elif kind == "no size":
         arrays["size"][0] = 0
     elif kind == "larger":
@@ -349,14 +377,15 @@ def change(arrays, kind):
 @pytest.mark.parametrize(
     ("kind", "part"),
     [
-        ("later version", "version 2 of its format, and this gpusvd reads 1: pip install --upgrade gpusvd"),
+        ("later version", "version 2 of its format, and this gpusvd reads 1: update gpusvd"),
         ("no version", "version"),
         ("no U", "U"),
         ("other format", "it is gpusvd.svd, expected gpusvd.picture"),
         ("nothing of ours", "expected gpusvd.picture"),
         ("objects", "Object arrays"),
         *((kind, "do not belong together") for kind in ("double", "dimensions", "few terms", "rank")),
-        *((kind, "do not belong together") for kind in ("negative rank", "colours", "no size", "larger")),
+        *((kind, "do not belong together") for kind in ("negative rank", "colours", "opacity")),
+        *((kind, "do not belong together") for kind in ("no size", "larger")),
         ("NaN", "do not belong together"),
     ],
 )
@@ -406,7 +435,7 @@ def test_without_pillow_and_matplotlib(command, folder, monkeypatch, capsys):
     assert_refused(
         [command, "photo.png", "-o", "out.png", *rule],
         capsys,
-        f"{command} needs pillow, which is not installed: pip install 'gpusvd[demo]'",
+        f"{command} needs pillow, which is not installed: {install('demo')}",
     )
     assert main(["svd", "batch.npy", "-o", "factors.npz"]) == 0
     assert main(["info"]) == 0
@@ -527,6 +556,10 @@ def test_svd_does_not_overwrite_its_input(folder, capsys):
         assert_refused(["svd", "batch.npy", "-o", output], capsys, "the same file")
 
 
+def test_factors_are_no_single_array(folder, capsys):
+    assert_refused(["svd", "batch.npy", "-o", "out.npy"], capsys, "cannot write out.npy", "name it out.npz")
+
+
 def test_output_is_replaced_as_a_whole(folder):
     Path("out.npz").write_bytes(b"old")
     os.link("out.npz", "open elsewhere")
@@ -542,7 +575,8 @@ def test_full_disk(folder, monkeypatch, capsys):
 
     monkeypatch.setattr(np, "savez", full)
     Path("out.npz").write_bytes(b"old")
-    assert_refused(["svd", "batch.npy", "-o", "out.npz"], capsys, "cannot write out.npz", "No space left")
+    arguments = ["svd", "batch.npy", "-o", "out.npz"]
+    assert_refused(arguments, capsys, "cannot write out.npz", "No space left", begun=True)
 
 
 def test_out_of_memory(folder, monkeypatch, capsys):
@@ -550,7 +584,8 @@ def test_out_of_memory(folder, monkeypatch, capsys):
         raise MemoryError("Unable to allocate 8.00 TiB")
 
     monkeypatch.setattr(gpusvd, "stream", large)
-    assert_refused(["svd", "batch.npy", "-o", "out.npz"], capsys, "out of memory. Unable to allocate")
+    arguments = ["svd", "batch.npy", "-o", "out.npz"]
+    assert_refused(arguments, capsys, "out of memory. Unable to allocate", begun=True)
 
 
 def test_svd_shows_a_bar_on_a_terminal(folder, monkeypatch, capsys):
@@ -584,12 +619,12 @@ def test_svd_into_a_full_disk(folder):
             resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
         ),
     )
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (2, "", "gpusvd: cannot write out.npz: File too large\n")
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (2, "gpusvd: cannot write out.npz: File too large\n")
     assert set(os.listdir()) == {"photo.png", "batch.npy", "large.npy"}
 
 
-# Ctrl-C
+# Ctrl-C, SIGTERM, and a closed pipe
 
 
 @pytest.mark.parametrize(
@@ -603,24 +638,34 @@ def test_interrupt_leaves_nothing_behind(arguments, folder, monkeypatch, capsys)
     monkeypatch.setattr(gpusvd, "stream", interrupted)
     before = contents()
     assert main(arguments) == 130
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr().err == ""
     assert contents() == before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a signal")
-def test_interrupt_of_a_process(folder):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_to_a_process(number, status, folder):
     np.save("long.npy", np.random.default_rng(3).standard_normal((500, 300, 300)))
     arguments = ["svd", "long.npy", "-o", "out.npz", "--driver=vendor", "--threads=1"]
     process = gpusvd_process(*arguments, cwd=folder)
-    deadline = time.monotonic() + 60
-    while not list(folder.glob(".out.npz.*")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    said = "".join(process.stdout.readline() for _ in range(5))
+    assert "batch    long.npy: 500 matrices of 300 x 300, float64\n" in said  # before the work
+    assert list(folder.glob(".out.npz.*"))
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, "", "")
+    assert (process.returncode, out, err) == (status, "", "")
     assert set(os.listdir()) == {"photo.png", "batch.npy", "long.npy"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes a pipe")
+@pytest.mark.parametrize("arguments", [["info"], ["--help"], ["svd", "batch.npy", "-o", "out.npz"]])
+def test_closed_pipe(arguments, folder):
+    process = gpusvd_process(*arguments, cwd=folder)
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 141
+    assert not list(folder.glob(".*"))
 
 
 # info, help and the rest
@@ -628,7 +673,11 @@ def test_interrupt_of_a_process(folder):
 
 def test_info(folder, capsys):
     assert main(["info"]) == 0
+    screen = capsys.readouterr().out
+    assert len(screen.splitlines()) < 20
+    assert main(["info", "--kernels"]) == 0
     text = capsys.readouterr().out
+    assert text.startswith(screen)
     assert f"gpusvd {gpusvd.__version__} on " in text
     assert f"NumPy {np.__version__}" in text
     assert re.search(r"^cache +\S", text, re.M)

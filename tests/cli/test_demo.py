@@ -12,6 +12,7 @@ from PIL import Image
 
 import gpusvd
 from gpusvd.__main__ import main
+from gpusvd._base.install import install
 from gpusvd._commands import demo as demo_command
 from gpusvd._commands import demo_figure, pictures, truncation
 
@@ -101,6 +102,15 @@ def test_picture_of_any_size_and_output_of_any_name(photo, capsys):
     with Image.open(output) as drawn:
         assert drawn.format == "PNG"
     assert {path.name for path in photo.parent.iterdir()} == {"photo.png", "drawn"}
+
+
+def test_small_picture_has_smaller_patches(tmp_path, capsys):
+    image = tmp_path / "small.png"
+    Image.new("L", (9, 5)).save(image)
+    assert main(["demo", "--image", str(image), "-o", str(tmp_path / "out.png")]) == 0
+    out, err = capsys.readouterr()
+    assert "1 x 2 patches of 5 x 5 pixels" in out
+    assert err.startswith("gpusvd: the picture is only 9 x 5 pixels; using patches of 5 x 5\n")
 
 
 @pytest.mark.parametrize("patch", ["1", "8"])
@@ -210,7 +220,7 @@ def test_bad_output_or_patch(output, patch, said, photo, capsys):
 def test_missing_package(package, module, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, module, None)
     assert main(["demo", "-o", str(tmp_path / "out.png")]) == 2
-    assert_one_line(capsys, f"needs {package}", "pip install 'gpusvd[demo]'")
+    assert_one_line(capsys, f"needs {package}", install("demo"))
     assert not list(tmp_path.iterdir())
 
 

@@ -19,6 +19,7 @@ KINDS = ["float32", "float64", "complex64", "complex128"]
 CASES = [(3, 3, "float32"), (2, 2, "float64"), (1, 1, "complex64"), (2, 2, "complex128")]
 CASES += [(m, n, kind) for kind in KINDS for m, n in ((8, 8), (6, 6))]
 CASES += [
+    (7, 7, "float32"),  # one column of eight is not there
     (9, 8, "float32"),
     (64, 8, "float32"),
     (33, 33, "float64"),
@@ -69,8 +70,18 @@ def assert_as_on_the_cpu(a, S, info, more_sweeps=3, **kwargs):
 
 @pytest.mark.parametrize(("m", "n", "kind"), also(CASES, ALL_CASES))
 def test_gallery(m, n, kind):
-    # One sweep more for some complex matrices of low rank in a few lanes.
-    check(matrices(m, n, kind), full_matrices=False, more_sweeps=4 if kind.startswith("complex") else 3)
+    # One sweep more for some matrices of low or doubtful rank in a few lanes.
+    check(matrices(m, n, kind), full_matrices=False, more_sweeps=4)
+
+
+@LONG
+@pytest.mark.parametrize(
+    ("n", "kind"),
+    [(n, k) for k in KINDS for n in range(5, 33) if jacobi.fused_step(Problem(n, n, k, n, True))],
+)
+def test_every_size_in_a_few_lanes(n, kind):
+    a = np.stack([gallery.build(name, n, n, kind).a for name in ("gaussian", "shift", "geometric 1e30")])
+    check(a, full_matrices=False, more_sweeps=4)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from numba import cuda
 
+from gpusvd._base.install import install
+
 
 class Resources(NamedTuple):
     """What a kernel takes of a multiprocessor, as ptxas reports it."""
@@ -28,7 +30,7 @@ def tool(name):
     for root in package.submodule_search_locations if package else ():
         for path in sorted(Path(root).glob(f"*/bin/{name}")):
             return str(path)
-    raise RuntimeError(f"no {name}: pip install 'gpusvd[test]' on Linux, or nvidia-cuda-nvcc and -nvdisasm")
+    raise RuntimeError(f"no {name}: {install('test')}, on Linux, or nvidia-cuda-nvcc and -nvdisasm")
 
 
 def version(name):

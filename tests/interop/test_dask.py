@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import gpusvd
+from gpusvd._base.install import install
 
-da = pytest.importorskip("dask.array", reason="Dask is not installed: pip install 'gpusvd[dask]'")
+da = pytest.importorskip("dask.array", reason=f"Dask is not installed: {install('dask')}")
 
 SHAPES = {(): (), (7,): (3,), (4, 3): (2, 2), (0,): (2,), (2, 1, 3): (1, 1, 3)}
 
@@ -254,7 +255,7 @@ def test_a_task_uses_one_core():
 @pytest.fixture(scope="module")
 def client():
     distributed = pytest.importorskip(
-        "distributed", reason="dask.distributed is not installed: pip install 'gpusvd[dask]'"
+        "distributed", reason=f"dask.distributed is not installed: {install('dask')}"
     )
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import gpusvd
+from gpusvd._base.install import install
 
-jax = pytest.importorskip("jax", reason="JAX is not installed: pip install 'gpusvd[jax]'")
+jax = pytest.importorskip("jax", reason=f"JAX is not installed: {install('jax')}")
 jnp = jax.numpy
 
 

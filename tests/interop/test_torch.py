@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import gpusvd
+from gpusvd._base.install import install
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'gpusvd[torch]'")
+torch = pytest.importorskip("torch", reason=f"PyTorch is not installed: {install('torch')}")
 
 DTYPES = [torch.float64, torch.complex128]
 

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import gpusvd
+from gpusvd._base.install import install
 from tests.support import measures
 
 mpl.use("agg")
@@ -439,7 +440,7 @@ def test_without_matplotlib():
     status, said = run(code)
     assert status == 1
     assert said.splitlines()[-1] == (
-        "ImportError: gpusvd.plot needs matplotlib, which is not installed: pip install 'gpusvd[plot]'"
+        f"ImportError: gpusvd.plot needs matplotlib, which is not installed: {install('plot')}"
     )
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import gpusvd
 from gpusvd import kernels
 
+ROOT = Path(__file__).parents[2]
 KERNELS = sorted(Path(kernels.__file__).parent.glob("*.py"))
 # Lane groups and columns as numba types, and the named tuple that says how a kernel is launched.
 ALSO_ALLOWED = {
@@ -19,6 +21,10 @@ ALSO_ALLOWED = {
     "cuda_columns.py": {"inspect", "llvmlite"},
     "cuda_warp.py": {"typing"},
 }
+
+
+def text(path):
+    return (ROOT / path).read_text(encoding="utf-8")
 
 
 def run(code, **environment):
@@ -89,3 +95,22 @@ def test_metadata():
     base = [line for line in importlib.metadata.requires("gpusvd") if "extra ==" not in line]
     assert sorted(line.split(">")[0] for line in base) == ["numba", "numpy"]
     assert Path(gpusvd.__file__).with_name("py.typed").exists()
+
+
+def test_the_latest_release_has_one_version_and_date():
+    cited = dict(re.findall(r"^(version|date-released): (.*)$", text("CITATION.cff"), re.MULTILINE))
+    version, date = re.search(r"^## \[(.+)\] - (.+)$", text("CHANGELOG.md"), re.MULTILINE).groups()
+    assert cited == {"version": version, "date-released": date}
+    assert "dev" in gpusvd.__version__ or gpusvd.__version__ == version
+
+
+def test_one_place_says_how_to_install():
+    """So that a release changes one line; and the extras that are named exist."""
+    sources = [
+        path for folder in ("gpusvd", "tests", "docs", "examples") for path in (ROOT / folder).rglob("*")
+    ]
+    texts = {path: text(path) for path in [*sources, ROOT / "README.md"] if path.suffix in (".py", ".md")}
+    told = [path.name for path, words in texts.items() if re.search(r"pip install ['\"]?gpusvd", words)]
+    assert told == ["install.py"]
+    extras = {name for words in texts.values() for name in re.findall(r"\binstall\(['\"](\w+)['\"]\)", words)}
+    assert {"demo", "torch"} <= extras <= set(importlib.metadata.metadata("gpusvd").get_all("Provides-Extra"))

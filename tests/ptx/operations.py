@@ -158,7 +158,7 @@ def _bits():
     for name, symbol in (("and", "&"), ("or", "|"), ("xor", "^")):
         table |= _each(name, BITS, f"{{0}} {symbol} {{1}}")
     table |= _each("shl", ("b32", "b64"), "{0} << {1}")
-    table |= _each("shr", ("u32", "s32", "u64", "s64"), "{0} >> {1}")
+    table |= _each("shr", INTEGERS, "{0} >> {1}")
     for kind in ("b32", "b64"):
         table[f"bfi.{kind}"] = Operation(kind, (kind, kind, "u32", "u32"), "insert_bits({0}, {1}, {2}, {3})")
     return table

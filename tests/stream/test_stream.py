@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ import pytest
 from numpy.linalg import LinAlgError
 
 import gpusvd
+from gpusvd._base.install import install
 from gpusvd._stream import checkpoint as _checkpoint
 from tests.support import stand_in
 
@@ -418,7 +420,7 @@ def test_progress(a, capsys):
 
 def test_progress_without_tqdm(a, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    with pytest.raises(ImportError, match=r"pip install 'gpusvd\[progress\]'"):
+    with pytest.raises(ImportError, match=re.escape(install("progress"))):
         gpusvd.stream(a, progress=True)
 
 
