@@ -2,24 +2,22 @@
 
     A 2**k = Q R,   R = W S Xᴴ,   A = (Q W) (S 2**-k) Xᴴ
 
-Layout: a matrix is in the registers of a team: a part of a warp, a warp, or several. Lane q of t
-lanes of a warp has rows q, q + t, q + 2 t and so on of those of the warp, each a column type of
-`cuda_columns`.
+Layout: a matrix is in the registers of a team: of 1 to 32 lanes of one warp, or of several warps. Lane q of a
+warp's t lanes holds rows q, q + t, q + 2 t and so on of those of its warp, each as a `Column` of n entries.
+The number of rows is known only when the kernel runs: one kernel serves a range of them.
 
 1. Load. One power of two brings the largest entry of a matrix to 2**TARGET.
-2. Householder QR without pivoting, which is all that columns of different lengths need: R is as accurate,
-   column by column, as A, and is pivoted when it is decomposed. With x the column of step j and v = x + s e_j
-   its reflector, vᴴ a = xᴴ a + conj(s) a_j for every other column a, so a step sums over the team once: of
-   each row the multiples by its entry of x, then halves of these sums between lanes, until lane k has that
-   of column k. For the columns before, which are reflectors by now, the sum is an entry of VᴴV.
-3. The SVD of R by the lanes that `cuda_fused` would use, or by one thread (`tiny`), for all matrices of the
-   block at once.
-4. U = Q [W; 0] = [W; 0] - V M, where M = (D + T)^-1 V_1ᴴ W, D has the inverses of the factors of the
-   reflectors, T what is above the diagonal of VᴴV, and V_1 the first n rows of V: rows of U need no sums over
-   the team. V, which has waited in shared memory, is read by the lanes that wrote it.
+2. Householder QR without pivoting: each column of R is as accurate as that of A, whatever its length; pivots
+   are chosen when R is decomposed. Let x be the column of step j, and v = x + s e_j its reflector. For every
+   other column a, vᴴ a = xᴴ a + conj(s) a_j, so the length of x and all inner products come from one sum over
+   the team, of rows times their entry of x. Lanes exchange halves of such sums until lane k has that of
+   column k. For the columns before j, which are reflectors by then, it gives an entry of VᴴV.
+3. The SVD of R, by the lanes that `cuda_fused` uses or by one thread (`tiny`), of all matrices of a block at
+   the same time.
+4. U = Q [W; 0] = [W; 0] - V M with M = (D + T)^-1 V_1ᴴ W, where D holds the inverses of the factors of the
+   reflectors, T is the part of VᴴV above the diagonal, and V_1 the first n rows of V. A row of U needs
+   the same row of V only, which its lane has kept in shared memory.
 5. Matrices for which one scaling does not do are computed again by `cuda_rescue.rescue`.
-
-So m enters as a number of lanes, and one kernel serves all m of a class.
 
 Flops: 3 m n² - n³ multiplications and additions beside those of R, 2 m n² - n³ without vectors; complex ones
 four times that. Shared memory: `tall_shape`.
@@ -78,10 +76,10 @@ from .scalars import FLOOR, HUGE, LOW, MOST_SHIFT, TARGET, number, real
 from .tiny import decompose as decompose_small
 
 REGISTERS = 64 * 1024  # of a block
-WARPS = 4  # of a block, of several matrices; more where one matrix takes more
-HELD = 112  # registers of a lane for its rows, of which there are
-MOST_ROWS, MOST_SMALL_ROWS = 8, 16  # at most, the second where R is for one thread
-SMALL = {"lanes": 1, "halvings": 0, "slots": 1, "steps": 0, "width": 1}  # what no `fused_shape` says
+WARPS = 4  # of a block, but for a matrix that takes more
+HELD = 112  # registers of a lane, at most, for its rows
+MOST_ROWS, MOST_SMALL_ROWS = 8, 16  # of a lane; the second for up to four columns
+SMALL = {"lanes": 1, "halvings": 0, "slots": 1, "steps": 0, "width": 1}  # in the place of a `fused_shape`
 
 
 def wait(crosses):
@@ -131,7 +129,7 @@ def load_rows(a, b, height, adjoint, first, n, rows, team, at_once, words, parts
 def scaled_rows(
     x, room, sums, lane, k, warp, warps, n, rows, team, places, pitch, crosses,
 ):  # fmt: skip
-    """The rows times a power of two, its inverse, and whether that is too small for a column."""
+    """The rows times a power of two, the inverse of that, and whether a column is too small for it."""
     most = zeros(real(0.0), n)
     for r in range(rows):
         most = larger_parts(most, x[r])
@@ -149,15 +147,15 @@ def scaled_rows(
 
 def triangulated(
     x, room, gram, line, factors, lane, k, begin, q, warp, warps, size,
-    n, rows, team, width, pitch, crosses, vectors, words, parts,
+    n, rows, team, width, pitch, vector, crosses, vectors, words, parts,
 ):  # fmt: skip
-    """QR of the rows of a team. Returns the rows of this lane, of R to the right of the diagonal and else of
-    reflectors, and of lane j the entry of R on the diagonal. V^H V, with the factors of the reflectors on its
-    diagonal, goes to `gram`.
+    """QR of a team's rows. Returns this lane's: R to the right of the diagonal, else reflectors; and for lane
+    j < n the entry of R on the diagonal. VᴴV, with the factors of the reflectors on its diagonal, goes to
+    `gram`.
 
-    A step has its sums of warps and row j at `line`, and at `factors` what column k takes of the reflector.
+    At `line` is room for row j and the sums of warps, at `factors` for the multiple of v that each column
+    gets.
     """
-    vector = 4 // (words * parts) if words * parts < 4 else 1
     diagonal = number(0.0)
     for start in range(0, n, width):
         for step in range(start, start + 1 if width == 1 else min(size, start + width)):
@@ -186,7 +184,7 @@ def triangulated(
             beta = 2.0 * inverse(abs2(head) + (length2_ - abs2(top)), words)
             beta = real(0.0) if is_zero else beta
 
-            # What column k takes of it.
+            # What it adds to column k.
             product = plus(product, conjugate(length), own, parts)
             if lane - begin < n:
                 room[at(factors + k)] = product * -beta if k > j else number(0.0)
@@ -203,9 +201,8 @@ def triangulated(
     return x, diagonal
 
 
-def combine(room, gram, reflectors, left, lane, q, size, n, width, pitch, apart, words, parts):
-    """-M in the place of V^H V, a column a lane."""
-    vector = 4 // (words * parts) if words * parts < 4 else 1
+def combine(room, gram, reflectors, left, q, size, n, width, pitch, apart, vector, parts):
+    """Put -M in the place of VᴴV, a column of it in each lane."""
     b, c = zeros(number(0.0), n), int32(min(q, n - 1))
     for i in range(size):
         v = load_row(room, int32(reflectors + i * apart), 0, n, vector)
@@ -226,10 +223,9 @@ def combine(room, gram, reflectors, left, lane, q, size, n, width, pitch, apart,
 
 def store_left(
     left, b, height, adjoint, room, gram, reflectors, own, q, first, m, size,
-    n, rows, team, width, pitch, apart, at_once, words, parts,
+    n, rows, team, width, pitch, apart, vector, at_once, words, parts,
 ):  # fmt: skip
-    """U = [W; 0] - V M."""
-    vector = 4 // (words * parts) if words * parts < 4 else 1
+    """Write U = [W; 0] - V M."""
     u, v = repeated(zeros(number(0.0), n), rows), repeated(zeros(number(0.0), n), rows)
     for r in range(rows):
         i = int32(first + r * team)
@@ -258,8 +254,8 @@ def decompose_triangles(
     s, right, converged, sweeps, off, adjoint, room, reals, scales, flags, block_first, block_matrices, size,
     n, lanes, halvings, slots, steps, width, places, pitch, step, vectors, words, parts,
 ):  # fmt: skip
-    """The SVD of every R of a block by the lanes that `svd_fused` uses. R, row by row, becomes W; sets a flag
-    where a matrix is out of range."""
+    """Decompose every R of a block in the lanes that `svd_fused` uses: W takes its place, row by row, and a
+    flag says whether the matrix is out of range."""
     lane, warp = int32(cuda.threadIdx.x & 31), int32(cuda.threadIdx.x >> 5)
     matrices = WARP // lanes
     count = int32(min(matrices, block_matrices - warp * matrices))
@@ -327,16 +323,16 @@ def decompose_small_triangles(
 
 def svd_tall(
     a, left, s, right, converged, sweeps, off, adjoint,
-    n, rows, team, crosses, apart,
+    n, rows, team, crosses, apart, vector,
     lanes, halvings, slots, steps, width, places, pitch, step, at_once, vectors, words, parts,
 ):  # fmt: skip
     """Thin SVD of a batch of matrices with m > n, 1 <= n <= 32.
 
     a, left, s, right, converged, sweeps, off, adjoint : as `cuda_tiny.svd_tiny` has them. Without
         `vectors` left and right are not touched.
-    n, rows, team, crosses : columns, rows of a lane, lanes of a team in one warp, and whether it has more
-        warps
-    The others are constants, as `tall_shape` and `cuda_fused.fused_shape` have them.
+    n, rows, team, crosses : constants; columns, rows of a lane, lanes of a team in a warp, and whether a team
+        is several warps
+    The others are constants too, as `tall_shape` and `cuda_fused.fused_shape` have them.
 
     Launched with ceil(batch / matrices) blocks.
     """
@@ -374,7 +370,7 @@ def svd_tall(
     # 2. QR.
     x, diagonal = triangulated(
         x, room, gram, line, factors, lane, k, begin, q, warp, warps, size,
-        n, rows, team, width, pitch, crosses, vectors, words, parts,
+        n, rows, team, width, pitch, vector, crosses, vectors, words, parts,
     )  # fmt: skip
     reflector, above = parted(x[0], q)
     if q < n:
@@ -384,13 +380,7 @@ def svd_tall(
         for r in range(rows):
             i = int32(first + r * team)
             if i < m:
-                store_row(
-                    room,
-                    int32(reflectors + i * apart),
-                    x[r],
-                    0,
-                    4 // (words * parts) if words * parts < 4 else 1,
-                )
+                store_row(room, int32(reflectors + i * apart), x[r], 0, vector)
     cuda.syncthreads()
 
     # 3. The SVD of R.
@@ -409,11 +399,11 @@ def svd_tall(
     # 4. U.
     if vectors:
         if warp == 0:
-            combine(room, gram, reflectors, own, lane, q, size, n, width, pitch, apart, words, parts)
+            combine(room, gram, reflectors, own, q, size, n, width, pitch, apart, vector, parts)
         wait(crosses)
         store_left(
             left, b, height, adjoint, room, gram, reflectors, own, q, first, m, size,
-            n, rows, team, width, pitch, apart, at_once, words, parts,
+            n, rows, team, width, pitch, apart, vector, at_once, words, parts,
         )  # fmt: skip
 
     # 5. What is out of range.
@@ -451,6 +441,8 @@ def tall_shape(m, n, kind, vectors=True, shared_bytes=SHARED_BYTES):
     rows = min(MOST_ROWS if n > 4 else MOST_SMALL_ROWS, HELD * 4 // (n * size))
     registers = 168 if n * size <= 32 else 255
     team = constants["places"]
+    while rows > 2 and team * (rows // 2) >= m:
+        rows //= 2
     while team < WARP and team * rows < m:
         team *= 2
     warps = -(-m // (WARP * rows))
@@ -462,6 +454,7 @@ def tall_shape(m, n, kind, vectors=True, shared_bytes=SHARED_BYTES):
         "team": team,
         "crosses": crosses,
         "apart": apart,
+        "vector": vector,
         "at_once": math.gcd(n, vector),
         "vectors": bool(vectors),
         "words": size // parts // 4,

@@ -66,9 +66,10 @@ def is_tiny(problem: Problem) -> bool:
 
 @lru_cache(maxsize=1024)
 def fused_step(problem: Problem) -> Step | None:
-    """Return the one kernel for matrices that a few lanes of a warp hold, None where they do not."""
+    """Return the one kernel for matrices whose columns, or rows of tall ones, are in the registers of lanes;
+    None where they are not."""
     m, n, kind, columns, vectors, shared = problem
-    if columns > n or _TINY_COLUMNS[kind] < n <= 4:
+    if (vectors and columns > n) or _TINY_COLUMNS[kind] < n <= 4:
         return None
     if m == n:
         shape, function = cuda_fused.fused_shape(n, kind, vectors, shared), cuda_fused.svd_fused
@@ -96,8 +97,10 @@ def plan(
         )
     fused = fused_step(problem)
     if fused is not None:
-        kernel = fused[0]
-        return kernel.function.__name__, "fused: a matrix in a few lanes of a warp", 1, 0, kernel.threads
+        name, threads = fused[0].function.__name__, fused[0].threads
+        is_tall = fused[0].function is cuda_tall.svd_tall
+        size_class = "tall: a row in a lane" if is_tall else "fused: a matrix in a few lanes of a warp"
+        return name, size_class, 1, 0, threads
     kernel, _ = orthogonalise_step(problem)
     name, workspace = kernel.function.__name__, bytes_of_phases(problem)
     if name == "orthogonalise_groups":

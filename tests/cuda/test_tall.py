@@ -85,7 +85,7 @@ def test_classes():
 
 def test_one_kernel_for_many_heights():
     kernels = {tall_step(m, 8, "float32")[0].compiled for m in range(9, 1000)}
-    assert len(kernels) <= 4
+    assert len(kernels) <= 6
 
 
 @on_linux
