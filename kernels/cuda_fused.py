@@ -1,11 +1,11 @@
-"""The SVD of matrices of 5 to 32 columns in one launch: QR, Jacobi and U in registers, with no workspace.
+"""The SVD of square matrices of 5 to 32 columns in one launch and without workspace: all is in registers.
 
     A 2**k P = Q R,   L = P Rᴴ,   L W = X S,   A = (Q W) (S 2**-k) Xᴴ
 
 Layout: `lanes` threads of a warp hold a matrix, 2 or 4 whole columns each, column q + s lanes in slot s of
-lane q: nothing is summed over lanes. What is done to a whole column is one operation of `columns`. All else
-about a matrix is in shared memory of its warp, rows n to m of A and U too. Warps have nothing to do with each
-other: there is no barrier.
+lane q: nothing is summed over lanes. What is done to a whole column is one operation of `cuda_columns`. All
+else about a matrix is in shared memory of its warp. Warps have nothing to do with each other: there is no
+barrier. `cuda_tall` decomposes its triangles by `decompose`.
 
 1. Load. One power of two brings the largest entry of a matrix to 2**TARGET.
 2. QR with full pivoting. Columns stay where they are. The pivot is the largest of all keys: the leading bits
@@ -526,10 +526,10 @@ def store_right(room, base, right, first, lane, n, matrices, skew, at_once, word
 
 
 def place_in_warp(lane, matrices, lanes):
-    """Which of so many matrices of a warp is this lane's, its first lane, the number of this lane among its
-    lanes, and whether it has a share in it."""
+    """Which of a warp's matrices is this lane's, the first lane of that, this lane's number among its lanes,
+    and whether the lane has a share in it."""
     which = int32((lane * (1024 // lanes + 1)) >> 10)  # lane // lanes
-    is_busy = which < matrices
+    is_busy = matrices * lanes == WARP or which < matrices
     which = int32(min(which, matrices - 1))
     begin = int32(which * lanes)
     return which, begin, int32(min(lane - begin, lanes - 1)), is_busy
@@ -552,10 +552,13 @@ def decompose(
     room, reals, own, columns, lengths, inverse_power, odd, size, lane, begin, q, is_busy, exists, peers,
     n, lanes, halvings, slots, steps, width, places, pitch, vectors, words, parts,
 ):  # fmt: skip
-    """The SVD of the n x n matrix of this lane's columns, of these squared lengths: V's and U's columns, the
-    singular values times `inverse_power`, their ranks, what `odd` says of this lane or a lack of range of
-    any, and the sweeps and the square of the largest cosine that may be left. `own` is the matrix's part of
-    shared memory."""
+    """The SVD of the n x n matrix of which this lane has `columns`, of these squared lengths, and whose part
+    of shared memory begins at `own`.
+
+    Returns columns of V and U, singular values times `inverse_power`, their ranks, whether the matrix is out
+    of range or any of its lanes is `odd`, the number of sweeps, and the square of the largest cosine that may
+    be left.
+    """
     betas = int32((own + (2 * n if vectors else n + 2) * pitch) * parts)
     at_values = int32(betas + (n + 3) // 4 * 4)
     zero_count, least = pivoted_qr(
