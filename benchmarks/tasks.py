@@ -5,12 +5,14 @@ whole. The last column is the time over that of the SVDs inside, for the goals t
 """
 
 import importlib.util
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+from sklearn.decomposition import IncrementalPCA
+from sklearn.linear_model import Ridge
 from sklearn.utils.extmath import randomized_svd
 
 import gpusvd
@@ -67,6 +69,9 @@ def tasks(part: int) -> Iterator[Task]:
     )
     yield product(2048, 16, max(1, 16 // part))
     yield denoising(max(24, 96 // part))
+    yield truncation(3000 // part)
+    yield penalties(20_000 // part)
+    yield in_parts(20_000 // part)
 
 
 def superposition(count: int) -> Task:
@@ -166,6 +171,69 @@ def denoising(size: int) -> Task:
             )
         },
     )
+
+
+def truncation(count: int) -> Task:
+    """The blocks of a tensor with conserved quantum numbers, truncated by one error for all."""
+    rng = np.random.default_rng(0)
+    blocks = [rng.standard_normal(size) for size in rng.integers(4, 40, (count, 2))]
+    factors = gpusvd.svd_ragged(blocks, full_matrices=False)
+    return Task(
+        f"truncate_ragged across {count} blocks",
+        lambda: gpusvd.truncate_ragged(factors, error=0.1, across=True),
+        lambda: gpusvd.svd_ragged(blocks, full_matrices=False),
+        {"a loop of NumPy": (lambda: truncate_blocks(factors, 0.1), 1)},
+    )
+
+
+def truncate_blocks(factors: Iterable[Any], error: float) -> list[Any]:
+    """Find the smallest square to keep among those of all blocks, and cut each block there."""
+    factors = list(factors)
+    squares = np.sort(np.concatenate([S**2 for _, S, _ in factors]))
+    least = squares[np.cumsum(squares) > error**2 * squares.sum()][0]
+    ranks = [np.count_nonzero(least <= S**2) for _, S, _ in factors]
+    return [(U[:, :k], S[:k], Vh[:k]) for (U, S, Vh), k in zip(factors, ranks, strict=True)]
+
+
+def penalties(samples: int) -> Task:
+    """Ridge regression for 20 targets, each with a penalty of its own."""
+    a, b = random_batch(1, samples, 100, "float64")[0], random_batch(1, samples, 20, "float64")[0]
+    alpha = np.geomspace(0.1, 100, 20)
+    return Task(
+        f"ridge, {samples} samples of 100 features, 20 targets",
+        lambda: gpusvd.ridge(a, b, alpha, per_rhs=True),
+        lambda: gpusvd.svd(a, full_matrices=False),
+        {
+            f"scikit-learn's Ridge by {solver}": (
+                partial(Ridge(alpha=alpha, fit_intercept=False, solver=solver).fit, a, b),
+                1,
+            )
+            for solver in ("svd", "cholesky")
+        },
+    )
+
+
+def in_parts(samples: int) -> Task:
+    """Principal components of data that come in 20 parts."""
+    parts = list(random_batch(20, samples // 20, 50, "float64"))
+    return Task(
+        f"pca and merge of 20 parts, {samples} samples of 50 features",
+        lambda: merged(parts),
+        None,
+        {"scikit-learn's IncrementalPCA": (lambda: incremental(parts), 1)},
+    )
+
+
+def merged(parts: list[np.ndarray]) -> gpusvd.PCAResult:
+    fits = (gpusvd.pca(part) for part in parts)
+    return reduce(gpusvd.PCAResult.merge, (fit._replace(scores=fit.scores[:0]) for fit in fits))
+
+
+def incremental(parts: list[np.ndarray]) -> IncrementalPCA:
+    fit = IncrementalPCA()
+    for part in parts:
+        fit.partial_fit(part)
+    return fit
 
 
 def mppca(image: np.ndarray, patch: int, step: int) -> np.ndarray:

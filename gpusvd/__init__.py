@@ -18,6 +18,7 @@ from gpusvd._layer.polar import (
     polar,
     procrustes,
 )
+from gpusvd._layer.ragged import truncate_ragged
 from gpusvd._layer.solve import LstsqResult, inv, lstsq, pinv, ridge
 from gpusvd._layer.spectrum import (
     cond,
@@ -40,6 +41,7 @@ from gpusvd._layer.subspaces import (
 )
 from gpusvd._layer.svt import svt
 from gpusvd._layer.truncate import (
+    TruncatedProduct,
     TruncatedSVD,
     low_rank,
     rank_one_terms,
@@ -77,6 +79,7 @@ __all__ = [
     "SimilarityResult",
     "Subspace",
     "TopSVDResult",
+    "TruncatedProduct",
     "TruncatedSVD",
     "__version__",
     "best_fit_subspace",
@@ -120,6 +123,7 @@ __all__ = [
     "svdvals",
     "svt",
     "truncate",
+    "truncate_ragged",
     "truncation_error",
     "warmup",
 ]

@@ -1,6 +1,6 @@
 """The functions of the layer, of tensors; written by `python -m tests.support.tensor_stub`."""
 
-from typing import Literal, overload
+from typing import Literal, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,9 +18,11 @@ from gpusvd import (
     Subspace,
     SVDResult,
     TopSVDResult,
+    TruncatedProduct,
     TruncatedSVD,
 )
 from gpusvd._base.checks import Driver, Errors
+from gpusvd._layer.truncate import Absorb, Rules
 
 __all__ = [
     "best_fit_subspace",
@@ -85,6 +87,7 @@ def pca(
     energy: ArrayLike | None = None,
     whiten: bool = False,
     *,
+    weights: ArrayLike | None = None,
     driver: Driver = "auto",
 ) -> PCAResult[Tensor]: ...
 def best_fit_subspace(x: Tensor, k: int, *, driver: Driver = "auto") -> AffineSubspace[Tensor]: ...
@@ -129,7 +132,15 @@ def pinv(
 def lstsq(
     a: Tensor, b: ArrayLike, rcond: ArrayLike | None = None, *, driver: Driver = "auto"
 ) -> LstsqResult[Tensor]: ...
-def ridge(a: Tensor, b: ArrayLike, alpha: ArrayLike, *, driver: Driver = "auto") -> Tensor: ...
+def ridge(
+    a: Tensor,
+    b: ArrayLike,
+    alpha: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    per_rhs: bool = False,
+    driver: Driver = "auto",
+) -> Tensor: ...
 def inv(a: Tensor, *, errors: Errors = "nan", driver: Driver = "auto") -> Tensor: ...
 def energy(S: Tensor) -> Tensor: ...
 def spectral_entropy(S: Tensor) -> Tensor: ...
@@ -165,29 +176,22 @@ def left_null_space(
 def projector(a: Tensor, rtol: ArrayLike | None = None, *, driver: Driver = "auto") -> Tensor: ...
 def sign_flip(U: Tensor, Vh: ArrayLike, u_based_decision: bool = True) -> tuple[Tensor, Tensor]: ...
 def svt(a: Tensor, tau: ArrayLike, *, driver: Driver = "auto") -> Tensor: ...
+@overload
 def truncate(
-    U: Tensor,
-    S: ArrayLike,
-    Vh: ArrayLike,
-    *,
-    rank: ArrayLike | None = None,
-    rtol: ArrayLike | None = None,
-    atol: ArrayLike | None = None,
-    energy: ArrayLike | None = None,
-    error: ArrayLike | None = None,
-    max_rank: int | None = None,
+    U: Tensor, S: ArrayLike, Vh: ArrayLike, *, absorb: None = None, **rules: Unpack[Rules]
 ) -> TruncatedSVD[Tensor]: ...
+@overload
+def truncate(
+    U: Tensor, S: ArrayLike, Vh: ArrayLike, *, absorb: Absorb, **rules: Unpack[Rules]
+) -> TruncatedProduct[Tensor]: ...
+@overload
 def low_rank(
-    a: Tensor,
-    *,
-    rank: ArrayLike | None = None,
-    rtol: ArrayLike | None = None,
-    atol: ArrayLike | None = None,
-    energy: ArrayLike | None = None,
-    error: ArrayLike | None = None,
-    max_rank: int | None = None,
-    driver: Driver = "auto",
+    a: Tensor, *, absorb: None = None, driver: Driver = "auto", **rules: Unpack[Rules]
 ) -> TruncatedSVD[Tensor]: ...
+@overload
+def low_rank(
+    a: Tensor, *, absorb: Absorb, driver: Driver = "auto", **rules: Unpack[Rules]
+) -> TruncatedProduct[Tensor]: ...
 def reconstruct(U: Tensor, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | None = None) -> Tensor: ...
 def rank_one_terms(U: Tensor, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | None = None) -> Tensor: ...
 def truncation_error(

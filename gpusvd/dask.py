@@ -11,7 +11,7 @@ A task uses one core unless `threads` says otherwise, since Dask runs as many ta
 import functools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -41,7 +41,15 @@ from gpusvd._layer import pca as _pca
 from gpusvd._layer.factors import checked_factors, checked_width
 from gpusvd._layer.points import check_points
 from gpusvd._layer.polar import PolarResult
-from gpusvd._layer.truncate import TruncatedSVD, checked_rule, one_rule
+from gpusvd._layer.truncate import (
+    Absorb,
+    TruncatedProduct,
+    TruncatedSVD,
+    check_absorb,
+    checked_rule,
+    checked_selection,
+    given_rules,
+)
 
 try:
     import dask.array as da
@@ -231,20 +239,23 @@ def truncate(
     energy: Any = None,
     error: Any = None,
     max_rank: int | None = None,
-) -> TruncatedSVD:
+    min_rank: int = 0,
+    ties: Any = None,
+    absorb: Absorb | None = None,
+) -> Any:
     """
-    Truncate the SVD of every matrix by one rule, lazily.
+    Truncate the SVD of every matrix by the given rules, lazily.
 
     Parameters
     ----------
     U, S, Vh : dask arrays
         The factors, as `svd` returns them.
-    rank, rtol, atol, energy, error, max_rank
+    rank, rtol, atol, energy, error, max_rank, min_rank, ties, absorb
         As in `gpusvd.truncate`; an array of one number for each matrix may be a Dask array.
 
     Returns
     -------
-    TruncatedSVD
+    TruncatedSVD, or TruncatedProduct with `absorb`
         As `gpusvd.truncate` describes it, of Dask arrays, except for their width R, which must be known
         before anything is computed: it is the rank if that is an int, otherwise `max_rank`, and K by default.
         Beyond its own rank a matrix has zeros.
@@ -263,21 +274,30 @@ def truncate(
     >>> t.U.shape
     (100, 8, 3)
     """
-    rule, value = one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    given = given_rules(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    checked_selection(np, {}, min_rank, None, (), None)
+    check_absorb(absorb)
     u, s, vh = _together(U, S, Vh)
     k = s.shape[-1]
     width = k if max_rank is None else checked_width("max_rank", max_rank, k)
-    limit, options = _limit(rule, value, s)
-    if rule == "rank" and options:
-        width = min(int(value), width)
-    call = functools.partial(_truncate_block, rule=rule, max_rank=width, **options)
-    return TruncatedSVD(
+    if isinstance(rank, int | np.integer):
+        width = min(int(rank), width)
+    limits: dict[str, DaskArray] = {}
+    options: dict[str, Any] = {"max_rank": width, "min_rank": min_rank, "absorb": absorb}
+    for name, value in (given if ties is None else given | {"ties": ties}).items():
+        arrays, option = _limit(name, value, s)
+        limits.update(zip([name], arrays, strict=False))
+        options |= option
+    left, values, right = (_meta(u, 2), "(m,r)"), (_meta(s, 1), "(r)"), (_meta(vh, 2), "(r,n)")
+    results = (left, values, right) if absorb is None else (left, right, values)
+    metas, signatures = zip(*results, (_meta(s, 0, dtype=np.int64), "()"), strict=True)
+    return (TruncatedSVD if absorb is None else TruncatedProduct)(
         *_blocks(
-            call,
-            _with_limit("(m,u),(k),(v,n)", limit, "(m,r),(r),(r,n),()"),
-            [u, s, vh, *limit],
+            functools.partial(_truncate_block, names=tuple(limits), **options),
+            _with_limits("(m,u),(k),(v,n)", limits, ",".join(signatures)),
+            [u, s, vh, *limits.values()],
             {"r": width},
-            (_meta(u, 2), _meta(s, 1), _meta(vh, 2), _meta(s, 0, dtype=np.int64)),
+            metas,
         )
     )
 
@@ -291,8 +311,11 @@ def low_rank(
     energy: Any = None,
     error: Any = None,
     max_rank: int | None = None,
+    min_rank: int = 0,
+    ties: Any = None,
+    absorb: Absorb | None = None,
     driver: Driver = "auto",
-) -> TruncatedSVD:
+) -> Any:
     """
     Return the best approximation of low rank of every matrix of a Dask array, as its truncated SVD, lazily.
 
@@ -300,15 +323,15 @@ def low_rank(
     ----------
     a : (..., M, N) dask array
         Matrices, each in one chunk.
-    rank, rtol, atol, energy, error, max_rank
+    rank, rtol, atol, energy, error, max_rank, min_rank, ties, absorb
         As in `truncate`.
     driver
         As in `svd`.
 
     Returns
     -------
-    TruncatedSVD
-        U, S, Vh and rank, as `truncate` returns them.
+    TruncatedSVD, or TruncatedProduct with `absorb`
+        As `truncate` returns them.
 
     Raises
     ------
@@ -330,6 +353,9 @@ def low_rank(
         energy=energy,
         error=error,
         max_rank=max_rank,
+        min_rank=min_rank,
+        ties=ties,
+        absorb=absorb,
     )
 
 
@@ -368,7 +394,7 @@ def reconstruct(U: DaskArray, S: DaskArray, Vh: DaskArray, rank: Any = None) -> 
     dtype = np.result_type(*(factor_dtype(x.dtype) for x in (u, vh)))
     return _blocks(
         functools.partial(_on_one_core, gpusvd.reconstruct, **options),
-        _with_limit("(m,u),(k),(v,n)", limit, "(m,n)"),
+        _with_limits("(m,u),(k),(v,n)", limit, "(m,n)"),
         [u, s, vh, *limit],
         {},
         _meta(u, 2, dtype=dtype),
@@ -416,7 +442,7 @@ def pinv(
     limit, options = ([], {}) if value is None else _limit(name, value, a[..., 0])
     return _blocks(
         functools.partial(_pinv_block, name=name, hermitian=hermitian, driver=driver, **options),
-        _with_limit("(m,n)", limit, "(n,m)"),
+        _with_limits("(m,n)", limit, "(n,m)"),
         [a, *limit],
         {},
         _meta(a, 2),
@@ -490,6 +516,7 @@ def pca(
     energy: Any = None,
     whiten: bool = False,
     *,
+    weights: None = None,
     driver: Driver = "auto",
 ) -> PCAResult:
     """
@@ -501,6 +528,8 @@ def pca(
         Sets of P samples of N features, each set in one chunk.
     n_components, energy, whiten, driver
         As in `gpusvd.pca`; an array of one number for each set may be a Dask array.
+    weights : None
+        Not supported for Dask arrays.
 
     Returns
     -------
@@ -523,6 +552,8 @@ def pca(
     >>> p.scores.shape, p.transform(x).chunks[0]
     ((10, 50, 2), (5, 5))
     """
+    if weights is not None:
+        raise TypeError("weights must be None for a Dask array: pass x.compute(), which loads x into memory")
     x = _matrices(x, "x")
     check_points("x", x)
     check_driver(driver)
@@ -532,12 +563,12 @@ def pca(
     real = _meta(x, 1, real=True)
     results = _blocks(
         functools.partial(_pca_block, n_components=c, whiten=bool(whiten), driver=driver, **options),
-        _with_limit("(p,n)", limit, "(c,n),(c),(c),(c),(n),(p,c),()"),
+        _with_limits("(p,n)", limit, "(c,n),(c),(c),(c),(n),(p,c),()"),
         [x, *limit],
         {"c": c},
         (_meta(x, 2), real, real, real, _meta(x, 1), _meta(x, 2), _meta(x, 0, dtype=np.int64)),
     )
-    return PCAResult._make((*results, bool(whiten)))
+    return PCAResult._make((*results, bool(whiten), x.shape[-2]))
 
 
 # Tasks: one per chunk
@@ -565,9 +596,8 @@ def _decompose_block(name: str, a: Any, *places: Any, threads: int, errors: Erro
     return (*result[:3], *result.info) if name == "svd_ex" else result
 
 
-def _truncate_block(u: Any, s: Any, vh: Any, *limit: Any, rule: str, max_rank: int, **options: Any) -> Any:
-    rules = options or {rule: limit[0]}
-    return _on_one_core(gpusvd.truncate, u, s, vh, max_rank=max_rank, **rules)
+def _truncate_block(u: Any, s: Any, vh: Any, *limits: Any, names: tuple[str, ...], **options: Any) -> Any:
+    return _on_one_core(gpusvd.truncate, u, s, vh, **dict(zip(names, limits, strict=True)), **options)
 
 
 def _pinv_block(a: Any, *limit: Any, name: str, **options: Any) -> Any:
@@ -576,14 +606,13 @@ def _pinv_block(a: Any, *limit: Any, name: str, **options: Any) -> Any:
 
 def _pca_block(x: Any, *limit: Any, n_components: int, **options: Any) -> tuple[Any, ...]:
     energy = limit[0] if limit else options.pop("energy", None)
-    return tuple(_on_one_core(gpusvd.pca, x, n_components, energy, **options))[:-1]
+    return tuple(_on_one_core(gpusvd.pca, x, n_components, energy, **options))[:-2]
 
 
 def _pca_map_block(
     method: str, x: Any, components: Any, values: Any, mean: Any, points: int, whiten: bool
 ) -> Any:
-    samples = np.empty((points, 0))  # only their number matters
-    fitted = _pca.PCAResult(components, values, values, values, mean, samples, values, whiten)
+    fitted = _pca.PCAResult(components, values, values, values, mean, values, values, whiten, points)
     return _on_one_core(getattr(fitted, method), x)
 
 
@@ -655,8 +684,8 @@ def _known(shape: tuple[float, ...]) -> tuple[int, ...]:
 # Blocks
 
 
-def _with_limit(arguments: str, limit: list[DaskArray], results: str) -> str:
-    return f"{arguments},()->{results}" if limit else f"{arguments}->{results}"
+def _with_limits(arguments: str, limits: Collection[object], results: str) -> str:
+    return f"{arguments}{',()' * len(limits)}->{results}"
 
 
 def _factors(a: DaskArray, full_matrices: bool) -> tuple[str, dict[str, int], tuple[Any, ...]]:

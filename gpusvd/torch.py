@@ -29,7 +29,7 @@ except ImportError as error:
 
 __all__ = ["PCAResult", "degenerate", "svd", "svdvals"]
 
-_WITHOUT_TENSORS = {"explain", "stream", "svd_ragged", "warmup"}
+_WITHOUT_TENSORS = {"explain", "stream", "svd_ragged", "truncate_ragged", "warmup"}
 
 
 @overload
@@ -317,6 +317,11 @@ class PCAResult(_pca.PCAResult):
     def inverse_transform(self, scores: Tensor) -> Tensor:
         """Return the samples (..., Q, N) with given scores (..., Q, C)."""
         return self._map("inverse_transform", scores)
+
+    def merge(self, other: Any, n_components: int | None = None, *, driver: Driver = "auto") -> Any:
+        """Return the principal components of the samples of both together."""
+        this, that = (_pca.PCAResult(*map(_array, p)) for p in (self, other))
+        return _tensors(this.merge(that, n_components, driver=driver), self.components.device)
 
     def _map(self, method: str, x: Tensor) -> Tensor:
         arrays = _pca.PCAResult(*map(_array, self))

@@ -5,6 +5,7 @@ module covers what one of the three spells differently.
 """
 
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -215,6 +216,12 @@ def adjoint(xp: Namespace, x: Array) -> Array:
 def cumulative_sum(xp: Namespace, x: Array) -> Array:
     """Return the cumulative sums along the last axis."""
     return xp.cumsum(x, axis=-1) if is_numpy_or_cupy(xp) else xp.cumulative_sum(x, axis=-1)
+
+
+def concatenated(xp: Namespace, arrays: Sequence[Array], axis: int) -> Array:
+    """Return arrays joined along an axis."""
+    join = xp.concatenate if is_numpy_or_cupy(xp) else xp.concat  # CuPy 13 has no concat
+    return join(arrays, axis=axis)
 
 
 def arange(xp: Namespace, n: int, beside: Array) -> Array:

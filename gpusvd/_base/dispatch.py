@@ -31,14 +31,19 @@ def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         module = _module_for(*args, *kwargs.values())
         counterpart: Callable[P, R] = vars(module).get(function.__name__, function) if module else function
-        if counterpart is function and module is not None and module.__name__ == "gpusvd.dask":
-            raise TypeError(
-                f"{function.__name__} takes no Dask array: pass x.compute(), which loads x into memory"
-            )
+        if counterpart is function:
+            refuse_dask(function.__name__, *args, *kwargs.values())
         with device_of(*args, *kwargs.values()):
             return counterpart(*args, **kwargs)
 
     return dispatched
+
+
+def refuse_dask(name: str, *arguments: object) -> None:
+    """Raise TypeError for a Dask array among the arguments of the function `name`, with the call to make."""
+    module = _module_for(*arguments)
+    if module is not None and module.__name__ == "gpusvd.dask":
+        raise TypeError(f"{name} takes no Dask array: pass x.compute(), which loads x into memory")
 
 
 def on_the_device_of_arrays(function: Callable[P, R]) -> Callable[P, R]:

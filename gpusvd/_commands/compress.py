@@ -46,7 +46,7 @@ def run(
         start = time.perf_counter()
         u, s, vh = gpusvd.svd(a, full_matrices=False, errors="raise", threads=threads)
         seconds = time.perf_counter() - start
-        terms = gpusvd.truncate(u, s, vh, **{rule: limit})  # type: ignore[arg-type]
+        terms = gpusvd.truncate(u, s, vh, **{rule: limit})  # type: ignore[call-overload]
         packed = factors.PictureFactors.of(pixels, terms)
         compressed = packed.pixels()
         pictures.write(file, compressed, form, output)

@@ -1,12 +1,16 @@
 """The SVD of arrays of any library, returned as arrays of that library."""
 
-import numpy as np
+import math
+from collections.abc import Callable
 
-from gpusvd._base.arrays import Namespace, is_numpy_or_cupy, real_dtype, to_host
+from gpusvd._base.arrays import Namespace, is_numpy_or_cupy, quiet, to_host
 from gpusvd._base.checks import Driver
 from gpusvd._base.results import Array, SVDResult
-from gpusvd._layer.products import TINY, is_tiny
+from gpusvd._layer.products import in_pieces
 from gpusvd._svd.svd import svd, svdvals
+
+# Entries of matrices up to which factors that stay in the cache gain more than shorter batches cost.
+_SMALL = 256
 
 
 def decompose(
@@ -24,14 +28,25 @@ def decompose(
     return SVDResult(*(from_host(xp, factor, a) for factor in factors))
 
 
-def decompose_along(xp: Namespace, a: Array, driver: Driver) -> tuple[Array, Array, Array]:
-    """Return U, S and Vh, of tiny matrices with the batch innermost in memory, which costs nothing."""
-    if not is_tiny(a) or a.shape[-2] > TINY:
-        return decompose(xp, a, driver)
-    count, m, n = a.shape
-    k = min(m, n)
-    u, vh = (np.empty((*shape, count), a.dtype).transpose(2, 0, 1) for shape in ((m, k), (k, n)))
-    return svd(a, False, driver=driver, out=(u, np.empty((count, k), real_dtype(xp, a)), vh))
+def rebuilt(
+    xp: Namespace, a: Array, driver: Driver, operation: Callable[..., tuple[Array, ...]], *others: Array
+) -> Array:
+    """
+    Return what an operation for `in_pieces` makes of U, S as (..., K, 1) and Vh of every matrix.
+
+    `others` are further arguments of the operation, (..., any, any). Small matrices are decomposed piece by
+    piece, too: their factors then stay in the cache, and are never all in memory.
+    """
+
+    def rebuild(a: Array, *others: Array) -> tuple[Array, ...]:
+        u, s, vh = decompose(xp, a, driver)
+        return operation(u, s[..., None], vh, *others)
+
+    with quiet():
+        if math.prod(a.shape[-2:]) <= _SMALL:
+            return in_pieces(rebuild, a, *others)[0]
+        u, s, vh = decompose(xp, a, driver)
+        return in_pieces(operation, u, s[..., None], vh, *others)[0]
 
 
 def singular_values(xp: Namespace, a: Array, driver: Driver, *, hermitian: bool = False) -> Array:

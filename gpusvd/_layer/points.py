@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._base.arrays import Namespace, arange, astype, floating, is_complex, on_host, quiet
+from gpusvd._base.arrays import (
+    Namespace,
+    arange,
+    astype,
+    floating,
+    is_complex,
+    on_host,
+    quiet,
+    real_dtype,
+)
 from gpusvd._base.checks import check_batch
 from gpusvd._base.results import Array
 from gpusvd._layer.products import is_along_batch
@@ -28,19 +37,31 @@ def check_pairs(x: Array, y: Array) -> None:
     check_batch("the batch of y", y.shape[:-2], x.shape[:-2])
 
 
+def checked_weights(xp: Namespace, weights: Any, batch: tuple[int, ...], points: int, beside: Array) -> Array:
+    """Return weights (..., P) of points as floating-point numbers; raise unless they can be such."""
+    w = floating(xp, weights, beside, "weights")
+    if is_complex(xp, w):
+        raise TypeError(f"weights has dtype {w.dtype}, expected real numbers")
+    if w.ndim < 1 or w.shape[-1] != points:
+        raise ValueError(f"weights has shape {w.shape}, expected (..., {points}): one for each point")
+    check_batch("the batch of weights", w.shape[:-1], batch)
+    if on_host(weights):
+        _check_weights(np.asarray(weights))
+    return w
+
+
 def relative_weights(xp: Namespace, weights: Any, x: Array, y: Array) -> Array | None:
     """Return weights (..., P) scaled to a sum of one, in the dtype of `x`; None for None."""
     if weights is None:
         return None
-    w = floating(xp, weights, x, "weights")
-    if is_complex(xp, w):
-        raise TypeError(f"weights has dtype {w.dtype}, expected real numbers")
-    if w.ndim < 1 or w.shape[-1] != x.shape[-2]:
-        raise ValueError(f"weights has shape {w.shape}, expected (..., {x.shape[-2]}): one for each point")
-    check_batch("the batch of weights", w.shape[:-1], np.broadcast_shapes(x.shape[:-2], y.shape[:-2]))
-    if on_host(weights):
-        _check_weights(np.asarray(weights))
+    w = checked_weights(xp, weights, np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), x.shape[-2], x)
+    return scaled_weights(xp, w, x)
+
+
+def scaled_weights(xp: Namespace, weights: Array, x: Array) -> Array:
+    """Return weights scaled to a sum of one, in the dtype of `x`."""
     with quiet():
+        w = _in_wider(xp, weights, x)
         w = astype(xp, w / xp.max(w, axis=-1, keepdims=True), x.dtype)
         return w / xp.sum(w, axis=-1, keepdims=True)
 
@@ -60,6 +81,17 @@ def zero_where_weightless(xp: Namespace, x: Array, weights: Array | None) -> Arr
     if weights is None:
         return x
     return xp.where(weights[..., None] == 0, 0, x)
+
+
+def with_roots(xp: Namespace, x: Array, weights: Array) -> Array:
+    """Return the rows of x times the square roots of their weights."""
+    with quiet():
+        return astype(xp, xp.sqrt(_in_wider(xp, weights, x)), x.dtype)[..., None] * x
+
+
+def _in_wider(xp: Namespace, weights: Array, x: Array) -> Array:
+    """Return weights in the wider one of their dtype and that of `x`: either may lack range or digits."""
+    return astype(xp, weights, xp.result_type(weights.dtype, real_dtype(xp, x)))
 
 
 def power_of_two(xp: Namespace, x: Array, axis: int | tuple[int, int] = (-2, -1)) -> Array:

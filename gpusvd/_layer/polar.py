@@ -1,6 +1,5 @@
 """Nearest orthogonal matrices: polar decomposition, Procrustes problems, superposition of points."""
 
-import math
 from collections.abc import Callable
 from typing import Generic, Literal, NamedTuple, overload
 
@@ -24,7 +23,7 @@ from gpusvd._base.arrays import (
 from gpusvd._base.checks import Driver
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import A, Array
-from gpusvd._layer.decompositions import decompose, decompose_along
+from gpusvd._layer.decompositions import decompose, rebuilt
 from gpusvd._layer.points import (
     centred,
     check_pairs,
@@ -219,9 +218,15 @@ def nearest_orthogonal(a: ArrayLike, *, driver: Driver = "auto") -> Array:
     """
     xp = array_namespace(a)
     a = matrices(xp, a)
-    tiny = max(a.shape[-2:]) <= TINY
-    product = in_company(lambda u, vh: (times(along_batch(u), along_batch(vh)),), 2)
-    return _rebuilt(xp, a, driver, product if tiny else lambda u, vh, out=None: (matmul(u, vh, out),))
+
+    def product(u: Array, s: Array, vh: Array, *out: Array) -> tuple[Array, ...]:
+        return (matmul(u, vh, *out),)
+
+    def tiny_product(u: Array, s: Array, vh: Array) -> tuple[Array, ...]:
+        return (times(along_batch(u), along_batch(vh)),)
+
+    factor = in_company(tiny_product, 3) if max(a.shape[-2:]) <= TINY else product
+    return astype(xp, rebuilt(xp, widened(xp, a), driver, factor), a.dtype)
 
 
 @for_libraries
@@ -272,7 +277,8 @@ def nearest_rotation(a: ArrayLike, *, driver: Driver = "auto") -> Array:
         raise TypeError(
             f"a has dtype {a.dtype}, expected real numbers; nearest_orthogonal takes complex ones"
         )
-    return _rebuilt(xp, a, driver, in_company(lambda u, vh: _proper_rotation(xp, u, vh)[:1], 2))
+    rotation = in_company(lambda u, s, vh: _proper_rotation(xp, u, vh)[:1], 3)
+    return astype(xp, rebuilt(xp, widened(xp, a), driver, rotation), a.dtype)
 
 
 @for_libraries
@@ -490,17 +496,6 @@ def kabsch(
 # What is done to a piece of a batch
 
 
-def _rebuilt(xp: Namespace, a: Array, driver: Driver, operation: Callable[..., tuple[Array, ...]]) -> Array:
-    """Return what an operation makes of the singular vectors U and Vᴴ of every matrix, piece by piece."""
-    wide = widened(xp, a)
-    if max(a.shape[-2:]) <= TINY:
-        wide = xp.reshape(wide, (math.prod(a.shape[:-2]), *a.shape[-2:]))
-    u, _, vh = decompose_along(xp, wide, driver)
-    with quiet():
-        (result,) = in_pieces(operation, u, vh)
-    return astype(xp, xp.reshape(result, a.shape), a.dtype)
-
-
 def _superposition(xp: Namespace, driver: Driver, scaled: bool) -> Callable[..., tuple[Array, ...]]:
     """Return the function of x, y and weights (..., P, 1) for the rotations and all that goes with them."""
 
@@ -511,7 +506,7 @@ def _superposition(xp: Namespace, driver: Driver, scaled: bool) -> Callable[...,
         x, x_mean = centred(xp, x, w, overwrite=True)
         y, y_mean = centred(xp, y, w, overwrite=True)
         weighted = x if w is None else w[..., None] * x
-        u, s, vh = decompose_along(xp, inner(weighted, y), driver)
+        u, s, vh = decompose(xp, inner(weighted, y), driver)
         rotation, sign = _proper_rotation(xp, u, vh)  # acts on rows
         results = []
         if scaled:

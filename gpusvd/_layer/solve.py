@@ -25,7 +25,7 @@ from gpusvd._base.checks import Driver, Errors, check_batch, check_errors
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import A, Array, failures
 from gpusvd._layer.decompositions import decompose
-from gpusvd._layer.points import power_of_two
+from gpusvd._layer.points import checked_weights, power_of_two, with_roots, zero_where_weightless
 from gpusvd._layer.products import in_pieces, matmul, with_values
 from gpusvd._layer.values import count, leading, not_zero, safe_divisor
 
@@ -216,11 +216,20 @@ def lstsq(
 
 
 @for_libraries
-def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike, *, driver: Driver = "auto") -> Array:
+def ridge(
+    a: ArrayLike,
+    b: ArrayLike,
+    alpha: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    per_rhs: bool = False,
+    driver: Driver = "auto",
+) -> Array:
     """
     Return the solution of ridge regression (Tikhonov regularisation), for any number of penalties at once.
 
-    x = V diag(σᵢ / (σᵢ² + α)) Uᴴ b minimises ‖A x - b‖² + α ‖x‖². The matrices are decomposed once, and each
+    x = V diag(σᵢ / (σᵢ² + α)) Uᴴ b minimises ‖A x - b‖² + α ‖x‖². With weights, Σ wᵢ |(A x - b)ᵢ|² + α ‖x‖²
+    is minimised: the rows of A and b are multiplied by wᵢ^½. The matrices are decomposed once, and each
     penalty costs a product. Singular values up to max(M, N) eps σ₁ count as zero for every penalty: where
     columns depend on each other they are rounding errors, which a small penalty would magnify.
 
@@ -233,7 +242,13 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike, *, driver: Driver = "aut
     alpha : float or (...) array_like
         The penalties α >= 0, which broadcast against the leading dimensions of `a` and `b`: a number for all
         matrices, any number of penalties for one matrix, or for a batch (B,) one for each matrix; in shape
-        (A, 1), A penalties for all.
+        (A, 1), A penalties for all. With ``per_rhs=True`` in shape (..., R), a penalty for each right-hand
+        side.
+    weights : (..., M) array_like, optional
+        Non-negative weights of the equations, the rows of `a` and `b`. Default: 1. A weight of 0 leaves out
+        a row, whatever its numbers are.
+    per_rhs : bool, optional
+        Whether the last axis of `alpha` goes along the right-hand sides, as scikit-learn's does.
     driver : optional
         As in `svd`.
 
@@ -246,9 +261,10 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike, *, driver: Driver = "aut
     Raises
     ------
     ValueError
-        If `alpha` does not broadcast, or if it is negative or NaN, which is checked in host memory only.
+        If `alpha` does not broadcast, or if it is negative or NaN, which is checked in host memory only; for
+        weights as in `kabsch`.
     LinAlgError, TypeError
-        As `lstsq`; TypeError also for a complex `alpha`.
+        As `lstsq`; TypeError also for a complex `alpha` or complex weights.
 
     References
     ----------
@@ -263,18 +279,45 @@ def ridge(a: ArrayLike, b: ArrayLike, alpha: ArrayLike, *, driver: Driver = "aut
     array([[1. , 1. ],
            [0.5, 0.8],
            [0.2, 0.5]])
+
+    Each right-hand side with a penalty of its own:
+
+    >>> gpusvd.ridge(np.diag([1.0, 2.0]), [[1.0, 1.0], [2.0, 2.0]], alpha=[1.0, 4.0], per_rhs=True)
+    array([[0.5, 0.2],
+           [0.8, 0.5]])
     """
-    xp = array_namespace(a, b, alpha)
+    xp = array_namespace(a, b, alpha, weights)
     a, b, vector = _system(xp, a, b)
-    penalty = limits(xp, "alpha", alpha, np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a)
-    wide = widened(xp, a)
+    wide, right = widened(xp, a), widened(xp, b)
+    if weights is not None:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        w = checked_weights(xp, weights, batch, a.shape[-2], a)
+        wide, right = (with_roots(xp, zero_where_weightless(xp, x, w), w) for x in (wide, right))
+    penalty = _penalty(
+        xp, alpha, np.broadcast_shapes(wide.shape[:-2], right.shape[:-2]), b.shape[-1], per_rhs, a
+    )
     u, s, vh = decompose(xp, wide, driver)
     with quiet():
-        penalty = astype(xp, penalty, s.dtype)[..., None]
         # σ / (σ² + α), without a square that could over- or underflow
-        damped = _inverse(xp, s + penalty / safe_divisor(xp, s), not_zero(xp, a, s, None))
-        x = _apply(xp, _Inverse(u, damped, vh, None, None), widened(xp, b))
+        above, s = not_zero(xp, a, s, None)[..., None], s[..., None]
+        damped = _inverse(xp, s + astype(xp, penalty, s.dtype) / safe_divisor(xp, s), above)
+        x = adjoint(xp, vh) @ (damped * (adjoint(xp, u) @ right))
     return astype(xp, x[..., 0] if vector else x, a.dtype)
+
+
+def _penalty(
+    xp: Namespace, alpha: Any, batch: tuple[int, ...], columns: int, per_rhs: bool, beside: Array
+) -> Array:
+    """Return the penalties as (..., 1, R), or (..., 1, 1) if they are the same for all right-hand sides."""
+    if not per_rhs:
+        return limits(xp, "alpha", alpha, batch, beside)[..., None, None]
+    penalty = limits(xp, "alpha", alpha, (*batch, columns), beside)
+    if penalty.ndim < 1 or penalty.shape[-1] != columns:
+        raise ValueError(
+            f"alpha has shape {penalty.shape}, expected (..., {columns}) with per_rhs=True: one for each "
+            "right-hand side"
+        )
+    return penalty[..., None, :]
 
 
 _SINGULAR = (

@@ -7,14 +7,13 @@ from gpusvd._base.arrays import (
     astype,
     limits,
     matrices,
-    quiet,
     widened,
 )
 from gpusvd._base.checks import Driver
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
-from gpusvd._layer.decompositions import decompose
-from gpusvd._layer.products import product
+from gpusvd._layer.decompositions import rebuilt
+from gpusvd._layer.products import matmul, with_values
 
 
 @for_libraries
@@ -65,8 +64,10 @@ def svt(a: ArrayLike, tau: ArrayLike, *, driver: Driver = "auto") -> Array:
     xp = array_namespace(a, tau)
     a = matrices(xp, a)
     limit = limits(xp, "tau", tau, a.shape[:-2], a)
-    u, s, vh = decompose(xp, widened(xp, a), driver)
-    with quiet():  # a float64 limit may overflow in the dtype of S
-        limit = astype(xp, limit, s.dtype)[..., None]
+
+    def shrink(u: Array, s: Array, vh: Array, limit: Array, out: Array | None = None) -> tuple[Array]:
+        limit = astype(xp, limit, s.dtype)  # which may overflow
         shrunk = xp.where(s > limit, s - limit, 0)
-        return astype(xp, product(u, shrunk, vh), a.dtype)
+        return (matmul(*with_values(u, shrunk[..., 0], vh), out),)
+
+    return astype(xp, rebuilt(xp, widened(xp, a), driver, shrink, limit[..., None, None]), a.dtype)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Generic, Literal, NamedTuple
+from functools import reduce
+from typing import Any, Generic, Literal, NamedTuple, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,13 +24,21 @@ from gpusvd._base.arrays import (
     transpose,
     widened,
 )
-from gpusvd._base.checks import Driver, checked_size
+from gpusvd._base.checks import Driver, checked_int, checked_size, is_one_of
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import A, Array
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.factors import batch_of, checked_factors, checked_width, common_width
 from gpusvd._layer.products import product
-from gpusvd._layer.values import checked_values, count, failed, leading, relative_squares, significant
+from gpusvd._layer.values import (
+    apart,
+    checked_values,
+    count,
+    failed,
+    leading,
+    relative_squares,
+    significant,
+)
 
 
 class TruncatedSVD(NamedTuple, Generic[A]):
@@ -53,6 +62,60 @@ class TruncatedSVD(NamedTuple, Generic[A]):
     rank: A
 
 
+class TruncatedProduct(NamedTuple, Generic[A]):
+    """The truncated matrices as products of two factors, into which the singular values are multiplied.
+
+    Attributes
+    ----------
+    left : (..., M, R) array
+        U diag(S), U, or U diag(S)^½.
+    right : (..., R, N) array
+        Vh, diag(S) Vh, or diag(S)^½ Vh.
+    S : (..., R) array
+        Singular values, zero beyond the rank.
+    rank : (...) array of integers
+        Number of singular values kept for each matrix, at most R.
+    """
+
+    left: A
+    right: A
+    S: A
+    rank: A
+
+
+Absorb = Literal["left", "right", "both"]
+
+
+class CommonRules(TypedDict, total=False):
+    """The keywords that no overload of `truncate` or `truncate_ragged` depends on."""
+
+    rank: ArrayLike | None
+    rtol: ArrayLike | None
+    atol: ArrayLike | None
+    energy: ArrayLike | None
+    error: ArrayLike | None
+    min_rank: int
+    ties: ArrayLike | None
+
+
+class Rules(CommonRules, total=False):
+    """Those of `truncate` and `low_rank`."""
+
+    max_rank: int | None
+
+
+@overload
+def truncate(
+    U: ArrayLike, S: ArrayLike, Vh: ArrayLike, *, absorb: None = None, **rules: Unpack[Rules]
+) -> TruncatedSVD: ...
+
+
+@overload
+def truncate(
+    U: ArrayLike, S: ArrayLike, Vh: ArrayLike, *, absorb: Absorb, **rules: Unpack[Rules]
+) -> TruncatedProduct: ...
+
+
 @for_libraries
 def truncate(
     U: ArrayLike,
@@ -65,13 +128,16 @@ def truncate(
     energy: ArrayLike | None = None,
     error: ArrayLike | None = None,
     max_rank: int | None = None,
-) -> TruncatedSVD:
+    min_rank: int = 0,
+    ties: ArrayLike | None = None,
+    absorb: Absorb | None = None,
+) -> TruncatedSVD | TruncatedProduct:
     """
-    Keep the leading singular values of every matrix, as many as a rule selects.
+    Keep the leading singular values of every matrix, as many as the rules select.
 
-    The result is the best approximation of its rank in every unitarily invariant norm. Give exactly one of
+    The result is the best approximation of its rank in every unitarily invariant norm. Give at least one of
     `rank`, `rtol`, `atol`, `energy` and `error`: a number for all matrices, or an array that broadcasts
-    against the batch.
+    against the batch. Of several rules the one that keeps the fewest values decides.
 
     Parameters
     ----------
@@ -89,31 +155,49 @@ def truncate(
         Keep the fewest values that leave a relative error of at most `error` in the Frobenius norm. 0 keeps
         all nonzero values.
     max_rank : int, optional
-        Upper limit of the rank. Unless `rank` is an int, the result then has min(max_rank, K) columns,
-        whatever the ranks.
+        Upper limit of the rank. Unless an int `rank` is the only rule, the result then has min(max_rank, K)
+        columns, whatever the ranks.
+    min_rank : int, optional
+        Least rank: keep this many values even if a tolerance keeps fewer. `rank` and `max_rank` take
+        precedence.
+    ties : float or (...) array_like, optional
+        Keep multiplets whole: neighbours with σᵢ - σᵢ₊₁ <= ties σᵢ stay together. A multiplet that the rules
+        would cut is kept; if `rank` or `max_rank` forbids that, it is left out; if fewer values than
+        `min_rank`, or none, would then remain, it is cut after all.
+    absorb : {None, "left", "right", "both"}, optional
+        Return two factors instead, with S multiplied in: U diag(S) and Vh for "left", U and diag(S) Vh for
+        "right", U diag(S)^½ and diag(S)^½ Vh for "both".
 
     Returns
     -------
-    TruncatedSVD
-        A named tuple of U (..., M, R), S (..., R), Vh (..., R, N) and rank (...), in the dtypes of the
-        arguments. R is the largest rank in the batch; the factors of a matrix are zero beyond its own rank.
-        If `rank` is an int, U, S and Vh are views of the arguments.
+    TruncatedSVD, or TruncatedProduct with `absorb`
+        A named tuple of U (..., M, R), S (..., R), Vh (..., R, N) and rank (...), or of left (..., M, R),
+        right (..., R, N), S and rank, in the dtypes of the arguments. R is the largest rank in the batch; the
+        factors of a matrix are zero beyond its own rank. If an int `rank` is the only rule, without `ties`
+        and `absorb`, U, S and Vh are views of the arguments.
 
     Raises
     ------
     ValueError
-        If not exactly one rule is given, if its value is out of range or does not broadcast, or if the shapes
-        of U, S and Vh do not match. Values in device memory are not checked for their range.
+        If no rule is given, if a value is out of range or does not broadcast, if the shapes of U, S and Vh
+        do not match, and for another `absorb`. Values in device memory are not checked for their range.
     TypeError
         For ranks that are not integers, limits that are not real, dtypes that `svd` does not take, and arrays
         of different libraries.
 
+    See Also
+    --------
+    truncate_ragged : Blocks of several sizes, each by itself or all by one rule.
+
     Notes
     -----
-    Unless `rank` is an int or `max_rank` is given, one number, R, is read back from the device. `energy` and
-    `error` allow for rounding: the discarded share may exceed its limit by 8 eps of the dtype of S, relative,
-    so that with σ² = 45 and 5 the first value holds an energy of 0.9. A matrix whose singular values are NaN
-    has rank 0 and NaN in all of its columns; R is then at least 1, unless `max_rank` or an int `rank` is 0.
+    Unless an int `rank` is the only rule or `max_rank` is given, one number, R, is read back from the device.
+    In terms of tensor networks `rank`, beside another rule, is the largest bond dimension (quimb's max_bond,
+    ITensor's maxdim), `rtol` a relative cutoff, `error` squared the discarded weight, and `ties` TeNPy's
+    degeneracy_tol; `max_rank` also fixes the width of a batch. `energy` and `error` allow for rounding: the
+    discarded share may exceed its limit by 8 eps of the dtype of S, relative, so that with σ² = 45 and 5 the
+    first value holds an energy of 0.9. A matrix whose singular values are NaN has rank 0 and NaN in all of
+    its columns; R is then at least 1, unless `max_rank`, or an int `rank` alone, is 0.
 
     References
     ----------
@@ -131,27 +215,47 @@ def truncate(
     >>> t.S
     array([[10.,  0.,  0.],
            [10.,  4.,  4.]])
+
+    The pair of values is kept whole within a rank of 3, and left out within 2:
+
+    >>> gpusvd.truncate(*gpusvd.svd(a[1]), rtol=0.1, max_rank=2, ties=1e-8).rank
+    array(1)
     """
-    rule, value = one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
-    xp = array_namespace(U, S, Vh, value)
+    given = given_rules(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    xp = array_namespace(U, S, Vh, *given.values(), ties)
+    check_absorb(absorb)
     u, s, vh = checked_factors(xp, U, S, Vh)
-    limit = checked_rule(xp, rule, value, batch_of(u, s, vh), s)
     k = s.shape[-1]
+    selection = checked_selection(xp, given, min_rank, ties, batch_of(u, s, vh), s)
+    most = k if max_rank is None else checked_width("max_rank", max_rank, k)
     bad = failed(xp, s)
-    if rule == "rank" and isinstance(value, int | np.integer):
-        width = min(int(value), k if max_rank is None else checked_width("max_rank", max_rank, k))
+    if list(given) == ["rank"] and isinstance(rank, int | np.integer) and ties is None:
+        width = min(int(rank), most)
         ranks = xp.asarray(astype(xp, ~bad, xp.int64) * width)
-        return TruncatedSVD(u[..., :width], s[..., :width], vh[..., :width, :], ranks)
-    keep = _RULES[rule](xp, s, limit[..., None])
-    ranks = xp.where(bad, 0, count(xp, keep))
-    width = common_width(xp, ranks, bad, k, max_rank)
-    mask = keep[..., :width] | bad[..., None]
-    return TruncatedSVD(
-        xp.where(mask[..., None, :], u[..., :width], 0),
-        xp.where(mask, s[..., :width], 0),
-        xp.where(mask[..., None], vh[..., :width, :], 0),
-        xp.asarray(xp.minimum(ranks, width)),
-    )
+        truncated = TruncatedSVD(u[..., :width], s[..., :width], vh[..., :width, :], ranks)
+    else:
+        ranks = xp.where(bad, 0, selection.ranks(xp, s, most))
+        width = common_width(xp, ranks, bad, k, max_rank)
+        mask = (arange(xp, width, s) < ranks[..., None]) | bad[..., None]
+        truncated = TruncatedSVD(
+            xp.where(mask[..., None, :], u[..., :width], 0),
+            xp.where(mask, s[..., :width], 0),
+            xp.where(mask[..., None], vh[..., :width, :], 0),
+            xp.asarray(ranks),
+        )
+    return truncated if absorb is None else absorbed(xp, truncated, absorb)
+
+
+@overload
+def low_rank(
+    a: ArrayLike, *, absorb: None = None, driver: Driver = "auto", **rules: Unpack[Rules]
+) -> TruncatedSVD: ...
+
+
+@overload
+def low_rank(
+    a: ArrayLike, *, absorb: Absorb, driver: Driver = "auto", **rules: Unpack[Rules]
+) -> TruncatedProduct: ...
 
 
 @for_libraries
@@ -164,8 +268,11 @@ def low_rank(
     energy: ArrayLike | None = None,
     error: ArrayLike | None = None,
     max_rank: int | None = None,
+    min_rank: int = 0,
+    ties: ArrayLike | None = None,
+    absorb: Absorb | None = None,
     driver: Driver = "auto",
-) -> TruncatedSVD:
+) -> TruncatedSVD | TruncatedProduct:
     """
     Return the best low-rank approximation of every matrix, as its truncated SVD.
 
@@ -175,15 +282,15 @@ def low_rank(
     ----------
     a : (..., M, N) array_like
         Matrices, as `svd` takes them.
-    rank, rtol, atol, energy, error, max_rank : optional
-        Exactly one rule, as in `truncate`.
+    rank, rtol, atol, energy, error, max_rank, min_rank, ties, absorb : optional
+        At least one rule, and the rest, as in `truncate`.
     driver : optional
         As in `svd`.
 
     Returns
     -------
-    TruncatedSVD
-        U, S, Vh and rank, as `truncate` returns them.
+    TruncatedSVD, or TruncatedProduct with `absorb`
+        As `truncate` returns them.
 
     Raises
     ------
@@ -202,12 +309,15 @@ def low_rank(
     >>> t.U.shape, t.rank
     ((2, 1), array(1))
     """
-    rule, value = one_rule(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
-    xp = array_namespace(a, value)
+    given = given_rules(rank=rank, rtol=rtol, atol=atol, energy=energy, error=error)
+    xp = array_namespace(a, *given.values(), ties)
     a = matrices(xp, a)
-    checked_rule(xp, rule, value, a.shape[:-2], a)  # before the work is done
+    checked_selection(xp, given, min_rank, ties, a.shape[:-2], a)  # before the work is done
+    check_absorb(absorb)
     u, s, vh = decompose(xp, a, driver)
-    return truncate(u, s, vh, rank=rank, rtol=rtol, atol=atol, energy=energy, error=error, max_rank=max_rank)
+    rules: Any = given | {"max_rank": max_rank, "min_rank": min_rank, "ties": ties}
+    truncated = truncate(u, s, vh, **rules)
+    return truncated if absorb is None else absorbed(xp, truncated, absorb)
 
 
 @for_libraries
@@ -430,14 +540,87 @@ _RULES: dict[str, Callable[[Namespace, Array, Array], Array]] = {
 }
 
 
-def one_rule(**rules: Any) -> tuple[str, Any]:
-    """Return the name and value of the only rule that is not None; raise ValueError unless there is one."""
+def given_rules(**rules: Any) -> dict[str, Any]:
+    """Return the rules that are not None, by name; raise ValueError if there is none."""
     given = {rule: value for rule, value in rules.items() if value is not None}
-    if len(given) != 1:
-        raise ValueError(
-            f"give exactly one of rank, rtol, atol, energy and error, not {' and '.join(given) or 'none'}"
-        )
-    return next(iter(given.items()))
+    if not given:
+        raise ValueError("give at least one of rank, rtol, atol, energy and error")
+    return given
+
+
+class Selection(NamedTuple):
+    """The checked limits (...) of all rules, the least rank, and the relative width (...) of multiplets."""
+
+    limits: dict[str, Array]
+    min_rank: int
+    ties: Array | None
+
+    def ranks(self, xp: Namespace, S: Array, most: int) -> Array:
+        """Return how many values (...) to keep of each matrix, at most `most`."""
+        kept = {rule: count(xp, _RULES[rule](xp, S, limit[..., None])) for rule, limit in self.limits.items()}
+        cap = xp.minimum(kept.pop("rank"), most) if "rank" in kept else most
+        ranks = reduce(xp.minimum, kept.values()) if kept else cap
+        ranks = xp.minimum(xp.maximum(ranks, min(self.min_rank, most)), cap)
+        if self.ties is None or S.shape[-1] < 2:
+            return ranks
+        return _beside_multiplets(xp, S, ranks, cap, self.min_rank, self.ties)
+
+    def of(self, rows: Array) -> "Selection":
+        """Return the selection for some matrices of a batch (B,)."""
+
+        def some(limit: Array) -> Array:
+            return limit[rows] if limit.ndim else limit
+
+        ties = None if self.ties is None else some(self.ties)
+        return Selection({name: some(limit) for name, limit in self.limits.items()}, self.min_rank, ties)
+
+
+def checked_selection(
+    xp: Namespace,
+    given: dict[str, Any],
+    min_rank: int,
+    ties: Any,
+    batch: tuple[int, ...],
+    beside: Array | None,
+) -> Selection:
+    """Return the rules with their values as arrays; raise, with the name of the argument, for a wrong one."""
+    limits_of = {rule: checked_rule(xp, rule, value, batch, beside) for rule, value in given.items()}
+    least = checked_int(min_rank, f"min_rank must be a non-negative int, not {min_rank!r}")
+    return Selection(limits_of, least, None if ties is None else limits(xp, "ties", ties, batch, beside))
+
+
+def _beside_multiplets(
+    xp: Namespace, S: Array, ranks: Array, cap: Array | int, min_rank: int, ties: Array
+) -> Array:
+    """Return the ranks moved to where no multiplet is cut: up if `cap` allows it, otherwise down, unless too
+    few values would remain."""
+    k = S.shape[-1]
+    places = arange(xp, k, S)[1:]
+    uncut = apart(xp, S, ties[..., None])
+    up = xp.min(xp.where(uncut & (places >= ranks[..., None]), places, k), axis=-1)
+    down = xp.max(xp.where(uncut & (places <= ranks[..., None]), places, 0), axis=-1)
+    moved = xp.where(up <= cap, up, xp.where(down >= max(1, min_rank), down, ranks))
+    return xp.where(ranks == 0, 0, moved)
+
+
+def check_absorb(absorb: Any) -> None:
+    """Raise ValueError unless `absorb` is None or the name of a side."""
+    if not is_one_of(absorb, (None, "left", "right", "both")):
+        raise ValueError(f"absorb must be None, 'left', 'right' or 'both', not {absorb!r}")
+
+
+def absorbed(xp: Namespace, truncated: TruncatedSVD, absorb: Absorb) -> TruncatedProduct:
+    """Return the two factors, with the singular values multiplied into one or their roots into both."""
+    u, s, vh, rank = truncated
+    left, right, values = widened(xp, u), widened(xp, vh), widened(xp, s)
+    if absorb == "both":
+        values = xp.sqrt(values)
+    with quiet():
+        if absorb != "right":
+            left = left * values[..., None, :]
+        if absorb != "left":
+            right = values[..., None] * right
+        return TruncatedProduct(astype(xp, left, u.dtype), astype(xp, right, vh.dtype), s, rank)
 
 
 def checked_rule(xp: Namespace, rule: str, value: Any, batch: tuple[int, ...], beside: Array | None) -> Array:

@@ -59,6 +59,13 @@ def significant(xp: Namespace, S: Array, rtol: Any) -> Array:
         return share * _representable(xp, leading(S)) < S
 
 
+def apart(xp: Namespace, S: Array, rtol: Array) -> Array:
+    """Return the mask (..., K - 1) of neighbours that differ by more than rtol times the larger."""
+    S = _representable(xp, widened(xp, S))
+    with quiet():  # a float64 rtol may overflow in the dtype of S
+        return S[..., :-1] - S[..., 1:] > astype(xp, rtol, S.dtype) * S[..., :-1]
+
+
 def not_zero(xp: Namespace, a: Array, S: Array, rtol: Any, name: str = "rtol") -> Array:
     """Return the mask σ > rtol σ₁ for matrices `a`, with a default of max(M, N) eps for `rtol`."""
     if rtol is None:

@@ -2,23 +2,21 @@
 overlap."""
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
 
-from gpusvd._base.results import Array, Info
+from gpusvd._base.arrays import is_cupy
+from gpusvd._base.results import Array
 from gpusvd._cuda.arrays import cupy_with_device
-from gpusvd._stream.chunk import decompose_chunk
+from gpusvd._stream.chunk import Task
 from gpusvd._stream.source import Piece
-from gpusvd._svd.decompose import Factors
-from gpusvd._svd.options import Options
 
 
-def on_gpus(
-    chunks: Iterator[tuple[Piece, Array]], options: Options, device: str
-) -> Generator[tuple[Piece, Factors]]:
-    """Yield the factors of each chunk, in order, from the current device or, for "cuda:all", from all."""
+def on_gpus(chunks: Iterator[tuple[Piece, Array]], task: Task, device: str) -> Generator[tuple[Piece, Any]]:
+    """Yield the results of each chunk, in order, from the current device or, for "cuda:all", from all."""
     cupy = cupy_with_device()
     if device == "cuda:all":
         devices = list(range(cupy.cuda.runtime.getDeviceCount()))
@@ -31,7 +29,7 @@ def on_gpus(
             if not slots:
                 slots.append(busy.popleft())
                 yield slots[0].finish()
-            slots[0].start(piece, matrices, options)
+            slots[0].start(piece, matrices, task)
             busy.append(slots.popleft())
             del matrices
         while busy:
@@ -49,41 +47,48 @@ class _Slot:
         self.cupy, self.device = cupy, cupy.cuda.Device(device)
         with self.device:
             self.stream = cupy.cuda.Stream(non_blocking=True)
-        self._pinned: dict[str, Any] = {}
+        self._pinned: dict[int, Any] = {}
 
-    def start(self, piece: Piece, matrices: Array, options: Options) -> None:
+    def start(self, piece: Piece, matrices: Array, task: Task) -> None:
         """Queue a chunk's copy to the device, its kernels, and the copies of its results back."""
         self.piece = piece
-        staged = self._room("a", matrices.shape, matrices.dtype.newbyteorder("="))
+        rooms = count()
+        staged = self._room(next(rooms), matrices.shape, matrices.dtype.newbyteorder("="))
         staged[...] = matrices
         with self.device, self.stream:
             self.source = self.cupy.empty(staged.shape, staged.dtype)
             self.source.set(staged, stream=self.stream)
-            u, s, vh, info = decompose_chunk(self.source, options)
-            self.results = {"U": u, "S": s, "Vh": vh, **(info._asdict() if info is not None else {})}
-            self.copies = {
-                name: self._copied(name, x) if x is not None else None for name, x in self.results.items()
-            }
+            self.results = task(self.source)
+            self.copies = _each(lambda x: self._copied(next(rooms), x), self.results)
 
-    def finish(self) -> tuple[Piece, Factors]:
+    def finish(self) -> tuple[Piece, Any]:
         """Wait for the chunk and return its results, in memory of their own."""
         self.stream.synchronize()
-        u, s, vh, *info = (None if x is None else np.array(x) for x in self.copies.values())
-        self.results.clear()
-        assert s is not None
-        return self.piece, (u, s, vh, Info(*info) if info else None)  # type: ignore[arg-type]
+        results = _each(np.array, self.copies)
+        self.results = None
+        return self.piece, results
 
-    def _copied(self, name: str, x: Any) -> Array:
-        room = self._room(name, x.shape, np.dtype(x.dtype))
+    def _copied(self, number: int, x: Any) -> Array:
+        if not is_cupy(x):
+            return np.asarray(x)
+        room = self._room(number, x.shape, np.dtype(x.dtype))
         x.get(stream=self.stream, out=room, blocking=False)
         return room
 
-    def _room(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    def _room(self, number: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Return page-locked memory, the same from chunk to chunk where it is large enough."""
-        count = int(np.prod(shape))
-        size = max(1, count * dtype.itemsize)
-        if name not in self._pinned or self._pinned[name].nbytes < size:
+        length = int(np.prod(shape)) * dtype.itemsize
+        size = max(1, length)
+        if number not in self._pinned or self._pinned[number].nbytes < size:
             memory = self.cupy.cuda.alloc_pinned_memory(size)
-            self._pinned[name] = np.frombuffer(memory, np.uint8, size)
-        room: Array = self._pinned[name][: count * dtype.itemsize].view(dtype).reshape(shape)
+            self._pinned[number] = np.frombuffer(memory, np.uint8, size)
+        room: Array = self._pinned[number][:length].view(dtype).reshape(shape)
         return room
+
+
+def _each(function: Callable[[Any], Any], result: Any) -> Any:
+    """Return a result, an array or a tuple of them or of None, with each array replaced by the function's."""
+    if isinstance(result, tuple):
+        parts = [_each(function, part) for part in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
+    return None if result is None else function(result)

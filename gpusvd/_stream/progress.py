@@ -25,7 +25,7 @@ def check_progress(progress: Progress | None) -> None:
 def reporting(progress: Progress | None, done: int, total: int | None) -> Iterator[Callable[[int], object]]:
     """Yield a function that reports the number of matrices done; report `done` first."""
     if progress is True:
-        from tqdm import tqdm
+        from tqdm.auto import tqdm  # a widget in a notebook
 
         with tqdm(initial=done, total=total, unit=" matrices", unit_scale=True) as bar:
             yield lambda now: bar.update(now - bar.n)

@@ -19,7 +19,6 @@ from gpusvd._base.checks import (
     check_fit,
     check_outputs,
     checked_int,
-    expected_results,
     factor_dtype,
     outputs_of,
 )
@@ -27,11 +26,10 @@ from gpusvd._base.results import Array, SVDResult
 from gpusvd._base.version import __version__
 from gpusvd._cuda.arrays import cupy_with_device
 from gpusvd._stream.checkpoint import Checkpoint
-from gpusvd._stream.chunk import Result, blas_as_in_a_batch, checked_result, decompose_chunk, naming
+from gpusvd._stream.chunk import Application, Decomposition, Result, Task, name_of, naming
 from gpusvd._stream.cuda import on_gpus
 from gpusvd._stream.progress import Progress, check_progress, reporting
 from gpusvd._stream.source import Chunks, Piece, Slices, Source, Where, open_source, release
-from gpusvd._svd.decompose import Factors
 from gpusvd._svd.driver import choose_driver, choose_on_gpu
 from gpusvd._svd.options import Options, checked_options
 
@@ -44,20 +42,26 @@ _DEVICE_BYTES = 512 * 2**20
 
 
 Out = TypeVar("Out")
+T = TypeVar("T")
 
 
-class _Options(TypedDict, total=False):
-    """The keywords that no overload of `stream` depends on."""
+class _Course(TypedDict, total=False):
+    """The keywords that no overload of `stream` depends on, whatever is done to a chunk."""
+
+    chunk: int | Literal["auto"]
+    resume: str | os.PathLike[str] | None
+    device: StreamDevice | None
+    progress: Progress | None
+
+
+class _Options(_Course, total=False):
+    """Those that no overload for the SVD depends on."""
 
     full_matrices: bool
     hermitian: bool
     driver: Driver
     errors: Errors
     threads: int | None
-    chunk: int | Literal["auto"]
-    resume: str | os.PathLike[str] | None
-    device: StreamDevice | None
-    progress: Progress | None
 
 
 @overload
@@ -137,10 +141,44 @@ def stream(
 ) -> Out: ...
 
 
+@overload
+def stream(
+    source: Source,
+    consume: None = None,
+    *,
+    function: Callable[[Any], T],
+    out: None = None,
+    **options: Unpack[_Course],
+) -> Iterator[tuple[Where, T]]: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: Callable[[Where, T], object],
+    *,
+    function: Callable[[Any], T],
+    out: None = None,
+    **options: Unpack[_Course],
+) -> None: ...
+
+
+@overload
+def stream(
+    source: Source,
+    consume: None = None,
+    *,
+    function: Callable[[Any], object],
+    out: Out,
+    **options: Unpack[_Course],
+) -> Out: ...
+
+
 def stream(
     source: Source,
     consume: Callable[[Where, Any], object] | None = None,
     *,
+    function: Callable[[Any], Any] | None = None,
     full_matrices: bool = True,
     compute_uv: bool = True,
     hermitian: bool = False,
@@ -154,7 +192,7 @@ def stream(
     progress: Progress | None = None,
 ) -> Any:
     """
-    Decompose a batch that need not fit into memory, chunk by chunk in order.
+    Decompose a batch that need not fit into memory, or apply a function to it, chunk by chunk in order.
 
     Parameters
     ----------
@@ -165,21 +203,27 @@ def stream(
     consume : callable, optional
         Called as ``consume(where, result)`` for each chunk. Without it and without `out`, the call returns an
         iterator of these pairs.
+    function : callable, optional
+        Called as ``function(chunk)`` in place of `svd`, as in ``stream(a, function=gpusvd.polar)`` or with
+        ``lambda chunk: gpusvd.svt(chunk, 0.1)``. It is given matrices (..., M, N), which it must not change,
+        as an array of NumPy, or of CuPy with a `device`, and returns an array, or a tuple of arrays, whose
+        leading dimensions are those of the chunk.
     full_matrices, compute_uv, hermitian, driver, errors, threads : optional
-        As in `svd`. The bits of the results do not depend on `chunk`.
+        As in `svd`, and only without `function`. The bits of the results do not depend on `chunk`.
     chunk : int or "auto", optional
         The most matrices a chunk holds. "auto" (default) makes two chunks and their results take 64 MiB (512
-        MiB for a GPU), and follows the chunks that a dataset is stored in. An iterator's chunks are taken as
-        they come.
+        MiB for a GPU), where `function` is taken to need twice the room of the factors and of a result as
+        large as the chunk. It follows the chunks that a dataset is stored in. An iterator's chunks are taken
+        as they come.
     out : tuple (U, S, Vh), or S with ``compute_uv=False``, optional
-        Arrays, memory maps or datasets of the shapes and dtypes that ``svd(source)`` returns, to write the
-        results into. They must not share memory with `source`.
+        Arrays, memory maps or datasets of the shapes and dtypes that ``svd(source)`` or ``function(source)``
+        returns, to write the results into. They must not share memory with `source`.
     resume : path, optional
         A checkpoint file. It is written while the stream runs, goes when the stream has come to its end, and
         where it is there at the start, the stream goes on after the last chunk that it says is finished,
         and all results together are bitwise those of an unbroken run with the same versions on the same
         machine. A chunk is finished when it is written to `out`, when `consume` has returned, or when the
-        iterator is asked for the next one.
+        iterator is asked for the next one. Of a `function` the file holds only the name.
     device : {None, "cuda", "cuda:all"}, optional
         Where to compute: on the CPU (default), on the current CUDA device, or on all CUDA devices by turns.
     progress : bool or callable, optional
@@ -189,7 +233,7 @@ def stream(
     Returns
     -------
     iterator, None, or `out`
-        Without `consume` and `out` an iterator of ``(where, result)``: what `svd` returns for
+        Without `consume` and `out` an iterator of ``(where, result)``: what `svd` or `function` returns for
         ``source[where]``. `where` is a slice of the first dimension, or a tuple of ints and a slice where
         not even one step along it fits a chunk. With `consume` None, with `out` that.
 
@@ -199,8 +243,8 @@ def stream(
         As in `svd`; with ``errors="raise"`` at the first chunk with such matrices, which it names. Chunks
         before it are finished.
     TypeError, ValueError
-        For a source or an option that is none, an `out` that does not fit, and a checkpoint that belongs to
-        another stream or to other results.
+        For a source or an option that is none, an `out` that does not fit, results of `function` that do not
+        fit `out`, and a checkpoint that belongs to another stream or to other results.
     OSError
         Where a file cannot be read or written.
     ImportError, RuntimeError
@@ -237,6 +281,13 @@ def stream(
     slice(400, 800, None) (400, 5)
     slice(800, 1000, None) (200, 5)
 
+    A function of one's own, or of this library, its results written to an array:
+
+    >>> out = np.empty_like(a)
+    >>> denoised = gpusvd.stream(a, function=lambda chunk: gpusvd.svt(chunk, 0.5), out=out)
+    >>> bool(np.array_equal(denoised, gpusvd.svt(a, 0.5)))
+    True
+
     From one file into another, neither of which need fit into memory, going on where it was broken off::
 
         mode = "r+" if again else "w+"
@@ -245,23 +296,22 @@ def stream(
     """
     options = checked_options(full_matrices, compute_uv, hermitian, driver, errors, threads, None)
     check_progress(progress)
-    _check(consume, chunk, out, device)
+    _check(consume, function, options, chunk, out, device)
     opened = open_source(source, options.hermitian)
     if isinstance(opened, Chunks) and chunk != "auto":
         raise ValueError("chunk must be 'auto' for an iterator, whose chunks are taken as they come")
+    task = Application(function) if function is not None else _decomposition(options, opened, device)
     dtype = factor_dtype(opened.dtype)
     shape = (0, *opened.shape[1:]) if opened.total is None else opened.shape
-    expected = expected_results(shape, dtype, options.full_matrices, options.compute_uv)
-    targets = () if out is None else _check_targets(out, expected, opened)
-    limit = opened.aligned(_automatic(expected, opened, device)) if chunk == "auto" else int(chunk)
-    if device is not None:
-        options = options._replace(driver=choose_on_gpu(opened.shape, driver))
-    else:
-        options = options._replace(driver=choose_driver(options, opened.shape, dtype))
+    room = task.room(shape, dtype)
+    targets: tuple[Any, ...] = ()
+    if out is not None:
+        targets = _check_targets(out, room if function is None else _expected_of(out, shape), opened)
+    limit = opened.aligned(_automatic(room, opened, device)) if chunk == "auto" else int(chunk)
     checkpoint = None
     if resume is not None:
-        checkpoint = Checkpoint(resume, _fingerprint(opened, options, limit, device), targets)
-    chunks = _run(opened, limit, options, targets, checkpoint, device, progress)
+        checkpoint = Checkpoint(resume, _fingerprint(opened, task, limit, device), targets)
+    chunks = _run(opened, limit, task, targets, checkpoint, device, progress)
     if consume is None and out is None:
         return chunks
     with closing(chunks):
@@ -271,7 +321,23 @@ def stream(
     return out
 
 
-def _check(consume: Any, chunk: Any, out: Any, device: Any) -> None:
+def _decomposition(options: Options, opened: Slices | Chunks, device: StreamDevice | None) -> Decomposition:
+    """Return the SVD with the driver that takes all chunks."""
+    if device is not None:
+        return Decomposition(options._replace(driver=choose_on_gpu(opened.shape, options.driver)))
+    driver = choose_driver(options, opened.shape, factor_dtype(opened.dtype))
+    return Decomposition(options._replace(driver=driver))
+
+
+_DEFAULTS = Options(True, True, False, "auto", "nan", None, None)._asdict()
+
+
+def _check(consume: Any, function: Any, options: Options, chunk: Any, out: Any, device: Any) -> None:
+    if function is not None and not callable(function):
+        raise TypeError(f"function must be a callable of a chunk or None, not a {type(function).__name__}")
+    changed = [name for name, value in options._asdict().items() if value != _DEFAULTS[name]]
+    if function is not None and changed:
+        raise ValueError(f"{changed[0]} is an option of svd, and function is called with a chunk alone")
     if consume is not None and not callable(consume):
         raise TypeError(
             f"consume must be a callable of (where, result) or None, not a {type(consume).__name__}"
@@ -310,6 +376,15 @@ def _check_targets(out: Any, expected: Sequence[Expected], opened: Slices | Chun
     return outputs
 
 
+def _expected_of(out: Any, shape: tuple[int, ...]) -> list[Expected]:
+    """Return the results that the arrays of `out` have room for, of a function that has yet to be called."""
+    batch = shape[:-2]
+    return [
+        (f"array {i}", (*batch, *getattr(x, "shape", ())[len(batch) :]), np.dtype(getattr(x, "dtype", None)))
+        for i, x in enumerate(out if isinstance(out, tuple) else (out,))
+    ]
+
+
 def _claim(array: Any) -> None:
     """Claim the disk space of a memory map: where it is missing, OSError now is better than a signal then."""
     path, mode = getattr(array, "filename", None), getattr(array, "mode", None)
@@ -335,17 +410,14 @@ def _automatic(expected: Sequence[Expected], opened: Slices | Chunks, device: St
 
 
 def _fingerprint(
-    opened: Slices | Chunks, options: Options, limit: int, device: StreamDevice | None
+    opened: Slices | Chunks, task: Task, limit: int, device: StreamDevice | None
 ) -> dict[str, Any]:
     """Return what must be the same for the rest of the results to have the bits of an unbroken run."""
     return {
         "shape": list(opened.shape),
         "dtype": opened.dtype.str,
         "checksum of the first and last matrix": opened.checksum(),
-        "full_matrices": options.full_matrices,
-        "compute_uv": options.compute_uv,
-        "hermitian": options.hermitian,
-        "driver": options.driver,
+        **task.identity(),
         "chunk": limit if isinstance(opened, Slices) else None,
         "device": device and "cuda",
         "version of gpusvd": __version__,
@@ -355,28 +427,33 @@ def _fingerprint(
 def _run(
     opened: Slices | Chunks,
     limit: int,
-    options: Options,
+    task: Task,
     targets: tuple[Any, ...],
     checkpoint: Checkpoint | None,
     device: StreamDevice | None,
     progress: Progress | None,
-) -> Generator[tuple[Where, Result]]:
+) -> Generator[tuple[Where, Any]]:
     """Yield the chunks' results in order, and keep account of what is finished."""
     pieces = opened.pieces(limit)
     done = _skip(pieces, checkpoint)
-    write_in_place = bool(targets) and device is None and all(isinstance(x, np.ndarray) for x in targets)
+    write_in_place = (
+        bool(targets)
+        and device is None
+        and isinstance(task, Decomposition)
+        and all(isinstance(x, np.ndarray) for x in targets)
+    )
     chunks = loaded(pieces, opened.reads_ahead)
     if device is None:
-        computed = _on_cpu(chunks, options, targets if write_in_place else ())
+        computed = _on_cpu(chunks, task, targets if write_in_place else ())
     else:
-        computed = on_gpus(chunks, options, device)
+        computed = on_gpus(chunks, task, device)
     try:
         with reporting(progress, done, opened.total) as report, closing(computed):
-            for piece, factors in computed:
-                result = checked_result(piece.where, factors, options)
-                del factors
+            for piece, parts in computed:
+                result = task.result(piece.where, parts)
+                del parts
                 if not write_in_place:
-                    _write(targets, piece.where, result)
+                    _write(targets, piece.where, result, opened.batch)
                 for target in targets:
                     release(target)
                 yield piece.where, result
@@ -412,18 +489,17 @@ def _skip(pieces: Iterator[Piece], checkpoint: Checkpoint | None) -> int:
 
 
 def _on_cpu(
-    chunks: Iterator[tuple[Piece, Array]], options: Options, targets: tuple[Any, ...]
-) -> Generator[tuple[Piece, Factors]]:
-    """Yield the factors of each chunk, written to `targets` if there are any."""
+    chunks: Iterator[tuple[Piece, Array]], task: Task, targets: tuple[Any, ...]
+) -> Generator[tuple[Piece, Any]]:
+    """Yield what the task makes of each chunk, written to `targets` if there are any."""
     for piece, matrices in chunks:
         _check_room(targets, piece.where)
         views = tuple(target[piece.where] for target in targets)
-        with naming(piece.where), blas_as_in_a_batch(matrices, options):
-            out = (views if options.compute_uv else views[0]) if views else None
-            factors = decompose_chunk(matrices, options, out)
+        with naming(piece.where), task.blas(matrices):
+            parts = task(matrices, (views if len(views) > 1 else views[0]) if views else None)
         del matrices
-        yield piece, factors
-        del factors
+        yield piece, parts
+        del parts
 
 
 def _check_room(targets: tuple[Any, ...], where: Where) -> None:
@@ -435,12 +511,30 @@ def _check_room(targets: tuple[Any, ...], where: Where) -> None:
         )
 
 
-def _write(targets: tuple[Any, ...], where: Where, result: Result) -> None:
-    """Copy the results of a chunk into `out`."""
+def _write(targets: tuple[Any, ...], where: Where, result: Any, batch: tuple[int, ...]) -> None:
+    """Copy the results of a chunk into `out`; raise unless they fit."""
     _check_room(targets, where)
-    if targets:
-        for target, factor in zip(targets, result if isinstance(result, tuple) else (result,), strict=True):
-            target[where] = factor
+    if not targets:
+        return
+    parts = result if isinstance(result, tuple) else (result,)
+    if len(parts) != len(targets):
+        raise ValueError(f"function returns {len(parts)} arrays, and out has {len(targets)}")
+    for target, part in zip(targets, map(np.asarray, parts), strict=True):
+        shape = (*_batch_of(where, batch), *target.shape[len(batch) :])
+        dtype = np.dtype(target.dtype).newbyteorder("=")
+        if part.shape != shape or part.dtype.newbyteorder("=") != dtype:
+            raise ValueError(
+                f"function returns {part.dtype} of shape {part.shape} for source[{name_of(where)}], and out "
+                f"has room for {dtype} of shape {shape}"
+            )
+        target[where] = part
+
+
+def _batch_of(where: Where, batch: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the batch shape of a chunk."""
+    *_, along = parts = where if isinstance(where, tuple) else (where,)
+    assert isinstance(along, slice)
+    return (along.stop - along.start, *batch[len(parts) :])
 
 
 def loaded(pieces: Iterator[Piece], ahead: bool) -> Iterator[tuple[Piece, Array]]:

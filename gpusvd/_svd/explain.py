@@ -1,10 +1,8 @@
 """Say which driver and kernel take an array, and why."""
 
 import math
-import operator
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, SupportsIndex
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -21,6 +19,7 @@ from gpusvd._base.checks import (
 )
 from gpusvd._base.threads import usable_cores
 from gpusvd._cpu.lapack import sizes_of
+from gpusvd._svd.described import Described, OneArray, SeveralArrays, as_dtype, described
 from gpusvd._svd.driver import JACOBI_COLUMNS, choose, choose_on_gpu
 
 _NAMES = {"jacobi": "Jacobi", "bidiagonal": "a bidiagonal form", "vendor": "LAPACK"}
@@ -53,9 +52,30 @@ class Explanation:
         )
 
 
+class _Options(TypedDict, total=False):
+    """The keywords that no overload of `explain` depends on."""
+
+    full_matrices: bool
+    compute_uv: bool
+    hermitian: bool
+    driver: Driver
+    threads: int | None
+    device: Device | None
+
+
+@overload
+def explain(arrays: OneArray, dtype: DTypeLike | None = None, **options: Unpack[_Options]) -> Explanation: ...
+
+
+@overload
 def explain(
-    shape: Sequence[SupportsIndex],
-    dtype: DTypeLike = "float64",
+    arrays: SeveralArrays, dtype: DTypeLike | None = None, **options: Unpack[_Options]
+) -> list[Explanation]: ...
+
+
+def explain(
+    arrays: OneArray | SeveralArrays,
+    dtype: DTypeLike | None = None,
     *,
     full_matrices: bool = True,
     compute_uv: bool = True,
@@ -63,22 +83,22 @@ def explain(
     driver: Driver = "auto",
     threads: int | None = None,
     device: Device | None = None,
-) -> Explanation:
+) -> Explanation | list[Explanation]:
     """
     Say how `svd` would decompose an array, and why so, without decomposing anything.
 
     Parameters
     ----------
-    shape : sequence of int
-        Shape of the array, (..., M, N).
+    arrays : array, tuple of int, or iterable of these
+        An array, its shape (..., M, N), or several of them.
     dtype : dtype, optional
-        Its dtype.
+        Its dtype. Default: that of the array, float64 for a shape.
     full_matrices, compute_uv, hermitian, driver, threads, device : optional
-        As in `svd`; ``device="cuda"`` also stands for an array in GPU memory.
+        As in `svd`; ``device="cuda"`` also makes a shape stand for an array in GPU memory.
 
     Returns
     -------
-    Explanation
+    Explanation, or list of Explanation for several arrays
         To print, or to read by attribute: `shape`; the `dtype` of the singular vectors; the `driver` taken,
         "jacobi", "vendor" or, for values alone, "bidiagonal"; its `kernel` and `size_class`; the `lanes` of a
         SIMD group; `tile_bytes`, the working memory of a thread's kernel (0 for LAPACK, which allocates its
@@ -92,7 +112,7 @@ def explain(
     LinAlgError
         If the shape has less than two dimensions, or is not square for `hermitian`.
     TypeError, ValueError
-        For a dtype, driver or number of threads that `svd` refuses, and for no shape at all.
+        For a dtype, driver or number of threads that `svd` refuses, and for what is neither array nor shape.
 
     Examples
     --------
@@ -109,15 +129,33 @@ def explain(
     accuracy    relative to the largest singular value
     why         LAPACK is the faster one for 1500 x 1500 float32
     """
-    lengths = tuple(operator.index(length) for length in shape)
-    if min(lengths, default=0) < 0:
-        raise ValueError(f"shape {lengths} has a negative length")
-    check_dimensions(lengths, hermitian)
-    factors = factor_dtype(np.dtype(dtype))
     check_driver(driver)
     check_threads(threads)
     check_device(device)
-    if device == "cuda":
+    options = (full_matrices, compute_uv, hermitian, driver, threads, device)
+    given = None if dtype is None else as_dtype("dtype", dtype)
+    found = described(arrays)
+    if isinstance(found, Described):
+        return _explain(found, given, *options)
+    return [_explain(one, given, *options) for one in found]
+
+
+def _explain(
+    array: Described,
+    dtype: np.dtype[Any] | None,
+    full_matrices: bool,
+    compute_uv: bool,
+    hermitian: bool,
+    driver: Driver,
+    threads: int | None,
+    device: Device | None,
+) -> Explanation:
+    """As `explain`, for one array."""
+    lengths = array.shape
+    check_dimensions(lengths, hermitian)
+    own = np.dtype(np.float64) if array.dtype is None else array.dtype
+    factors = factor_dtype(own if dtype is None else dtype)
+    if array.on_gpu or device == "cuda":
         return _explain_cuda(lengths, factors, full_matrices, compute_uv, driver)
     cores = threads or usable_cores()
     m, n = lengths[-2:]

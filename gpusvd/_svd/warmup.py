@@ -1,24 +1,26 @@
 """Compile kernels before the first call."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gpusvd._base.checks import Device, check_dimensions
+from gpusvd._base.checks import Device
+from gpusvd._svd.described import Described, OneArray, SeveralArrays, as_dtype, described
 from gpusvd._svd.svd import svd
 
 
 def warmup(
-    shapes: Iterable[Sequence[int]],
-    dtypes: Iterable[DTypeLike] = ("float32", "float64"),
+    arrays: OneArray | SeveralArrays,
+    dtypes: DTypeLike | Iterable[DTypeLike] | None = None,
     *,
     full_matrices: bool = True,
     compute_uv: bool = True,
     device: Device | None = None,
 ) -> None:
     """
-    Compile the kernels for given shapes and dtypes now, so that no later call has to wait.
+    Compile the kernels for given arrays or shapes now, so that no later call has to wait.
 
     Machine code is kept on disk, so later processes load it instead of compiling. On the CPU a dtype has
     three kernels, for small matrices, for large ones, and for singular values alone; and with vectors and
@@ -28,10 +30,10 @@ def warmup(
 
     Parameters
     ----------
-    shapes : iterable of (..., M, N)
-        Shapes of the arrays to come; only M and N count.
-    dtypes : iterable of dtype, optional
-        Dtypes of those arrays.
+    arrays : array, tuple of int, or iterable of these
+        Arrays like those to come, or their shapes (..., M, N), of which only M and N count.
+    dtypes : dtype or iterable of dtype, optional
+        The dtypes of those arrays. Default: that of an array, float32 and float64 for a shape.
     full_matrices, compute_uv, device : optional
         As in `svd`.
 
@@ -43,13 +45,22 @@ def warmup(
     Examples
     --------
     >>> import gpusvd
-    >>> gpusvd.warmup([(8, 8), (3, 3)], ["float32"])
+    >>> gpusvd.warmup([(8, 8), (3, 3)], "float32")
     """
-    dtypes = list(dtypes)
-    for shape in map(tuple, shapes):
-        check_dimensions(shape, hermitian=False)
-        for dtype in dtypes:
-            a = np.zeros((2, *shape[-2:]), dtype)
+    found = described(arrays)
+    given = None if dtypes is None else _as_dtypes(dtypes)
+    for array in [found] if isinstance(found, Described) else found:
+        own = [np.dtype("float32"), np.dtype("float64")] if array.dtype is None else [array.dtype]
+        dtype: Any  # mypy takes no dtype[Any] for zeros
+        for dtype in own if given is None else given:
+            a = np.zeros((2, *array.shape[-2:]), dtype)
             if a.dtype.kind in "fc":
                 a[1] = np.nan  # for the kernel that takes what the one for most matrices leaves
-            svd(a, full_matrices, compute_uv, driver="jacobi", device=device)
+            place: Device | None = "cuda" if array.on_gpu else device
+            svd(a, full_matrices, compute_uv, driver="jacobi", device=place)
+
+
+def _as_dtypes(dtypes: Any) -> list[np.dtype[Any]]:
+    """Return one dtype, or an iterable of them, as a list."""
+    several = isinstance(dtypes, Iterable) and not isinstance(dtypes, str | type | np.dtype)
+    return [as_dtype("dtypes", dtype) for dtype in (dtypes if several else [dtypes])]

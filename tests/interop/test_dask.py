@@ -37,7 +37,7 @@ def check(lazy, expected, rtol=0.0):
         for x, y in zip(lazy, expected, strict=True):
             check(x, y, rtol)
         return
-    if isinstance(expected, bool):
+    if isinstance(expected, int):
         assert lazy == expected
         return
     assert isinstance(lazy, da.Array)
@@ -86,6 +86,8 @@ def test_hermitian():
         {"atol": np.linspace(0, 2, 7), "max_rank": 2},
         {"energy": 0.9},
         {"error": 0.4},
+        {"error": 0.4, "rank": np.arange(7) % 4, "min_rank": 2, "ties": 0.3},
+        {"rank": 2, "rtol": 0.5, "ties": np.linspace(0, 1, 7)},
     ],
     ids=str,
 )
@@ -101,6 +103,15 @@ def test_truncate_and_reconstruct(rule):
     check(short[1::2], expected[1::2], 1e-13)
     check(gpusvd.reconstruct(*short[:3]), gpusvd.reconstruct(*expected[:3]), 1e-13)
     check(gpusvd.reconstruct(*lazy[:3]), gpusvd.reconstruct(*expected[:3]), 1e-13)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "both"])
+def test_absorb(side):
+    a = batch((7, 4, 3))
+    lazy = gpusvd.low_rank(chunked(a), energy=0.9, ties=0.01, absorb=side, driver="jacobi")
+    check(lazy, gpusvd.low_rank(a, energy=0.9, max_rank=3, ties=0.01, absorb=side, driver="jacobi"))
+    with pytest.raises(ValueError, match="absorb must be"):
+        gpusvd.low_rank(chunked(a), energy=0.9, absorb=True)
 
 
 def test_limits_may_be_dask_arrays_of_other_chunks():
@@ -137,6 +148,11 @@ def test_pca(options):
     check(lazy.inverse_transform(lazy.scores), expected.inverse_transform(expected.scores), 1e-12)
     with pytest.raises(ValueError, match=re.escape("x has shape (7, 3, 3), expected (..., 4)")):
         lazy.transform(more[..., :3])
+    for first, second in ((lazy, expected), (expected, lazy)):
+        with pytest.raises(TypeError, match=r"PCAResult\.merge takes no Dask array: pass"):
+            first.merge(second)
+    with pytest.raises(TypeError, match="weights must be None for a Dask array"):
+        gpusvd.pca(chunked(x), weights=np.ones(6))
 
 
 def test_nothing_is_computed_before_it_is_asked_for():

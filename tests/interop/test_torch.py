@@ -89,6 +89,11 @@ def test_pca_of_tensors_takes_tensors():
         torch.testing.assert_close(scores, torch.from_numpy(expected.transform(x.numpy())))
         back = p.inverse_transform(scores)
         torch.testing.assert_close(back, torch.from_numpy(expected.inverse_transform(scores.numpy())))
+        more = batch(5, 6, 4, seed=1)
+        merged = p.merge(gpusvd.pca(more, 2, whiten=whiten), 3)
+        expected = expected.merge(gpusvd.pca(more.numpy(), 2, whiten=whiten), 3)
+        assert isinstance(merged, gpusvd.torch.PCAResult)
+        torch.testing.assert_close(merged.transform(x), torch.from_numpy(expected.transform(x.numpy())))
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # torch's own

@@ -277,3 +277,14 @@ def test_nearest_rotation_refuses():
         gpusvd.nearest_rotation(np.ones((2, 3)))
     with pytest.raises(TypeError, match="a has dtype complex128, expected real"):
         gpusvd.nearest_rotation(1j * np.eye(2))
+
+
+@pytest.mark.parametrize("function", ["procrustes", "kabsch"])
+def test_weights_in_float32_lose_no_digits_of_float64_points(function):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 40, 3))
+    weights = rng.random(40).astype(np.float32)
+    found = getattr(gpusvd, function)(x, y, weights)
+    exact = getattr(gpusvd, function)(x, y, weights.astype(float))
+    for part, expected in zip(found, exact, strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-14)

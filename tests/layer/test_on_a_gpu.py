@@ -9,7 +9,14 @@ import gpusvd
 import gpusvd.linalg
 from tests.support import stand_in
 
-HANDED_ON = {"explain", "storage_ratio", "stream", "svd_ragged", "warmup"}  # these take no arrays, or lists
+HANDED_ON = {
+    "explain",
+    "storage_ratio",
+    "stream",
+    "svd_ragged",
+    "truncate_ragged",
+    "warmup",
+}  # these take no arrays, or lists
 
 
 def inputs(dtype):
@@ -56,6 +63,7 @@ CALLS = [
     ("orth", "a", {}),
     ("participation_ratio", "S", {}),
     ("pca", "x", {}),
+    ("pca", "x", {"weights": [1, 2, 1, 1, 1], "n_components": 2}),
     ("pca", "x", {"energy": 0.8, "whiten": True}),
     ("pinv", "a", {}),
     ("pinv", "q", {"hermitian": True}),
@@ -67,6 +75,7 @@ CALLS = [
     ("rank_one_terms", "U S Vh", {"rank": 2}),
     ("reconstruct", "U S Vh", {}),
     ("ridge", "a b", {"alpha": 0.1}),
+    ("ridge", "a b", {"alpha": [0.1], "weights": [1, 2, 0, 1], "per_rhs": True}),
     ("row_space", "a", {}),
     ("sign_flip", "U Vh", {}),
     ("spectral_entropy", "S", {}),
@@ -80,6 +89,8 @@ CALLS = [
     ("truncate", "U S Vh", {"rank": 2}),
     ("truncate", "U S Vh", {"error": 0.1}),
     ("truncate", "U S Vh", {"atol": 0.1}),
+    ("truncate", "U S Vh", {"error": 0.1, "rank": 1, "min_rank": 1, "ties": 0.1}),
+    ("truncate", "U S Vh", {"rank": 2, "absorb": "both"}),
     ("truncation_error", "S r", {}),
     ("linalg.inv", "q", {}),
     ("linalg.matrix_norm", "a", {"ord": 1}),
@@ -109,7 +120,7 @@ def parts(result):
     """The arrays of a result, which may hold others."""
     if isinstance(result, tuple):
         return [x for part in result for x in parts(part)]
-    return [] if isinstance(result, bool) else [result]
+    return [] if isinstance(result, int) else [result]
 
 
 CASES = [
@@ -146,8 +157,26 @@ def test_further_samples_for_principal_components(monkeypatch):
         samples = cupy.asarray(x)
     found = gpusvd.pca(samples, whiten=True)
     for given in (samples, x.tolist()):
+        merged = found.merge(found)
+        assert merged.scores.device.id == 1
+        np.testing.assert_allclose(cupy.asnumpy(merged.mean), expected.mean)
         scores = found.transform(given)
         back = found.inverse_transform(scores)
         assert scores.device.id == back.device.id == 1
         np.testing.assert_allclose(abs(cupy.asnumpy(scores)), abs(expected.transform(x)), atol=1e-9)
         np.testing.assert_allclose(cupy.asnumpy(back), x, atol=1e-9)
+
+
+def test_blocks_of_several_sizes(monkeypatch):
+    blocks = [inputs("float64")[name][0] for name in ("a", "q")]
+    options = {"rank": 3, "across": True, "absorb": "left"}
+    expected = gpusvd.truncate_ragged(gpusvd.svd_ragged(blocks), **options)
+    cupy = stand_in.install(monkeypatch, devices=2)
+    with cupy.cuda.Device(1):
+        results = gpusvd.svd_ragged([cupy.asarray(block) for block in blocks])
+    for given in (results, list(results)):
+        for block, on_the_cpu in zip(gpusvd.truncate_ragged(given, **options), expected, strict=True):
+            assert block.rank == on_the_cpu.rank
+            assert block.left.device.id == 1
+            product = cupy.asnumpy(block.left) @ cupy.asnumpy(block.right)
+            np.testing.assert_allclose(product, on_the_cpu.left @ on_the_cpu.right, atol=1e-12)

@@ -13,12 +13,19 @@ import pytest
 
 import gpusvd
 
-SIDES = {"lstsq", "ridge"}  # take right-hand sides
-PAIRS = {"procrustes", "kabsch", "kabsch scale", "pca.transform", "svd_product"}  # and another of its shape
+SIDES = {"lstsq", "ridge", "ridge weighted"}  # take right-hand sides
+PAIRS = {
+    "procrustes",
+    "kabsch",
+    "kabsch scale",
+    "pca.transform",
+    "pca.merge",
+    "svd_product",
+}  # and another of its shape
 REAL = {"kabsch", "kabsch scale", "nearest_rotation"}
 VALUES = ["energy", "spectral_entropy", "effective_rank", "participation_ratio"]
 # Names that decompose nothing, or take whole batches in another form.
-OTHERS = {"explain", "warmup", "storage_ratio", "stream", "svd_ragged", "__version__"}
+OTHERS = {"explain", "warmup", "storage_ratio", "stream", "svd_ragged", "truncate_ragged", "__version__"}
 
 
 def thin(a):
@@ -47,6 +54,8 @@ CALLS: dict[str, Callable] = {
         for name in ("orth", "row_space", "null_space", "left_null_space")
     },
     "ridge": lambda a, b: gpusvd.ridge(a, b, 0.1),
+    "ridge weighted": lambda a, b: gpusvd.ridge(a, b, [0.1, 1], np.arange(a.shape[-2]) + 1, per_rhs=True),
+    "truncate ties": lambda a: gpusvd.low_rank(a, error=0.3, rank=3, ties=0.2, max_rank=3, absorb="both"),
     "svt": lambda a: gpusvd.svt(a, 0.5),
     "optimal_shrinkage": lambda a: gpusvd.optimal_shrinkage(gpusvd.svdvals(a), *a.shape[-2:]),
     "mppca_rank": lambda a: gpusvd.mppca_rank(gpusvd.svdvals(a), *a.shape[-2:]),
@@ -56,6 +65,8 @@ CALLS: dict[str, Callable] = {
     "kabsch": gpusvd.kabsch,
     "kabsch scale": partial(gpusvd.kabsch, scale=True),
     "pca whitened": lambda a: gpusvd.pca(a, 1, whiten=True),
+    "pca weighted": lambda a: gpusvd.pca(a, 1, weights=np.arange(a.shape[-2]) + 1),
+    "pca.merge": lambda a, c: gpusvd.pca(a).merge(gpusvd.pca(c)),
     "pca.transform": lambda a, c: gpusvd.pca(a).transform(c),
     "best_fit_subspace": lambda a: gpusvd.best_fit_subspace(a, 1),
     "linalg.svd": gpusvd.linalg.svd,

@@ -149,12 +149,157 @@ def test_pca(backend, batch, shape, char):
     }
     assert_pca(
         x.astype(wide),
-        type(p)(**doubled, n_components=p.n_components, whiten=False),
+        type(p)(**doubled, n_components=p.n_components, whiten=False, n_samples=points),
         200 * measures.eps(x.real.dtype),
     )
     np.testing.assert_allclose(
         doubled["explained_variance_ratio"].sum(axis=-1), 1, rtol=50 * measures.eps(x.real.dtype)
     )
+
+
+def assert_same(p, expected, bound, scale=1.0):
+    """The same principal components, up to the signs of those without variance."""
+    for name in ("singular_values", "explained_variance", "explained_variance_ratio", "mean"):
+        tolerance = bound * (1 if name.endswith("ratio") else scale**2)
+        np.testing.assert_allclose(getattr(p, name), getattr(expected, name), atol=tolerance)
+    values = np.where(p.singular_values > bound * scale, p.singular_values, 0)[..., None, :]
+    for x, y in ((p, expected), (expected, p)):
+        covariance = measures.adjoint(x.components) * values @ x.components
+        np.testing.assert_allclose(
+            covariance, measures.adjoint(y.components) * values @ y.components, atol=bound * scale
+        )
+
+
+@by_batch
+@by_whiten
+@by_dtype
+def test_a_weight_counts_a_sample_several_times(backend, char, whiten, batch):
+    if not backend.has(char):
+        pytest.skip(f"{backend.name} has no {np.dtype(char)}")
+    x = random((*batch, 8, 3), char)
+    weights = np.array([1, 3, 0, 2, 1, 1, 0, 4], np.float32)
+    padded = x.copy()
+    padded[..., 2, 1] = np.nan
+    counts = backend.array(np.broadcast_to(weights, (*batch, 8)))
+    p = host(backend, gpusvd.pca(backend.array(padded), 2, whiten=whiten, weights=counts))
+    repeated = np.repeat(x, weights.astype(int), axis=-2)
+    expected = host(backend, gpusvd.pca(backend.array(repeated), 2, whiten=whiten))
+    bound = 300 * measures.eps(x.real.dtype)
+    assert_same(p, expected, bound, np.abs(x).max())
+    assert (p.n_samples == 12).all()
+    assert p.n_samples.shape == batch
+    scores = backend.numpy(gpusvd.pca(backend.array(x), 2, whiten=whiten, weights=weights.tolist()).scores)
+    kept = weights > 0
+    np.testing.assert_allclose(p.scores[..., kept, :], scores[..., kept, :], atol=bound)
+    np.testing.assert_allclose(
+        np.repeat(scores, weights.astype(int), axis=-2), expected.scores, atol=bound * 20
+    )
+    assert np.isnan(p.scores[..., 2, :]).all()
+    assert p.scores.dtype == x.dtype
+
+
+def test_weights_in_float32_lose_no_digits_of_float64_data():
+    x = random((50, 3))
+    weights = np.random.default_rng(1).random(50).astype(np.float32)
+    p, exact = gpusvd.pca(x, weights=weights), np.cov(x.T, aweights=weights.astype(float), ddof=0)
+    scatter = (p.components.T * p.singular_values**2) @ p.components / weights.astype(float).sum()
+    np.testing.assert_allclose(scatter, exact, rtol=1e-12)
+    np.testing.assert_allclose(p.mean, np.average(x, axis=0, weights=weights.astype(float)), rtol=1e-14)
+
+
+def test_wrong_weights():
+    x = random((4, 3))
+    for weights, error, message in (
+        ([1, 2], ValueError, r"weights has shape \(2,\), expected \(..., 4\)"),
+        ([1, 1, 1, -1], ValueError, "weights must be finite and not negative, but one is -1"),
+        ([0, 0, 0, 0], ValueError, "weights are all zero"),
+        ([1j, 0, 0, 0], TypeError, "weights has dtype complex128, expected real numbers"),
+        (np.ones((3, 4)), ValueError, "does not broadcast"),
+    ):
+        with pytest.raises(error, match=message):
+            gpusvd.pca(np.stack([x, x]), weights=weights)
+    assert np.isnan(gpusvd.pca(x, weights=[0.25] * 4).explained_variance).all()
+
+
+# Merged
+
+
+@by_batch
+@by_whiten
+@by_dtype
+@pytest.mark.parametrize("sizes", [(9, 7, 5), (1, 6, 5), (2, 2, 6), (30, 1, 1)], ids=str)
+def test_merged_are_those_of_all_samples(backend, sizes, char, whiten, batch):
+    if not backend.has(char):
+        pytest.skip(f"{backend.name} has no {np.dtype(char)}")
+    first, second, features = sizes
+    x = random((*batch, first + second, features), char)
+    x[..., first:, :] += 1
+    parts = [gpusvd.pca(backend.array(part), whiten=whiten) for part in np.split(x, [first], axis=-2)]
+    p = host(backend, parts[0].merge(parts[1]))
+    expected = host(backend, gpusvd.pca(backend.array(x), whiten=whiten))
+    bound, scale = 300 * measures.eps(x.real.dtype), np.abs(x).max()
+    assert [part.dtype for part in p[:6]] == [part.dtype for part in expected[:6]]
+    assert [np.shape(part) for part in p] == [np.shape(part) for part in expected]
+    assert_same(p, expected, bound, scale)
+    assert p.n_samples == first + second
+    if not whiten:
+        rebuilt = p.scores @ p.components + p.mean[..., None, :]
+        np.testing.assert_allclose(rebuilt, x, atol=bound * scale)
+
+
+@examples
+@given(seeds, st.lists(st.integers(1, 7), min_size=2, max_size=5), st.integers(1, 6))
+def test_parts_in_any_number(seed, sizes, features):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((sum(sizes), features)) * 10.0 ** rng.integers(-3, 3, features)
+    weights = rng.integers(1, 4, sum(sizes))
+    ends = np.cumsum(sizes)[:-1]
+    parts = [
+        gpusvd.pca(*some, weights=w)
+        for *some, w in zip(np.split(x, ends), np.split(weights, ends), strict=True)
+    ]
+    merged = parts[0]
+    for part in parts[1:]:
+        merged = merged.merge(part)
+    assert_same(merged, gpusvd.pca(x, weights=weights), 1e-11, np.abs(x).max())
+
+
+def test_merged_keeps_the_variance_of_what_was_left_out():
+    x = random((40, 6))
+    merged = gpusvd.pca(x[:25], 3).merge(gpusvd.pca(x[25:], 3), 2)
+    everything = gpusvd.pca(x)
+    total = everything.explained_variance.sum()
+    assert merged.components.shape == (2, 6)
+    np.testing.assert_allclose(merged.explained_variance / merged.explained_variance_ratio, total)
+    nothing = merged._replace(scores=merged.scores[:0])
+    assert nothing.merge(nothing).scores.shape == (0, 4)
+    assert nothing.merge(nothing).n_samples == 80
+
+
+def test_merged_of_extreme_data_and_nan(backend):
+    x = random((3, 8, 4)) * np.array([1e-200, 1.0, 1e200])[:, None, None]
+    x[1, 6] = np.nan
+    first, second = (gpusvd.pca(backend.array(part)) for part in (x[:, :5], x[:, 5:]))
+    p = host(backend, first.merge(second))
+    expected = gpusvd.pca(x)
+    for i in (0, 2):
+        np.testing.assert_allclose(p.singular_values[i], expected.singular_values[i], rtol=1e-12)
+        np.testing.assert_allclose(p.components[i], expected.components[i], atol=1e-12)
+    assert all(np.isnan(part[1]).all() for part in p[:6])
+    np.testing.assert_array_equal(p.n_components, [4, 0, 4])
+
+
+def test_what_cannot_be_merged():
+    p = gpusvd.pca(random((8, 4)))
+    for other, error, message in (
+        (p.components, TypeError, "other is a ndarray, expected a PCAResult"),
+        (gpusvd.pca(random((8, 3))), ValueError, r"means have shapes \(4,\) and \(3,\)"),
+        (gpusvd.pca(random((8, 4)), whiten=True), ValueError, "one has whitened scores"),
+    ):
+        with pytest.raises(error, match=message):
+            p.merge(other)
+    with pytest.raises(ValueError, match="n_components must be from 0 to"):
+        p.merge(p, 5)
 
 
 @examples
@@ -272,7 +417,7 @@ def test_pca_is_nan_for_its_own_set_alone(backend, whiten, choice, bad):
     back = backend.numpy(p.inverse_transform(p.scores))
     p = host(backend, p)
     assert p.n_components[1] == 0
-    for name in set(p._fields) - {"n_components", "whiten"}:
+    for name in set(p._fields) - {"n_components", "whiten", "n_samples"}:
         assert np.isnan(getattr(p, name)[1]).all(), name
         assert np.isfinite(getattr(p, name)[::2]).all(), name
     for mapped in (transformed, back):

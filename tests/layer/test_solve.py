@@ -293,6 +293,61 @@ def test_ridge_is_scikit_learns():
         np.testing.assert_allclose(gpusvd.ridge(a, b, alpha), expected, atol=1e-12)
 
 
+@by_dtype
+def test_ridge_with_a_penalty_for_each_right_hand_side(backend, dtype):
+    a, b = random((3, 7, 4), dtype), random((3, 7, 2), dtype)
+    penalties = np.array([[0.1, 50.0], [0.0, 1.0], [2.0, 0.3]])
+    arrays = [backend.array(x) for x in (a, b)]
+    x = backend.numpy(gpusvd.ridge(*arrays, backend.array(penalties), per_rhs=True))
+    assert x.dtype == dtype
+    for j in range(2):
+        one = gpusvd.ridge(arrays[0], backend.array(b[..., j:][..., :1]), backend.array(penalties[:, j]))
+        np.testing.assert_allclose(
+            x[..., j], backend.numpy(one)[..., 0], rtol=0, atol=100 * np.finfo(dtype).eps
+        )
+    several = backend.numpy(gpusvd.ridge(*arrays, penalties[:, None].tolist(), per_rhs=True))
+    assert several.shape == (3, 3, 4, 2)
+    np.testing.assert_array_equal(several[[0, 1, 2], [0, 1, 2]], x)
+
+
+def test_ridge_with_penalties_and_weights_is_scikit_learns():
+    a, b, weights = random((20, 4)), random((20, 3)), np.random.default_rng(1).random(20)
+    penalties = np.array([0.01, 1.0, 50.0])
+    model = Ridge(alpha=penalties, fit_intercept=False, solver="cholesky")
+    expected = model.fit(a, b, sample_weight=weights).coef_.T
+    np.testing.assert_allclose(gpusvd.ridge(a, b, penalties, weights, per_rhs=True), expected, atol=1e-12)
+
+
+@by_dtype
+def test_ridge_weights_count_rows_several_times(backend, dtype):
+    a, b = random((3, 6, 4), dtype), random((3, 6, 2), dtype)
+    weights = np.array([2, 0, 1, 1, 3, 4], np.float32)
+    repeated = [np.repeat(x, weights.astype(int), axis=1) for x in (a, b)]
+    a[0, 1, 2] = np.nan  # in a row of weight 0
+    x = gpusvd.ridge(backend.array(a), backend.array(b), 0.5, backend.array(np.stack([weights] * 3)))
+    np.testing.assert_allclose(
+        backend.numpy(x), gpusvd.ridge(*repeated, 0.5), rtol=0, atol=100 * np.finfo(dtype).eps
+    )
+    one = backend.numpy(gpusvd.ridge(backend.array(a), backend.array(b), 0.5, weights.tolist()))
+    np.testing.assert_array_equal(one, backend.numpy(x))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 1.0, "per_rhs": True}, r"alpha has shape \(\), expected \(..., 2\) with per_rhs=True"),
+        ({"alpha": [1.0], "per_rhs": True}, r"alpha has shape \(1,\), expected \(..., 2\) with per_rhs=True"),
+        ({"alpha": [1.0, -1.0], "per_rhs": True}, "alpha must be at least 0"),
+        ({"alpha": [[1.0, 1.0]] * 4, "per_rhs": True}, r"alpha of shape \(4, 2\) does not broadcast"),
+        ({"alpha": 1.0, "weights": [1.0, 2.0]}, r"weights has shape \(2,\), expected \(..., 5\)"),
+        ({"alpha": 1.0, "weights": [1.0] * 4 + [-1.0]}, "weights must be finite and not negative"),
+    ],
+)
+def test_ridge_refuses_wrong_penalties_and_weights(options, message):
+    with pytest.raises(ValueError, match=message):
+        gpusvd.ridge(random((3, 5, 2)), random((5, 2)), **options)
+
+
 def test_ridge_at_both_ends(backend):
     a, b = of_rank((2, 6, 4), 2), random(6)
     x = backend.numpy(gpusvd.ridge(backend.array(a), backend.array(b), [[0.0], [1e300]]))

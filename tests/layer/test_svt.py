@@ -1,5 +1,7 @@
 """The soft threshold of singular values is the proximal step of the nuclear norm."""
 
+import tracemalloc
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ from hypothesis import given, settings
 from numpy.linalg import LinAlgError
 
 import gpusvd
+from gpusvd._base.threads import usable_cores
+from gpusvd._layer import products
 from tests.support import gallery, measures
 
 examples = settings(deadline=None, max_examples=100)
@@ -131,3 +135,15 @@ def test_svt_refuses():
         gpusvd.svt(np.eye(2), 1j)
     with pytest.raises(LinAlgError, match="1-dimensional"):
         gpusvd.svt([1, 2], 1)
+
+
+def test_small_matrices_need_little_beside_the_result(monkeypatch):
+    monkeypatch.setattr(products, "_PIECE_BYTES", 2**16)
+    a = random((40_000, 6, 6), np.float32)
+    gpusvd.svt(a[:100], 0.5)  # NumPy imports on first use
+    tracemalloc.start()
+    result = gpusvd.svt(a, 0.5)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak - result.nbytes < usable_cores() * 16 * 2**16
+    assert peak - result.nbytes < result.nbytes

@@ -203,6 +203,79 @@ def test_max_rank(backend, rule):
 
 
 @pytest.mark.parametrize(
+    ("rule", "rank"),
+    [
+        ({"rtol": 0.05, "rank": 4}, 4),
+        ({"rtol": 0.5, "rank": 4}, 1),
+        ({"rtol": 0.5, "atol": 0.1, "error": 1e-9, "energy": 0.0}, 0),
+        ({"atol": 0.1, "min_rank": 2}, 6),
+        ({"atol": 100.0, "min_rank": 2}, 2),
+        ({"atol": 100.0, "min_rank": 9}, 6),
+        ({"atol": 100.0, "min_rank": 5, "rank": 3}, 3),
+        ({"atol": 100.0, "min_rank": 5, "max_rank": 3}, 3),
+        ({"rank": [1], "min_rank": 5}, 1),
+        ({"rank": 2, "ties": 1e-3}, 1),  # S is 9 and two multiplets, of 3 and of 2
+        ({"rank": 4, "ties": 1e-3}, 4),
+        ({"rank": 5, "ties": 1e-3}, 4),
+        ({"rank": 5, "ties": 1e-6}, 5),  # which are not so near
+        ({"atol": 3.0, "ties": 1e-3}, 4),
+        ({"atol": 3.0, "ties": 1e-3, "max_rank": 3}, 1),
+        ({"atol": 3.0, "ties": 1e-3, "rank": [3]}, 1),
+        ({"atol": 3.0, "ties": 1e-3, "max_rank": 3, "min_rank": 2}, 2),
+        ({"atol": 9.0, "ties": 1e-3}, 0),
+        ({"atol": 1.0, "ties": 1e-3}, 6),
+        ({"rank": 3, "ties": 0.7}, 3),  # one multiplet: nothing else can be done
+        ({"rank": 0, "ties": 0.7}, 0),
+        ({"atol": 3.0, "ties": np.inf}, 6),
+    ],
+)
+def test_rules_together(backend, rule, rank):
+    S = np.array([9.0, 3.001, 3.0, 3.0, 1.0001, 1.0])
+    assert backend.numpy(gpusvd.truncate(*map(backend.array, diagonal(S)), **rule).rank) == rank
+    S = np.array([S, 2 * S, S * np.nan])
+    if "atol" not in rule:
+        several = gpusvd.truncate(*map(backend.array, diagonal(S)), **rule).rank
+        np.testing.assert_array_equal(backend.numpy(several), [rank, rank, 0])
+
+
+@examples
+@given(spectra, st.floats(0, 1), st.floats(0, 1), st.integers(0, 8), st.integers(0, 8))
+def test_ties_cut_no_multiplet_that_fits(S, error, ties, min_rank, cap):
+    plain = ranks(S, error=error, rank=cap, min_rank=min_rank)
+    whole = ranks(S, error=error, rank=cap, min_rank=min_rank, ties=ties)
+    assert (plain >= np.minimum(min_rank, np.minimum(cap, S.shape[1]))).all()
+    for s, before, after in zip(S, plain, whole, strict=True):
+        assert after <= cap
+        if after not in (0, len(s)) and not s[after - 1] - s[after] > ties * s[after - 1]:
+            assert after == before  # it is as long as all that may be kept, or needed for the least rank
+            first = next(i for i in range(after, -1, -1) if i == 0 or s[i - 1] - s[i] > ties * s[i - 1])
+            assert first < max(1, min_rank)
+        elif after > before:
+            assert not (s[before - 1 : after - 1] - s[before:after] > ties * s[before - 1 : after - 1]).any()
+
+
+@by_dtype
+@pytest.mark.parametrize("rule", [{"rank": 2}, {"rank": [1, 3, 2]}])
+def test_absorb(backend, char, rule):
+    if not backend.has(char):
+        pytest.skip(f"{backend.name} has no {np.dtype(char)}")
+    factors = [backend.array(x) for x in thin(random((3, 5, 4), char))]
+    t = backend.numpy(gpusvd.truncate(*factors, **rule))
+    wide = t.S.astype(np.result_type(t.S.dtype, np.float32))[:, None]
+    for side, left, right in (
+        ("left", t.U * wide, t.Vh),
+        ("right", t.U, wide.mT * t.Vh),
+        ("both", t.U * np.sqrt(wide), np.sqrt(wide).mT * t.Vh),
+    ):
+        product = backend.numpy(gpusvd.truncate(*factors, **rule, absorb=side))
+        np.testing.assert_allclose(product.left, left, rtol=8 * np.finfo(char).eps)
+        np.testing.assert_allclose(product.right, right, rtol=8 * np.finfo(char).eps)
+        assert product.left.dtype == product.right.dtype == char
+        np.testing.assert_array_equal(product.S, t.S)
+        np.testing.assert_array_equal(product.rank, t.rank)
+
+
+@pytest.mark.parametrize(
     "rule", [{"rank": 2}, {"rank": [1, 2, 1]}, {"rtol": 0.1}, {"atol": 0.1}, {"energy": 0.9}, {"error": 0.1}]
 )
 def test_nan_stays_with_its_matrix(backend, rule):
@@ -245,8 +318,8 @@ def test_matrices_without_entries(backend, shape, rule):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ({}, "exactly one of rank, rtol, atol, energy and error, not none"),
-        ({"rank": 1, "energy": 0.9}, "not rank and energy"),
+        ({}, "give at least one of rank, rtol, atol, energy and error"),
+        ({"max_rank": 1, "min_rank": 1, "ties": 0.1}, "give at least one of rank, rtol"),
         ({"rank": -1}, "rank must be at least 0, not -1"),
         ({"rank": [1, -1]}, "rank must be at least 0"),
         ({"rtol": -0.1}, "rtol must be at least 0"),
@@ -256,6 +329,14 @@ def test_matrices_without_entries(backend, shape, rule):
         ({"rank": [1, 2, 3]}, r"rank of shape \(3,\) does not broadcast against a batch of \(2,\)"),
         ({"rtol": 0.1, "max_rank": -1}, "max_rank must be None or a non-negative int, not -1"),
         ({"rank": 1, "max_rank": 1.5}, "max_rank must be None or a non-negative int, not 1.5"),
+        ({"rtol": 0.1, "error": -1}, "error must be at least 0"),
+        ({"rtol": 0.1, "min_rank": -1}, "min_rank must be a non-negative int, not -1"),
+        ({"rtol": 0.1, "ties": -1e-9}, "ties must be at least 0"),
+        (
+            {"rtol": 0.1, "ties": [0.1] * 3},
+            r"ties of shape \(3,\) does not broadcast against a batch of \(2,\)",
+        ),
+        ({"rtol": 0.1, "absorb": "middle"}, "absorb must be None, 'left', 'right' or 'both', not 'middle'"),
     ],
 )
 def test_wrong_rules(rule, message):

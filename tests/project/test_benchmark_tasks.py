@@ -20,7 +20,24 @@ def test_other_ways_do_the_same():
     np.testing.assert_allclose(
         gpusvd.patches.denoise(series, (6, 6), 3), tasks.mppca(series, 6, 3), atol=1e-12
     )
-    for task in (tasks.nearest(3, 20), tasks.top(128, 3, 1), tasks.product(50, 4, 2)):
+    blocks = gpusvd.svd_ragged([rng.standard_normal((m, n)) for m, n in ((3, 5), (6, 4), (3, 5))])
+    cut = gpusvd.truncate_ragged(blocks, error=0.2, across=True)
+    for mine, other in zip(cut, tasks.truncate_blocks(blocks, 0.2), strict=True):
+        np.testing.assert_array_equal(mine.S, other[1])
+    task = tasks.penalties(200)
+    for fit, share in task.others.values():
+        np.testing.assert_allclose(task.call(), fit().coef_.T, atol=1e-12)
+        assert share == 1
+    parts = np.split(rng.standard_normal((200, 5)), 20)
+    mine, other = tasks.merged(parts), tasks.incremental(parts)
+    np.testing.assert_allclose(mine.explained_variance, other.explained_variance_)
+    for task in (
+        tasks.nearest(3, 20),
+        tasks.top(128, 3, 1),
+        tasks.product(50, 4, 2),
+        tasks.truncation(5),
+        tasks.in_parts(2000),
+    ):
         task.call()
         for call, share in task.others.values():
             call()

@@ -24,6 +24,10 @@ def one_batch(a: NDArray[np.float64], with_vectors: bool) -> None:
     assert_type(gpusvd.svdvals(a), Array)
     assert_type(gpusvd.svd_ex(a).info.converged, Array)
     assert_type(gpusvd.explain(a.shape, a.dtype, driver="jacobi").why, str)
+    assert_type(gpusvd.explain(a, threads=2).lanes, int)
+    assert_type(gpusvd.explain([a, (3, 3)], device="cuda")[0].driver, str)
+    gpusvd.warmup([(8, 8), (3, 3)], "float32")
+    gpusvd.warmup(a)
 
 
 def chunks(a: NDArray[np.float64], out: NDArray[np.float64], with_vectors: bool) -> None:
@@ -41,6 +45,9 @@ def chunks(a: NDArray[np.float64], out: NDArray[np.float64], with_vectors: bool)
         largest.append(float(result.S.max()))
 
     gpusvd.stream(a, keep, progress=True)
+    assert_type(gpusvd.stream(a, function=gpusvd.polar), Iterator[tuple[Where, gpusvd.PolarResult]])
+    assert_type(gpusvd.stream(a, function=gpusvd.nearest_orthogonal, out=out), NDArray[np.float64])
+    gpusvd.stream(a, keep, function=gpusvd.svd, chunk=3)
     gpusvd.stream(a, lambda where, S: largest.append(float(S.max())), compute_uv=False)
 
 
@@ -51,15 +58,22 @@ def several_sizes(matrices: list[NDArray[np.float64]], with_vectors: bool) -> No
     assert_type(values, gpusvd.RaggedResult[Array])
     assert_type(values[0], Array)
     assert_type(gpusvd.svd_ragged(matrices, compute_uv=with_vectors)[0], gpusvd.SVDResult | Array)
+    blocks = gpusvd.svd_ragged(matrices)
+    assert_type(gpusvd.truncate_ragged(blocks, across=True, rank=9), list[gpusvd.TruncatedSVD])
+    assert_type(gpusvd.truncate_ragged(list(blocks), rtol=0.1, absorb="left")[0].left, Array)
 
 
 def layer(a: NDArray[np.float64], with_scale: bool) -> None:
     assert_type(gpusvd.low_rank(a, energy=0.9).rank, Array)
+    assert_type(gpusvd.low_rank(a, energy=0.9, absorb="both").left, Array)
+    f = gpusvd.svd(a)
+    assert_type(gpusvd.truncate(f.U, f.S, f.Vh, rank=2, ties=1e-6), gpusvd.TruncatedSVD)
     assert_type(gpusvd.lstsq(a, np.ones(3)).x, Array)
     assert_type(gpusvd.kabsch(a, a), gpusvd.KabschResult)
     assert_type(gpusvd.kabsch(a, a, scale=True).scale, Array)
     assert_type(gpusvd.kabsch(a, a, scale=with_scale), gpusvd.KabschResult | gpusvd.SimilarityResult)
     assert_type(gpusvd.pca(a).transform(a), Array)
+    assert_type(gpusvd.pca(a).merge(gpusvd.pca(a)).mean, Array)
 
 
 def submodules(a: NDArray[np.float64]) -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import numpy as np
 import pytest
@@ -427,31 +428,41 @@ def test_progress_without_tqdm(a, monkeypatch):
 # Memory
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_memory_does_not_grow_with_the_source(tmp_path):
-    """From map to map, three times as large as what the process may take beyond its start."""
-    shape = (1_500_000, 4, 4)
-    np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, shape)[::1000] = 1
-    code = f"""
+def peak_of(code, folder):
+    """The MB that a process prints, which may ask for its peak."""
+    head = """
         import numpy as np, gpusvd
         def peak():
             status = open("/proc/self/status").read()
             return int(status.split("VmHWM:")[1].split()[0]) / 1024
-        gpusvd.svdvals(np.stack([np.ones((4, 4), "f"), np.zeros((4, 4), "f")]), driver="jacobi")
-        start = peak()  # both kernels are compiled
-        S = np.lib.format.open_memmap("S.npy", "w+", np.float32, {shape[:2]})
-        gpusvd.stream("a.npy", compute_uv=False, out=S, chunk=50_000)
-        print(peak() - start)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=tmp_path,
+        [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(code)],
+        cwd=folder,
         env=environment(),
         capture_output=True,
         text=True,
         check=True,
     )
-    assert float(done.stdout) < 40  # of 96 + 24 MB
+    return float(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_source(tmp_path):
+    """From map to map, three times as large as what the process may take beyond its start."""
+    shape = (1_500_000, 4, 4)
+    np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, shape)[::1000] = 1
+    done = peak_of(
+        f"""
+        gpusvd.svdvals(np.stack([np.ones((4, 4), "f"), np.zeros((4, 4), "f")]), driver="jacobi")
+        start = peak()  # both kernels are compiled
+        S = np.lib.format.open_memmap("S.npy", "w+", np.float32, {shape[:2]})
+        gpusvd.stream("a.npy", compute_uv=False, out=S, chunk=50_000)
+        print(peak() - start)
+        """,
+        tmp_path,
+    )
+    assert done < 40  # of 96 + 24 MB
 
 
 def test_none_is_no_end_of_an_iterator(a):
@@ -550,6 +561,127 @@ def test_sources_of_other_libraries(a):
         gpusvd.stream(Strange())
 
 
+# Functions
+
+
+def shrunk(a):
+    return gpusvd.svt(a, 0.5)
+
+
+FUNCTIONS = [
+    shrunk,
+    gpusvd.polar,
+    partial(gpusvd.low_rank, rtol=0.3, max_rank=2),
+    lambda a: (a.sum(axis=(-2, -1)), np.sort(a, axis=-1)[..., 1:]),
+]
+by_function = pytest.mark.parametrize("function", FUNCTIONS, ids=["svt", "polar", "low_rank", "own"])
+
+
+def parts_of(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+@by_function
+@pytest.mark.parametrize("shape", [(50, 4, 3), (5, 10, 4, 3), (9, 70, 60)], ids=str)
+def test_a_function_as_in_memory(function, shape):
+    a = random(*shape)
+    expected = function(a)
+    for chunk in (1, 4, "auto"):
+        pairs = list(gpusvd.stream(a, function=function, chunk=chunk))
+        for where, result in pairs:
+            assert type(result) is type(expected)
+            assert_same(parts_of(result), [x[where] for x in parts_of(expected)])
+        out = tuple(np.full_like(x, 7) for x in parts_of(expected))
+        out = out if isinstance(expected, tuple) else out[0]
+        assert gpusvd.stream(a, function=function, chunk=chunk, out=out) is out
+        assert_same(parts_of(out), parts_of(expected))
+
+
+@by_function
+def test_a_function_from_every_source_into_maps_and_datasets(function, a, tmp_path):
+    expected = parts_of(function(a))
+    for number, source in enumerate(sources(a, tmp_path)):
+        if isinstance(source, list):
+            continue  # of float64
+        file = pytest.importorskip("h5py").File(tmp_path / f"out{number}.h5", "w")
+        for out in (
+            tuple(
+                np.lib.format.open_memmap(tmp_path / f"{i}.npy", "w+", x.dtype, x.shape)
+                for i, x in enumerate(expected)
+            ),
+            tuple(file.create_dataset(str(i), x.shape, x.dtype) for i, x in enumerate(expected)),
+        )[: 1 if hasattr(source, "__next__") else 2]:
+            gpusvd.stream(source, function=function, out=out if len(out) > 1 else out[0])
+            assert_same([x[...] for x in out], expected)
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_resume_of_a_function(after, a, tmp_path):
+    path, out = tmp_path / "checkpoint", np.empty_like(a)
+    options = {"function": shrunk, "out": out, "chunk": 8, "resume": path}
+    with pytest.raises(BrokenError):
+        gpusvd.stream(a, progress=breaks(after), **options)
+    with pytest.raises(ValueError, match="function was shrunk and is polar"):
+        gpusvd.stream(a, **options | {"function": partial(gpusvd.polar, side="left"), "out": None})
+    with pytest.raises(ValueError, match="full_matrices was None and is True"):
+        gpusvd.stream(a, resume=path)
+    seen = []
+    gpusvd.stream(a, progress=lambda *pair: seen.append(pair), **options)
+    assert seen[0] == (8 * (after + 1), 50)
+    assert_same([out], [shrunk(a)])
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "part"),
+    [
+        ({"function": "svt"}, TypeError, "function must be a callable of a chunk or None, not a str"),
+        ({"driver": "jacobi"}, ValueError, "driver is an option of svd, and function is called with a chunk"),
+        ({"compute_uv": False}, ValueError, "compute_uv is an option of svd"),
+        (
+            {"out": np.empty((49, 4, 3), "f")},
+            ValueError,
+            r"array 0 in out has shape \(49, 4, 3\), expected \(50,",
+        ),
+        (
+            {"out": np.empty((50, 3, 4), "f")},
+            ValueError,
+            r"returns float32 of shape \(50, 4, 3\) for source\[0:50\]",
+        ),
+        ({"out": np.empty((50, 4, 3))}, ValueError, "out has room for float64 of shape"),
+        ({"out": (np.empty((50, 4, 3)),) * 2}, ValueError, "share memory"),
+        (
+            {"out": (np.empty((50, 4, 3)), np.empty(50))},
+            ValueError,
+            "function returns 1 arrays, and out has 2",
+        ),
+        ({"out": [1, 2]}, TypeError, "array 0 in out is a list, expected an array"),
+        ({"function": np.linalg.inv}, LinAlgError, r"in source\[0:50\]: .*square"),
+    ],
+)
+def test_functions_that_are_none_and_results_that_do_not_fit(options, error, part, a):
+    with pytest.raises(error, match=part):
+        list(gpusvd.stream(a, **{"function": shrunk} | options))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_of_a_function(tmp_path):
+    """From map to map, of 86 MB each."""
+    shape = (600_000, 6, 6)
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).standard_normal(shape, np.float32))
+    done = peak_of(
+        f"""
+        gpusvd.svt(np.load("a.npy", mmap_mode="r")[:100], 0.5)
+        start = peak()  # the kernel is compiled
+        out = np.lib.format.open_memmap("out.npy", "w+", np.float32, {shape})
+        gpusvd.stream("a.npy", function=lambda a: gpusvd.svt(a, 0.5), out=out)
+        print(peak() - start)
+        """,
+        tmp_path,
+    )
+    assert done < 60
+
+
 # GPUs
 
 
@@ -567,6 +699,26 @@ def test_on_gpus(device, devices, driver, a, monkeypatch):
     a[7] = np.nan
     with pytest.raises(LinAlgError, match=r"in source\[6:9\]: 1 of 3 .* indices: 1$"):
         list(gpusvd.stream(a, chunk=3, device=device, driver=driver, errors="raise"))
+
+
+@pytest.mark.parametrize(("device", "devices"), [("cuda", 1), ("cuda:all", 3)])
+def test_functions_on_gpus(device, devices, a, monkeypatch):
+    cupy = stand_in.install(monkeypatch, devices=devices)
+    expected = gpusvd.low_rank(cupy.asarray(a[:20]), rank=2)
+    kinds = set()
+
+    def function(chunk):
+        kinds.add(type(chunk))
+        return gpusvd.low_rank(chunk, rank=2)
+
+    expected = [cupy.asnumpy(x) for x in expected]
+    pairs = list(gpusvd.stream(a[:20], function=function, chunk=3, device=device))
+    assert kinds == {cupy.ndarray}
+    assert all(type(result) is gpusvd.TruncatedSVD for _, result in pairs)
+    assert_same(joined(pairs), expected)
+    out = tuple(np.full_like(x, 7) for x in expected)
+    gpusvd.stream(a[:20], function=function, chunk=3, device=device, out=out)
+    assert_same(out, expected)
 
 
 def test_no_copy_is_under_way_after_a_stream_on_a_gpu_is_left(a, monkeypatch):

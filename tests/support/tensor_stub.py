@@ -13,6 +13,7 @@ import gpusvd
 
 PACKAGE = Path(gpusvd.__file__).parent
 STUB = PACKAGE / "_torch_layer.pyi"
+TAKEN = set(gpusvd.__all__) - {"truncate_ragged"}
 RESULTS = {name for name in gpusvd.__all__ if name[0].isupper()}
 
 
@@ -23,12 +24,13 @@ def stub() -> str:
     return "\n".join(
         [
             '"""The functions of the layer, of tensors; written by `python -m tests.support.tensor_stub`."""',
-            "from typing import Literal, overload",
+            "from typing import Literal, Unpack, overload",
             "import numpy as np",
             "from numpy.typing import ArrayLike",
             "from torch import Tensor",
             f"from gpusvd import {', '.join(sorted(names & RESULTS))}",
             "from gpusvd._base.checks import Driver, Errors",
+            "from gpusvd._layer.truncate import Absorb, Rules",
             f"__all__ = {sorted({function.name for function in functions})}",
             *map(ast.unparse, functions),
         ]
@@ -39,7 +41,7 @@ def public_functions() -> Iterator[ast.FunctionDef]:
     """Yield the functions of the layer, each overloaded one as its overloads."""
     for path in sorted(PACKAGE.glob("_layer/*.py")):
         body = ast.parse(path.read_text(encoding="utf-8")).body
-        public = (node for node in body if getattr(node, "name", None) in gpusvd.__all__)
+        public = (node for node in body if getattr(node, "name", None) in TAKEN)
         functions = [node for node in public if isinstance(node, ast.FunctionDef)]
         overloaded = {node.name for node in functions if is_overload(node)}
         yield from (node for node in functions if is_overload(node) or node.name not in overloaded)

@@ -15,6 +15,7 @@ from gpusvd._base.install import install
 from gpusvd._cpu import lapack
 from gpusvd._svd import driver as _driver
 from gpusvd._svd import driver_table as _driver_table
+from tests.support import stand_in
 
 FUNCTIONS = [gpusvd.svd, gpusvd.svdvals, gpusvd.svd_ex]
 every_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
@@ -357,6 +358,29 @@ def test_explain_says_what_runs():
     assert gpusvd.explain((1000, 1500, 1500), driver="vendor", threads=4).threads == 1
     assert gpusvd.explain((1000, 0, 8)).kernel == "none"
     assert gpusvd.explain((10, 8, 8), np.int8).dtype == "float64"
+
+
+def test_explain_takes_arrays_shapes_and_lists_of_them(monkeypatch):
+    shape, a = (5, 4, 3), np.zeros((5, 4, 3), np.float32)
+    assert gpusvd.explain(a) == gpusvd.explain(shape, "float32")
+    assert gpusvd.explain(a, "complex64") == gpusvd.explain(list(shape), "complex64")
+    assert gpusvd.explain([a, shape]) == [gpusvd.explain(a), gpusvd.explain(shape)]
+    assert gpusvd.explain(iter([shape])) == [gpusvd.explain(shape)]
+    cupy = stand_in.install(monkeypatch)
+    assert gpusvd.explain(cupy.asarray(a)) == gpusvd.explain(shape, "float32", device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (3, "arrays must be an array, a shape .* or a list of these, not 3"),
+        (None, "not None"),
+        ([(3, 4), "a"], r"arrays\[1\] is 'a': arrays must be an array"),
+    ],
+)
+def test_explain_says_what_is_no_array(arrays, message):
+    with pytest.raises(TypeError, match=message):
+        gpusvd.explain(arrays)
 
 
 @pytest.mark.parametrize(
