@@ -1,4 +1,4 @@
-"""What the benchmarks share: a command line, random batches, timing by turns, provenance, results on disk,
+"""What the benchmarks share: a command line, random batches, interleaved timing, provenance, results on disk,
 Markdown."""
 
 import argparse
@@ -33,6 +33,7 @@ WORK = {
 }
 
 Row = dict[str, Any]
+Document = Mapping[str, Any]  # a run: its provenance and its rows
 
 
 def command(
@@ -88,7 +89,7 @@ def count_filling(megabytes: float, m: int, n: int, dtype: str, work: str) -> in
 def compare(
     calls: Mapping[str, Callable[[], object]], *, rounds: int, at_least: float = 0.02
 ) -> dict[str, dict[str, float]]:
-    """Seconds of each call, measured by turns: their 20th, 50th and 80th percentile.
+    """Seconds of each call, interleaved with the others: their 20th, 50th and 80th percentile.
 
     Each turn repeats a call for at least so many seconds, most of which are not those after the process woke
     up: for 2 ms alone a call from Python takes twice its time. What is done once, as compiling, is not
@@ -161,11 +162,22 @@ def save(name: str, ran_on: Mapping[str, object], rows: list[Row]) -> None:
 # Markdown
 
 
-def line(heading: object, cells: Iterable[object]) -> str:
-    """A line of a table."""
-    return f"| {' | '.join([str(heading), *map(str, cells)])} |"
+def two_digits(ratio: float | None) -> str:
+    """36, 8.0 and 0.95; nothing for nothing."""
+    if ratio is None:
+        return ""
+    digits = next((d for d, limit in ((2, 0.995), (1, 9.95)) if ratio < limit), 0)
+    return f"{ratio:.{digits}f}"
 
 
-def paragraph(text: str) -> str:
-    """The text in lines as long as the README's."""
-    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
+def table(heading: Iterable[object], lines: Iterable[Iterable[object]]) -> str:
+    """A table, whose lines begin with their headings."""
+    cells = [[str(cell) for cell in of_line] for of_line in (heading, *lines)]
+    rule = ["---"] * len(cells[0])
+    return "\n".join(f"| {' | '.join(of_line)} |" for of_line in [cells[0], rule, *cells[1:]])
+
+
+def paragraph(text: str, hanging: int = 0) -> str:
+    """The text in lines as long as the README's, all but the first indented."""
+    indent = " " * hanging
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False, subsequent_indent=indent)

@@ -26,6 +26,7 @@ from benchmarks.measure import (
     DTYPES,
     HERE,
     Case,
+    Document,
     Row,
     command,
     compare,
@@ -174,6 +175,18 @@ def best_peer(row: Row) -> tuple[str, float]:
         return "", math.nan
     name = min(medians, key=lambda name: medians[name])
     return name, medians[name] / row["seconds"]["auto"]["p50"]
+
+
+def filling(found: Sequence[Document]) -> dict[tuple[int, str, str, int], Row]:
+    """The newest row of each case of square matrices in batches of 10 MB, by threads, dtype, work and n."""
+    rows = {}
+    for run in sorted(found, key=lambda run: str(run["provenance"]["date"])):
+        for row in run["rows"]:
+            m, n, dtype, work = (row[name] for name in ("m", "n", "dtype", "work"))
+            fills = row["batch"] == count_filling(FULL.megabytes, m, n, dtype, work)
+            if fills and m == n and best_peer(row)[0]:
+                rows[row["threads"], dtype, work, n] = row
+    return rows
 
 
 def print_row(row: Row) -> None:

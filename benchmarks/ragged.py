@@ -20,7 +20,7 @@ MIXTURES: tuple[tuple[tuple[int, ...], int], ...] = (
     (tuple(range(2, 66)), 64),
 )
 HEADING = f"""
-Times as fast as NumPy, thin SVD: numpy.linalg.svd of a batch of each size over gpusvd.svd,
+Speed-up over NumPy, thin SVD: numpy.linalg.svd of a batch of each size over gpusvd.svd,
 and a loop of numpy.linalg.svd over svd_ragged, without and with all its items made. Goal: 75% of
 the first.
 

@@ -1,14 +1,15 @@
-"""Write what the runs under results/ say: the README's tables, the CPU's from `benchmarks.compare_numpy`
-and the GPU's from `benchmarks.device`, those of benchmarks/README.md and the pictures in docs/benchmarks/.
+"""Write what the runs under results/ say: the figures in README.md, the tables of benchmarks/README.md, and
+the charts and pictures in docs/benchmarks/.
 
-A table stands between two comments and is never edited by hand. A picture carries the name of the file that
-it was drawn from, and is redrawn when there is a newer run. A test fails where either is out of date.
+Rendered text stands between two comments and is never edited by hand. A chart is text too. A picture carries
+the name of the file that it was drawn from, and is redrawn when there is a newer run. A test fails where any
+of them is out of date.
 """
 
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,25 +19,22 @@ import numpy as np
 from benchmarks.accuracy import CONTENDERS, GROUPS, chosen, summary
 from benchmarks.accuracy import DTYPES as ACCURACY_DTYPES
 from benchmarks.ceilings import growth, rows_of
-from benchmarks.device.table import markdown
+from benchmarks.charts import charts
 from benchmarks.device.table import short as three_digits
-from benchmarks.measure import DTYPES, HERE, count_filling, line, paragraph
-from benchmarks.peers import FULL, best_peer
+from benchmarks.measure import DTYPES, HERE, Document, Row, paragraph, table, two_digits
+from benchmarks.peers import best_peer, filling
+from benchmarks.readme import NOTHING, losses, speed
 
 RESULTS = HERE / "results"
 README = HERE.parent / "README.md"
 PAGE = HERE / "README.md"
 PICTURES = HERE.parent / "docs" / "benchmarks"
-NOTHING = "Nothing has been measured."
-LINES = [(dtype, work) for work in ("thin", "values") for dtype in DTYPES]
-MACHINE = ("cpu", "cores", "gpusvd", "numpy", "blas", "numba", "python")
+KINDS = [(dtype, work) for work in ("thin", "values") for dtype in DTYPES]
 GROWTH = "![Time against n and against the batch, beside n³ and a line](../docs/benchmarks/growth.png)"
 LOW = 0.03  # eps; what is below lies there
+Cell = Callable[[Row], str]
 SOURCE = "Source"  # the key in a picture's metadata
 COLOURS = dict(zip(CONTENDERS, ("black", "tab:red", "tab:green", "tab:blue", "tab:orange"), strict=True))
-
-Row = dict[str, Any]
-Document = Mapping[str, Any]
 
 
 def main() -> int:
@@ -46,6 +44,8 @@ def main() -> int:
         if new != text:
             path.write_text(new, encoding="utf-8")
         print(f"{path} {'is written' if new != text else 'is as it should be'}")
+    for path, chart in rendered_charts(RESULTS).items():
+        path.write_text(chart, encoding="utf-8")
     for path, source in stale_figures(RESULTS):
         draw(path, source.name, json.loads(source.read_text()))
         print(f"{path} is drawn")
@@ -53,9 +53,10 @@ def main() -> int:
 
 
 def readme(text: str, results: Path) -> str:
-    """Return the README with the tables that the runs in a folder give."""
-    text = replaced(text, cpu(documents(results, "compare_numpy")), "CPU")
-    return replaced(text, markdown(documents(results, "device")), "")
+    """Return the README with the figures that the runs in a folder give."""
+    found, beside = documents(results, "compare_numpy"), documents(results, "peers")
+    text = replaced(text, speed(found), "speed")
+    return replaced(text, losses(found, beside), "losses")
 
 
 def page(text: str, results: Path) -> str:
@@ -80,9 +81,9 @@ def replaced(text: str, block: str, kind: str) -> str:
 
 
 def marks(kind: str) -> tuple[str, str]:
-    """Return the comments before and after a table; those of the GPU's have no kind."""
-    words = f"{kind}, written by" if kind else "written by"
-    return f"<!-- {words} python -m benchmarks.render: -->", f"<!-- :{words} python -m benchmarks.render -->"
+    """Return the comments before and after a rendered part."""
+    words = f"{kind}, written by python -m benchmarks.render"
+    return f"<!-- {words}: -->", f"<!-- :{words} -->"
 
 
 def newest(found: Sequence[Document]) -> Document | None:
@@ -101,112 +102,35 @@ def measured_on(run: Document) -> str:
     return paragraph(text)
 
 
-def two_digits(ratio: float | None) -> str:
-    """36, 8.0 and 0.95; nothing for nothing."""
-    if ratio is None:
-        return ""
-    digits = next((d for d, limit in ((2, 0.995), (1, 9.95)) if ratio < limit), 0)
-    return f"{ratio:.{digits}f}"
-
-
-# The README's table of the CPU
-
-
-def newest_of_each_dtype(found: Iterable[Document]) -> dict[str, Document]:
-    """Return the newest run that has square matrices of each dtype, of the machine measured last.
-
-    Runs on another machine, or of other versions, are left out: a table has one machine.
-    """
-    runs = sorted((run for run in found if dtypes(run)), key=lambda run: str(run["provenance"]["date"]))
-    alike = [run for run in runs if machine(run) == machine(runs[-1])]
-    return {dtype: run for run in alike for dtype in dtypes(run)}
-
-
-def dtypes(run: Document) -> set[str]:
-    return {row["dtype"] for row in run["rows"] if row["section"] == "square"}
-
-
-def machine(run: Document) -> tuple[Any, ...]:
-    return tuple(run["provenance"][name] for name in MACHINE)
-
-
-def cpu(found: Sequence[Document]) -> str:
-    """The README's table, of times as fast as NumPy."""
-    runs = newest_of_each_dtype(found)
-    if not runs:
-        return NOTHING
-    rows = [
-        row
-        for dtype, run in runs.items()
-        for row in run["rows"]
-        if row["section"] == "square" and row["dtype"] == dtype
+def by_kind(sizes: Mapping[Any, object], rows: Mapping[tuple[str, str, Any], Row], cell: Cell) -> str:
+    """A table of sizes, by their names, down, and of dtypes and kinds of work across."""
+    kinds = [kind for kind in KINDS if any((*kind, size) in rows for size in sizes)]
+    lines = [
+        [name, *(cell(rows[*kind, size]) if (*kind, size) in rows else "" for kind in kinds)]
+        for size, name in sizes.items()
     ]
-    return f"{cpu_table(rows)}\n\n{cpu_footnote(list(runs.values()))}"
-
-
-def cpu_table(rows: Sequence[Row]) -> str:
-    """The ratios with driver="auto": sizes across, a line for a dtype and kind of work."""
-    sizes = sorted({row["n"] for row in rows})
-    lines = [line("n", sizes), line("---", ["---"] * len(sizes))]
-    for dtype, work in LINES:
-        ratios = {
-            row["n"]: row["ratio"]["auto"] for row in rows if (row["dtype"], row["work"]) == (dtype, work)
-        }
-        if ratios:
-            heading = dtype if work == "thin" else f"{dtype}, values only"
-            lines.append(line(heading, (two_digits(ratios.get(n)) for n in sizes)))
-    return "\n".join(lines)
-
-
-def cpu_footnote(runs: Sequence[Document]) -> str:
-    ran_on = max((run["provenance"] for run in runs), key=lambda ran_on: str(ran_on["date"]))
-    days = sorted({str(run["provenance"]["date"])[:10] for run in runs})
-    commits = sorted({str(run["provenance"]["commit"]) for run in runs})
-    blas = str(ran_on["blas"]).removeprefix("scipy-").replace("openblas", "OpenBLAS")
-    parts = [
-        'Medians of interleaved calls in one process with `driver="auto"`,',
-        f"on {ran_on['cores']} cores of an {ran_on['cpu']} on {' and '.join(days)},",
-        f"gpusvd {ran_on['gpusvd']} ({', '.join(commits)}), NumPy {ran_on['numpy']} with {blas},",
-        f"numba {ran_on['numba']}, Python {ran_on['python']}, by `python -m benchmarks.compare_numpy`.",
-    ]
-    return paragraph(" ".join(parts))
+    heading = [dtype if work == "thin" else f"{dtype}, values only" for dtype, work in kinds]
+    return table(["n", *heading], lines)
 
 
 # Peers
 
 
 def peers(found: Sequence[Document]) -> str:
-    """The best peer's time over ours, of square matrices in batches of 10 MB; of each case the newest."""
-    cases: dict[tuple[Any, ...], Row] = {}
-    runs = sorted(found, key=lambda run: str(run["provenance"]["date"]))
-    for run in runs:
-        for row in run["rows"]:
-            key = tuple(row[name] for name in ("threads", "dtype", "m", "n", "work", "batch"))
-            cases[key] = row
-    filling: dict[tuple[Any, ...], Row] = {}
-    for row in cases.values():
-        fills = row["batch"] == count_filling(FULL.megabytes, row["m"], row["n"], row["dtype"], row["work"])
-        if fills and row["m"] == row["n"] and best_peer(row)[0]:
-            filling[row["threads"], row["dtype"], row["work"], row["n"]] = row
-    if not filling:
+    """The best peer's time over ours, a table for each number of threads."""
+    rows = filling(found)
+    if not rows:
         return NOTHING
-    sizes = sorted({n for *_, n in filling})
-    lines = [line("best peer's time over gpusvd's, n", sizes), line("---", ["---"] * len(sizes))]
-    for threads, dtype, work in sorted({key[:3] for key in filling}, key=order):
-        cells = [against_best(filling.get((threads, dtype, work, n))) for n in sizes]
-        kind = "" if work == "thin" else ", values only"
-        lines.append(line(f"{dtype}{kind}, {threads} thread{'s' * (threads > 1)}", cells))
-    return "\n\n".join(["\n".join(lines), *(measured_on(run) for run in runs)])
+    sizes = {n: n for n in sorted({n for *_, n in rows})}
+    parts = []
+    for threads in sorted({threads for threads, *_ in rows}):
+        of_threads = {tuple(case): row for (count, *case), row in rows.items() if count == threads}
+        parts += [f"With {threads} thread{'s' * (threads > 1)}:", by_kind(sizes, of_threads, against_best)]
+    runs = sorted(found, key=lambda run: str(run["provenance"]["date"]))
+    return "\n\n".join([*parts, *(measured_on(run) for run in runs)])
 
 
-def order(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    threads, dtype, work = key
-    return threads, ("thin", "values").index(work), DTYPES.index(dtype)
-
-
-def against_best(row: Row | None) -> str:
-    if row is None:
-        return ""
+def against_best(row: Row) -> str:
     name, ratio = best_peer(row)
     return f"{two_digits(ratio)} {name}"
 
@@ -219,22 +143,8 @@ def ceilings(found: Sequence[Document]) -> str:
     if run is None:
         return NOTHING
     rows = [row for row in run["rows"] if row["section"] == "size"]
-    sizes = sorted({row["n"] for row in rows})
-    lines = [
-        line("n", [*sizes, "growth"]),
-        line("---", ["---"] * (len(sizes) + 1)),
-    ]
-    for dtype, work in product(DTYPES, ("thin", "values")):
-        mine = {row["n"]: row for row in rows if (row["dtype"], row["work"]) == (dtype, work)}
-        if not mine:
-            continue
-        kind = dtype if work == "thin" else f"{dtype}, values only"
-        for what, name in (("of_multiply_adds", "of multiply-adds"), ("of_bytes", "of bandwidth")):
-            cells = [f"{100 * mine[n][what]:.0f}%" if n in mine else "" for n in sizes]
-            exponent = (
-                f"n^{growth(rows_of(rows, dtype, work), 'n'):.2f}" if name == "of multiply-adds" else ""
-            )
-            lines.append(line(f"{kind}, {name}", [*cells, exponent]))
+    sizes = {n: n for n in sorted({row["n"] for row in rows})}
+    cases = {(row["dtype"], row["work"], row["n"]): row for row in rows}
     peaks = []
     for dtype in DTYPES[:2]:
         mine = [row["ceilings"]["multiply_adds"] for row in rows if row["dtype"] == dtype]
@@ -242,7 +152,27 @@ def ceilings(found: Sequence[Document]) -> str:
             peaks.append(f"{2e-9 * statistics.median(mine):.0f} Gflop/s in {dtype}")
     copied = 1e-9 * statistics.median(row["ceilings"]["bytes"] for row in rows)
     said = f"Ceilings: {', '.join(peaks)}; {copied:.1f} GB/s copied, read and written."
-    return "\n\n".join([GROWTH, "\n".join(lines), said, measured_on(run)])
+    return "\n\n".join(
+        [
+            GROWTH,
+            "Percent of the machine's multiply-adds:",
+            by_kind(sizes, cases, lambda row: f"{100 * row['of_multiply_adds']:.0f}"),
+            "Percent of its copy bandwidth:",
+            by_kind(sizes, cases, lambda row: f"{100 * row['of_bytes']:.0f}"),
+            said,
+            growths(rows),
+            measured_on(run),
+        ]
+    )
+
+
+def growths(rows: Sequence[Row]) -> str:
+    """The powers of n with which times grow."""
+    powers = []
+    for dtype, work in KINDS:
+        if found := rows_of(rows, dtype, work):
+            powers.append(f"n^{growth(found, 'n'):.2f} ({dtype}{', values only' * (work == 'values')})")
+    return paragraph(f"From n = 16 on, time grows as {', '.join(powers)}.")
 
 
 # Accuracy
@@ -252,8 +182,7 @@ def accuracy(found: Sequence[Document]) -> str:
     run = newest(found)
     if run is None:
         return NOTHING
-    columns = ["residual", "orthogonality", "relative error", "within 100 eps", "failed"]
-    lines = [line("", columns), line("---", ["---"] * len(columns))]
+    lines = []
     for dtype, group in product(ACCURACY_DTYPES, GROUPS):
         for found_of in summary(chosen(run["rows"], dtype, group)):
             cells = [
@@ -262,8 +191,9 @@ def accuracy(found: Sequence[Document]) -> str:
             ]
             failed = f"{found_of['failed']} of {found_of['matrices']}"
             cells += [f"{100 * found_of['right']:.1f}%", failed]
-            lines.append(line(f"{dtype}, {group}: {found_of['contender']}", cells))
-    return f"{chr(10).join(lines)}\n\n{measured_on(run)}"
+            lines.append([f"{dtype}, {group}: {found_of['contender']}", *cells])
+    heading = ["", "residual", "orthogonality", "relative error", "within 100 eps", "failed"]
+    return f"{table(heading, lines)}\n\n{measured_on(run)}"
 
 
 def short(x: float) -> str:
@@ -278,37 +208,40 @@ def first_use(found: Sequence[Document]) -> str:
     if run is None:
         return NOTHING
     rows = run["rows"]
-    columns = [*FIRST_CALLS, "memory of a later Jacobi call beyond input and outputs, at most"]
-    lines = [line("", columns), line("---", ["---"] * len(columns))]
-    for dtype, *seconds in first_calls(rows):
-        memory = [r["mebibytes"] for r in rows if r["what"] == "memory" and r["dtype"] == dtype]
-        lines.append(line(dtype, [*seconds, f"{max(memory):.1f} MiB" if memory else ""]))
+    memory = ["memory of a later Jacobi call beyond input and outputs, at most"]
+    for dtype in first_call_dtypes(rows):
+        found_of = [row["mebibytes"] for row in rows if row["what"] == "memory" and row["dtype"] == dtype]
+        memory.append(f"{max(found_of):.1f} MiB" if found_of else "")
     seconds = next(row["seconds"] for row in rows if row["what"] == "import")
     said = f"`import gpusvd` takes {seconds:.2f} s."
-    return "\n\n".join(["\n".join(lines), said, measured_on(run)])
+    return "\n\n".join([first_calls(rows, memory), said, measured_on(run)])
 
 
-FIRST_CALLS = (
-    "svd, release",
-    "svd, other sources",
-    "svd, filled cache",
-    "svdvals, release",
-    "svdvals, other sources",
-    "svdvals, filled cache",
-    "of graded columns then, release",
-    "of graded columns then, other sources",
-)
+FIRST_CALLS = {
+    "svd, from a release": ("thin", "release", 0),
+    "svd, from other sources": ("thin", "cold", 0),
+    "svd, from the cache": ("thin", "warm", 0),
+    "svdvals, from a release": ("values", "release", 0),
+    "svdvals, from other sources": ("values", "cold", 0),
+    "svdvals, from the cache": ("values", "warm", 0),
+    "then svdvals of graded columns, from a release": ("values", "release", 1),
+    "then svdvals of graded columns, from other sources": ("values", "cold", 1),
+}
 
 
-def first_calls(rows: Sequence[Any]) -> list[list[str]]:
-    """For each dtype the cells of its first calls, as `FIRST_CALLS` names them."""
+def first_calls(rows: Sequence[Row], *more: Sequence[str]) -> str:
+    """A table of the seconds of first calls, dtypes across, with more lines below."""
     calls = {(row["dtype"], row["work"]): row for row in rows if row["what"] == "first call"}
-    lines = []
-    for dtype in dict.fromkeys(dtype for dtype, _ in calls):
-        thin, values = calls[dtype, "thin"], calls[dtype, "values"]
-        first = [first_call(row, state, 0) for row in (thin, values) for state in ("release", "cold", "warm")]
-        lines.append([dtype, *first, *(first_call(values, state, 1) for state in ("release", "cold"))])
-    return lines
+    dtypes = first_call_dtypes(rows)
+    lines = [
+        [name, *(first_call(calls[dtype, work], state, call) for dtype in dtypes)]
+        for name, (work, state, call) in FIRST_CALLS.items()
+    ]
+    return table(["", *dtypes], [*lines, *more])
+
+
+def first_call_dtypes(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["dtype"] for row in rows if row["what"] == "first call"))
 
 
 def first_call(row: Row, state: str, call: int) -> str:
@@ -322,30 +255,26 @@ def first_call(row: Row, state: str, call: int) -> str:
 def instructions(found: Sequence[Document]) -> str:
     """What a matrix costs a GPU by the instructions that kernels execute; of each case the newest."""
     runs = sorted(found, key=lambda run: str(run["provenance"]["date"]))
-    cases = {
-        (row["dtype"], row["work"], row["m"], row["n"]): (row, run) for run in runs for row in run["rows"]
+    sources = {
+        (row["dtype"], row["work"], (row["m"], row["n"])): (row, run) for run in runs for row in run["rows"]
     }
-    if not cases:
+    if not sources:
         return NOTHING
-    shapes = sorted({key[2:] for key in cases}, key=lambda shape: (shape[0] != shape[1], shape))
-    names = [n if m == n else f"{m} x {n}" for m, n in shapes]
-    lines = [line("n", names), line("---", ["---"] * len(names))]
-    for dtype, work in LINES:
-        rows = [cases.get((dtype, work, *shape), (None,))[0] for shape in shapes]
-        kind = dtype if work == "thin" else f"{dtype}, values only"
-        for what, cell in INSTRUCTION_CELLS.items() if any(rows) else ():
-            lines.append(line(f"{kind}, {what}", ("" if row is None else cell(row) for row in rows)))
-    used = [run for run in runs if any(source is run for _, source in cases.values())]
-    return "\n\n".join([COMPUTED, "\n".join(lines), *map(computed_by, used)])
+    cases = {case: row for case, (row, _) in sources.items()}
+    shapes = sorted({shape for *_, shape in cases}, key=lambda shape: (shape[0] != shape[1], shape))
+    names = {(m, n): n if m == n else f"{m} x {n}" for m, n in shapes}
+    parts = [part for what, cell in INSTRUCTION_CELLS.items() for part in (what, by_kind(names, cases, cell))]
+    used = [run for run in runs if any(source is run for _, source in sources.values())]
+    return "\n\n".join([COMPUTED, *parts, *map(computed_by, used)])
 
 
-COMPUTED = "**Computed from executed instructions, not measured**:"
+COMPUTED = "**Computed from executed instructions, not measured.**"
 INSTRUCTION_CELLS: dict[str, Callable[[Row], str]] = {
-    "issue slots": lambda row: three_digits(row["slots"]),
-    "matrices a second at most": lambda row: (
+    "Issue slots a matrix:": lambda row: three_digits(row["slots"]),
+    "Matrices a second at most:": lambda row: (
         three_digits(row["rate"]) + ("" if row["bound_by"] == "issue" else f" {row['bound_by']}")
     ),
-    "of the bound of arithmetic": lambda row: f"{100 * row['of_arithmetic']:.0f}%",
+    "Percent of the bound of arithmetic:": lambda row: f"{100 * row['of_arithmetic']:.0f}",
 }
 
 
@@ -365,7 +294,12 @@ TABLES: dict[str, Callable[[Sequence[Document]], str]] = {
 }
 
 
-# Pictures
+# Charts and pictures
+
+
+def rendered_charts(results: Path) -> dict[Path, str]:
+    drawn = charts(documents(results, "compare_numpy"), documents(results, "peers"))
+    return {PICTURES / name: chart for name, chart in drawn.items()}
 
 
 def stale_figures(results: Path) -> list[tuple[Path, Path]]:

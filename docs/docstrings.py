@@ -1,7 +1,7 @@
-"""A griffe extension: what the reference cannot read in docstrings of NumPy's style, in words that it can.
+"""A griffe extension that rewrites what the reference would not show well of docstrings in NumPy's style.
 
-Parameters described together get a default each; the parts of a named tuple become a list, and so does what
-to see also; a choice of strings becomes words.
+Parameters described together get a default each, and optional ones the types of the signature; the parts of a
+named tuple become a list, and so does "See Also"; a choice of strings becomes words.
 """
 
 import re
@@ -9,7 +9,8 @@ from typing import Any
 
 import griffe
 
-TOGETHER = re.compile(r"^(\w+(?:, \w+)+)( : .+)?\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
+OPTIONAL = re.compile(r"(?<=\w) : optional$", re.MULTILINE)
+TOGETHER = re.compile(r"^(?!\w+Error)(\w+(?:, \w+)+)( : .+)?\n((?:    .*\n?|\n(?=    ))+)", re.MULTILINE)
 PART = re.compile(r"^    (\w+(?:, \w+)*) : (.+)\n(?=        )", re.MULTILINE)
 CHOICE = re.compile(r"(?<= : )\{([^}]+), ([^,}]+)\}")
 SEE_ALSO = re.compile(r"(?<=^See Also\n--------\n)(?:.+\n?)+", re.MULTILINE)
@@ -24,6 +25,7 @@ class Readable(griffe.Extension):
 def readable(text: str) -> str:
     text, examples, rest = text.partition("\nExamples\n")
     text = SEE_ALSO.sub(lambda found: re.sub(r"(?m)^(\w+) : ", r"- `\1`: ", found[0]), text)
+    text = OPTIONAL.sub("", text)  # the types are those of the signature
     text = TOGETHER.sub(apart, text)
     text = PART.sub(lambda found: f"    - **{found[1]}** (`{plain(found[2])}`)\n", text)
     text = CHOICE.sub(lambda found: f"{found[1]} or {found[2]}".replace('"', ""), text)
@@ -33,9 +35,8 @@ def readable(text: str) -> str:
 
 
 def apart(found: re.Match[str]) -> str:
-    kind = "" if found[2] == " : optional" else found[2] or ""  # without, that of the signature counts
     text = found[3].rstrip("\n")
-    return "".join(f"{name}{kind}\n{text}\n" for name in found[1].split(", "))
+    return "".join(f"{name}{found[2] or ''}\n{text}\n" for name in found[1].split(", "))
 
 
 def plain(text: str) -> str:

@@ -1,28 +1,32 @@
 """What mkdocs calls while it builds the site: parts of pages that have their source elsewhere.
 
-`<!-- render: NAME ARGUMENT -->` on a page is replaced by what the function NAME returns: tables from the runs
-under benchmarks/results/, the help of the command line, the list of examples. In the text of all pages the
-names of public functions become links to the reference.
+`<!-- render: NAME ARGUMENT -->` on a page is replaced by what the function NAME returns: tables and charts
+from the runs under benchmarks/results/, the help of the command line, the list of examples, the first lines
+of docstrings. In the text of all pages the names of public functions become links to the reference.
 """
 
+import ast
 import json
 import os
 import re
 import sys
 from collections.abc import Iterable
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the builder may run from anywhere
 
-from benchmarks import render  # noqa: E402
+import gpusvd.device  # noqa: E402
+import gpusvd.patches  # noqa: E402
+import gpusvd.plot  # noqa: E402
+from benchmarks import readme, render  # noqa: E402
 from benchmarks.device.table import markdown  # noqa: E402
+from benchmarks.measure import DTYPES, Row, table, two_digits  # noqa: E402
+from benchmarks.peers import NOISE  # noqa: E402
 from gpusvd.__main__ import parser  # noqa: E402
-
-DTYPES = ("float32", "float64", "complex64", "complex128")
-Row = dict[str, Any]
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -62,6 +66,28 @@ def linked(html: str) -> str:
 PARAMETERS = {"energy"}  # functions whose name is a parameter's too
 
 
+def summaries(page: str) -> str:
+    """The first lines of docstrings on a page of the reference: of its functions, or else of its modules."""
+    text = (ROOT / "docs" / "api" / f"{page}.md").read_text(encoding="utf-8")
+    lines = []
+    for name in re.findall(r"^::: gpusvd\.([a-z]\S*)$", text, re.MULTILINE):
+        source = ROOT / "gpusvd" / f"{name}.py"
+        if name == "patches":
+            members = [f"patches.{member}" for member in gpusvd.patches.__all__]
+            lines += [[f"`{member}`", first_line(attrgetter(member)(gpusvd).__doc__)] for member in members]
+        elif source.exists():  # not imported: the library that it is for may be missing
+            docstring = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8")))
+            lines.append([f"`gpusvd.{name}`", first_line(docstring)])
+        elif not name.startswith("_"):
+            lines.append([f"`{name}`", first_line(attrgetter(name)(gpusvd).__doc__)])
+    return table(["", ""], lines)
+
+
+def first_line(docstring: str) -> str:
+    line = docstring.strip().partition("\n")[0].removeprefix("Return ").rstrip(".")
+    return (line[0].upper() + line[1:]).replace("|", "\\|")
+
+
 # Measurements
 
 
@@ -87,10 +113,6 @@ def ratio(row: Row | None) -> str:
     return "" if row is None else two_digits(row["ratio"]["auto"])
 
 
-def two_digits(x: float) -> str:
-    return f"{x:.0f}" if x >= 9.95 else f"{x:.1f}" if x >= 0.995 else f"{x:.2f}"
-
-
 def speed(work: str) -> str:
     """Square matrices, n across and dtypes down: NumPy's time over gpusvd's."""
     chosen = [row for row in rows("compare_numpy") if row["section"] == "square" and row["work"] == work]
@@ -111,21 +133,48 @@ def rectangular(_: str) -> str:
     return f"{table(['', *DTYPES], lines)}\n\n{sources(chosen)}"
 
 
-def losses(_: str) -> str:
+def slower(_: str) -> str:
     """How much of the sweep of shapes and batches is slower than NumPy, and the worst of it."""
     lines = []
     chosen = [row for row in rows("compare_numpy") if row["section"] in ("sweep", "rectangular")]
     for dtype in DTYPES:
-        of_dtype = [row for row in chosen if row["dtype"] == dtype]
-        slower = sorted(
-            (row for row in of_dtype if row["ratio"]["auto"] < 0.95), key=lambda r: r["ratio"]["auto"]
-        )
+        ratios = [(row["ratio"]["auto"], row) for row in chosen if row["dtype"] == dtype]
+        below = sorted((pair for pair in ratios if pair[0] < NOISE), key=lambda pair: pair[0])
         worst = "; ".join(
             f"{row['m']} x {row['n']} {row['work']}, batch of {row['batch']}: {ratio(row)}"
-            for row in slower[:2]
+            for _, row in below[:2]
         )
-        lines.append([dtype, f"{len(slower)} of {len(of_dtype)}", worst])
-    return f"{table(['', 'below 0.95', 'the worst'], lines)}\n\n{sources(chosen)}"
+        lines.append([dtype, f"{len(below)} of {len(ratios)}", worst])
+    return f"{table(['', f'below {NOISE}', 'the worst'], lines)}\n\n{sources(chosen)}"
+
+
+def losses(_: str) -> str:
+    return readme.losses(*(render.documents(render.RESULTS, kind) for kind in ("compare_numpy", "peers")))
+
+
+def headline(_: str) -> str:
+    return readme.headline(render.documents(render.RESULTS, "compare_numpy"))
+
+
+def chart(arguments: str) -> str:
+    """A chart for light and for dark pages: the name of its file, and what it shows."""
+    name, shown = arguments.split(" ", 1)
+    return "\n".join(
+        f"![{shown}](benchmarks/{name}-{theme}.svg#only-{theme}){{ .chart }}" for theme in ("light", "dark")
+    )
+
+
+def beyond_memory(_: str) -> str:
+    """The stream of a memory map under a limit of memory, in a sentence."""
+    (row,) = rows("beyond_memory")
+    gib = {name: row[name] / 2**30 for name in ("bytes", "limit")}
+    return (
+        f"With a limit of {gib['limit']:.0f} GiB of memory, `stream` decomposed a memory map of "
+        f"{gib['bytes']:.0f} GiB, {row['count'] / 1e6:.1f} million matrices of 8 x 8 in float32, in "
+        f"{row['seconds']:.0f} seconds, and wrote all factors into memory maps. "
+        f"At most {row['peak_mebibytes']:.0f} MiB were resident, "
+        f"{row['start_mebibytes']:.0f} of them before the call.\n\n{sources([row])}"
+    )
 
 
 def layer(_: str) -> str:
@@ -142,10 +191,8 @@ def layer(_: str) -> str:
 
 def first_use(_: str) -> str:
     chosen = rows("first_use")
-    lines = render.first_calls(chosen)
     (imported,) = [row["seconds"] for row in chosen if row["what"] == "import"]
-    heading = ["", *render.FIRST_CALLS]
-    return f"`import gpusvd`: {imported:.2f} s.\n\n{table(heading, lines)}\n\n{sources(chosen)}"
+    return f"`import gpusvd` takes {imported:.2f} s.\n\n{render.first_calls(chosen)}\n\n{sources(chosen)}"
 
 
 def measured(kind: str) -> str:
@@ -204,10 +251,6 @@ BUDGETS = (
 )
 
 
-def table(heading: list[str], lines: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heading, ["---"] * len(heading), *lines])
-
-
 def sources(chosen: Iterable[Row]) -> str:
     """Where numbers come from: the machine and versions, and the files, which name command and commit."""
     files: dict[str, set[str]] = {}
@@ -244,8 +287,9 @@ def examples(_: str) -> str:
     for picture, name, text, functions in re.findall(row, page, re.MULTILINE):
         source = fenced((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8"), "python")
         indented = "".join(f"    {line}\n" if line else "\n" for line in source.splitlines())
+        title = name.replace("_", " ").capitalize().replace("pca", "PCA")
         parts.append(
-            f"## {name.replace('_', ' ').capitalize()}\n\n{text[0].upper()}{text[1:]}.\n\n"
+            f"## {title}\n\n{text[0].upper()}{text[1:]}.\n\n"
             f"![{name.replace('_', ' ')}]({picture})\n\nUses {functions}.\n\n"
             f'??? note "examples/{name}.py"\n\n{indented}'
         )
@@ -258,9 +302,12 @@ def fenced(text: str, language: str) -> str:
 
 RENDERERS = {
     "accuracy": accuracy,
+    "beyond_memory": beyond_memory,
+    "chart": chart,
     "examples": examples,
     "first_use": first_use,
     "gpu": gpu,
+    "headline": headline,
     "budgets": budgets,
     "command_help": command_help,
     "instructions": instructions,
@@ -268,5 +315,7 @@ RENDERERS = {
     "losses": losses,
     "measured": measured,
     "rectangular": rectangular,
+    "slower": slower,
     "speed": speed,
+    "summaries": summaries,
 }

@@ -1,4 +1,4 @@
-"""What the examples share: the photograph, and where their picture goes."""
+"""What the examples share: the photograph, and the place of their pictures."""
 
 import argparse
 import tempfile
@@ -16,7 +16,7 @@ def figure(width: float, height: float) -> Figure:
 
 
 def output() -> Path:
-    """Where the picture of the script at work goes: the argument -o, or the system's temporary folder."""
+    """The path of the running script's picture: the argument -o, or one in the system's temporary folder."""
     script = argparse.ArgumentParser()
     default = Path(tempfile.gettempdir()) / f"gpusvd-{Path(script.prog).stem}.png"
     script.add_argument(
@@ -32,7 +32,7 @@ def save(drawing: Figure, path: Path) -> None:
 
 
 def photograph(mode: str) -> np.ndarray:
-    """Grace Hopper's portrait, which comes with matplotlib, in a mode of Pillow's, from 0 to 1 in float32."""
+    """Grace Hopper's portrait, which comes with matplotlib, in a mode of Pillow, as float32 from 0 to 1."""
     with Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)) as image:
         return np.asarray(image.convert(mode), np.float32) / 255
 

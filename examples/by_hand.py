@@ -1,14 +1,14 @@
-"""Singular values that can be worked out by hand, and what gpusvd says of them.
+"""Singular values that can be worked out by hand, and what gpusvd computes.
 
 1. A = [[3, 0], [4, 5]]. Aᵀ A = [[25, 20], [20, 25]] has the eigenvalues 25 ± 20 = 45 and 5, for (1, 1) and
-   (1, -1): the singular values are 3 sqrt 5 and sqrt 5, and the first holds 45 / 50 = 90 % of the energy.
+   (1, -1): the singular values are 3 sqrt 5 and sqrt 5, and the first has 45 / 50 = 90 % of the energy.
 2. [[1, 1], [1, 1]] = 2 u uᵀ with u = (1, 1) / sqrt 2: singular values 2 and 0, rank 1.
 3. Singular values 10, 3, 1. At rank 1 the rest, 3 and 1, is lost: sqrt(9 + 1) = sqrt 10 in the Frobenius
    norm, 3 in the spectral norm, 4 in the nuclear norm.
-4. Singular values 10, 4, 1.5, 0.5, 0.1. Their squares are 100, 16, 2.25, 0.25 and 0.01, in all 118.51; the
-   first three make 118.25, or 99.8 %.
+4. Singular values 10, 4, 1.5, 0.5, 0.1. Their squares 100, 16, 2.25, 0.25 and 0.01 add up to 118.51, the
+   first three to 118.25, or 99.8 %.
 5. [[2, 0], [0, -1]] has the eigenvalues 2 and -1 and the singular values 2 and 1: the sign goes into the
-   vectors. U Vh = [[1, 0], [0, -1]] mirrors, and the stretch P = [[2, 0], [0, 1]] has no sign left.
+   vectors. U Vh = [[1, 0], [0, -1]] is a reflection, and the stretch P = [[2, 0], [0, 1]] is positive.
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
 """Denoise a photograph: singular values above the optimal threshold are signal, the rest is noise.
 
-The 64 patches of 8 x 8 pixels in a window of 15 x 15 are the columns of a 64 x 64 matrix. They resemble each
-other, so without noise the matrix is nearly of low rank; white noise fills all directions alike. Gavish and
-Donoho's hard threshold, 4 / sqrt(3) sqrt(64) times the noise for a square matrix, keeps what stands out. Each
-pixel is the mean over all patches of all windows that hold it.
+The 64 patches of 8 x 8 pixels in a window of 15 x 15 are the columns of a 64 x 64 matrix. They are similar,
+so without noise the matrix has nearly a low rank; white noise fills all directions equally. Gavish and
+Donoho's hard threshold, 4 / sqrt(3) sqrt(64) times the noise for a square matrix, keeps what exceeds the
+noise. Each pixel is the mean over all patches of all windows that contain it.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ PLACES = WINDOW - PATCH + 1
 clean = photograph("L")[60:315, 120:375]
 noisy = clean + NOISE * np.random.default_rng(0).standard_normal(clean.shape, np.float32)
 
-# In so many patches of its window a pixel is, which is its weight in the mean over all windows.
+# The number of patches of its window that contain a pixel is its weight in the mean over all windows.
 along = np.minimum(np.minimum(np.arange(WINDOW) + 1, PATCH), WINDOW - np.arange(WINDOW))
 weights = np.outer(along, along)
 

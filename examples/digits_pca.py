@@ -1,8 +1,8 @@
-"""Principal components of handwritten digits: all of them at once, and each digit by itself.
+"""Principal components of handwritten digits: of all together, and of each digit separately.
 
 The 1797 digits of 8 x 8 pixels that come with scikit-learn are points in 64 dimensions. Two components show
-which digits look alike; a third of the components hold 90 % of the variance. Then ten sets, one a digit and
-cut to the same number of samples, go through one call: each has its own mean and components.
+which digits look alike; a third of the components hold 90 % of the variance. Then ten sets, one for each
+digit and with the same number of samples, are decomposed in one call: each has its own mean and components.
 """
 
 import numpy as np

@@ -1,10 +1,10 @@
-"""Denoise a dynamic complex series, as of MRI: what neighbouring pixels do over time is of low rank.
+"""Denoise a complex dynamic series, such as in MRI: the time courses of neighbouring pixels have a low rank.
 
-A phantom of five regions, each with its own course over time (contrast that comes and goes, a heartbeat,
-nothing), and a coil's smooth phase. A patch of 6 x 6 pixels is a matrix of 36 pixels by 60 frames: where two
-regions meet its rank is 2, elsewhere 1, and white noise fills all 36 directions. `patches.denoise` decomposes
-all patches, frees their singular values from noise by one of four rules, and averages what overlaps. The
-truth is known, so the error is too: NRMSE is ||x - truth|| / ||truth||.
+The phantom has five regions, each with its own time course (contrast that comes and goes, a heartbeat,
+nothing), and the smooth phase of a coil. A patch of 6 x 6 pixels is a matrix of 36 pixels by 60 frames: where
+two regions meet its rank is 2, elsewhere 1, while white noise fills all 36 directions. `patches.denoise`
+decomposes all patches, removes noise from their singular values by one of four rules, and averages
+overlapping patches. The truth is known, so the error is too: NRMSE is ||x - truth|| / ||truth||.
 """
 
 import numpy as np

@@ -1,12 +1,12 @@
-"""Compress a photograph: which singular values of its patches to keep, by three rules at one price.
+"""Compress a photograph: keep singular values of its patches by three rules, which store as many numbers.
 
-Every 16 x 16 patch is a matrix of 16 x 48, its colours side by side. A term costs 16 + 48 + 1 numbers in any
-patch, so what counts is how many terms are kept in all, and in which patches:
+Every 16 x 16 patch is a matrix of 16 x 48, its colours side by side. A term takes 16 + 48 + 1 numbers in any
+patch, so the size depends on the total number of terms only. The rules distribute them over the patches:
 
-- `rank`: as many in each patch;
+- `rank`: the same number in each patch;
 - `energy`: as many as each patch needs for the same fraction of its energy;
-- `atol`: those above one threshold for all. Of so many terms, these leave the smallest error, since what is
-  discarded adds up over the patches as it does within one.
+- `atol`: those above one threshold for all patches. For a given number of terms this leaves the smallest
+  error, since the squares of discarded singular values add up over all patches.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
-"""Latent semantic analysis: sentences without a word in common can be about the same thing.
+"""Latent semantic analysis: sentences that share no word can be about the same subject.
 
 Twelve sentences, six about the sea and six about baking, make a matrix with a row for each word and a column
-for each sentence. In its best approximation of rank 2, words that appear beside the same words point in the
+for each sentence. In its best approximation of rank 2, words that occur with the same words point in the
 same direction, and so do sentences that share none.
 """
 

@@ -1,8 +1,8 @@
-"""Ten thousand least-squares problems at once, against a loop of numpy.linalg.lstsq.
+"""Ten thousand least-squares problems at once, compared with a loop over numpy.linalg.lstsq.
 
-Ten thousand sensors measured at times of their own over three years, 40 times each, so that every one has a
-design matrix of its own: 1, t, cos 2 pi t and sin 2 pi t. Asked for is the trend, the coefficient of t, and
-how sure it is: 95 % of the intervals must hold the true trend.
+Ten thousand sensors took 40 measurements each in three years, at different times, so that every sensor has
+its own design matrix: 1, t, cos 2 pi t and sin 2 pi t. The aim is the trend, the coefficient of t, with its
+confidence interval: 95 % of the intervals must contain the true trend.
 """
 
 import time
@@ -47,7 +47,7 @@ print(f"gpusvd.lstsq              {1e3 * batched:8.1f} ms")
 print(f"loop of numpy.linalg.lstsq{1e3 * looped:8.1f} ms, {looped / batched:.1f} times as long")
 print(f"largest difference         {np.abs(x - loop).max():.1e}")
 print(f"root mean square residual  {np.sqrt(variance.mean()):.4f}, the noise is {NOISE}")
-print(f"95% intervals that hold the true trend: {covered:.2%}")
+print(f"95% intervals that contain the true trend: {covered:.2%}")
 
 drawing = figure(11, 4)
 left, right = drawing.subfigures(1, 2, width_ratios=[1.5, 1])

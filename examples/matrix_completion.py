@@ -1,9 +1,9 @@
-"""Complete matrices of which half is seen, by shrinking their singular values.
+"""Complete matrices of which half the entries are known, by shrinking their singular values.
 
-Fifty matrices of 60 x 40 and rank 3. Fill what is not seen with a guess, shrink the singular values by tau,
-put what is seen back, and repeat while tau falls: with `svt` the whole batch takes a step in one call.
-Shrinking is the proximal step of the nuclear norm, so the guess moves towards the matrix of least nuclear
-norm that agrees with what is seen. It is soft-impute, by R. Mazumder, T. Hastie and R. Tibshirani,
+Fifty matrices of 60 x 40 and rank 3. Fill in a guess for the unknown entries, shrink the singular values by
+tau, restore the known entries, and repeat while tau decreases: with `svt` one call does a step for the whole
+batch. Shrinking is the proximal step of the nuclear norm, so the guess approaches the matrix of least nuclear
+norm that agrees with the known entries. This is soft-impute, by R. Mazumder, T. Hastie and R. Tibshirani,
 "Spectral regularization algorithms for learning large incomplete matrices", Journal of Machine Learning
 Research 11, 2010, pp. 2287-2322.
 """

@@ -1,12 +1,12 @@
-"""Rotations out of 3 x 3 matrices: of a twisted bar by polar, of noisy point sets by kabsch.
+"""Rotations from 3 x 3 matrices: of a twisted bar by polar, of noisy point sets by kabsch.
 
-A bar of square section is stretched along its axis, thinned so that its volume stays, and twisted. Where it
-was at (x, y, z) the gradient of its deformation is a matrix F = U P: the material turns by U after it has
-stretched by P. The stretches are the singular values of F, and their product is 1.
+A bar of square section is stretched along its axis, thinned so that its volume is preserved, and twisted. At
+each point the gradient of the deformation is a matrix F = U P: the material is stretched by P and then
+rotated by U. The stretches are the singular values of F, and their product is 1.
 
-Five thousand copies of a helix are turned, moved and blurred. Each is laid onto the helix again by the
-rotation and translation that leave the least distance. The fit absorbs 6 of the 3 N degrees of freedom of the
-noise, so what is left is noise sqrt((3 N - 6) / N).
+Five thousand copies of a helix are rotated, moved and perturbed by noise. Each is superposed on the helix by
+the rotation and translation that leave the least distance. The fit absorbs 6 of the 3 N degrees of freedom of
+the noise, so what remains is noise sqrt((3 N - 6) / N).
 """
 
 import numpy as np
@@ -66,7 +66,7 @@ print(f"{COPIES} copies of {POINTS} points, noise {NOISE}")
 print(f"RMSD before           {np.sqrt(np.mean(before**2)):.4f}")
 print(f"RMSD after            {left_over:.4f}")
 print(f"noise sqrt(3 - 6 / N) {NOISE * np.sqrt(3 - 6 / POINTS):.4f}")
-print(f"rotations found to {off.mean():.2f} degrees in the mean, {off.max():.2f} at most")
+print(f"rotations found to {off.mean():.2f} degrees on average, {off.max():.2f} at most")
 
 drawing = figure(11, 4.2)
 bar, apart, together = (drawing.add_subplot(1, 3, i + 1, projection="3d") for i in range(3))

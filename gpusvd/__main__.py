@@ -119,8 +119,8 @@ def _add_svd(commands: Any) -> None:
         "--driver",
         choices=("auto", "jacobi", "vendor"),
         default="auto",
-        help="jacobi: small singular values to high relative accuracy; vendor: LAPACK; auto: the faster one "
-        "(default)",
+        help="jacobi: small singular values to high relative accuracy; vendor: LAPACK; auto: the faster "
+        "of the two (default)",
     )
     _add_threads(command)
 

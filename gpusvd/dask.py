@@ -573,7 +573,10 @@ def pca(
 
 # Tasks: one per chunk
 
-_IN_A_CHUNK = "of a chunk have a NaN or Inf, or their SVD did not converge"
+_IN_A_CHUNK = (
+    "of a chunk has a NaN or Inf, or its SVD did not converge",
+    "of a chunk have a NaN or Inf, or their SVD did not converge",
+)
 
 
 def _on_one_core(function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
@@ -592,7 +595,7 @@ def _decompose_block(name: str, a: Any, *places: Any, threads: int, errors: Erro
             info = gpusvd.svd_ex(a, threads=threads, **options | {"full_matrices": False}).info
             good = to_host(array_namespace(info.converged), info.converged)
             first = [int(place.flat[0]) for place in places]
-            raise LinAlgError(failures(good, many=_IN_A_CHUNK, first=first)) from None
+            raise LinAlgError(failures(good, *_IN_A_CHUNK, first)) from None
     return (*result[:3], *result.info) if name == "svd_ex" else result
 
 

@@ -1,5 +1,5 @@
 """
-Overlapping patches of images, series and volumes: as a batch of views, and back by their average.
+Overlapping patches of images, series and volumes: extract them as views, and average them to an image.
 
 The first axes of an image are those of its patches: two of a picture, three of a volume, one of a signal. All
 further ones (colours, time, channels, directions) belong to every patch as a whole. Images are NumPy or CuPy
@@ -73,7 +73,7 @@ def extract(image: ArrayLike, size: Sequence[int], step: int | Sequence[int] = 1
 
     See Also
     --------
-    average : The way back.
+    average : The inverse.
     apply : Both, with a function in between, in little memory.
 
     Examples
@@ -105,7 +105,7 @@ def average(
     weights: ArrayLike | None = None,
 ) -> Array:
     """
-    Return the image in which every pixel is the mean over the patches that hold it.
+    Return the image in which every pixel is the mean over the patches that contain it.
 
     Parameters
     ----------
@@ -116,8 +116,8 @@ def average(
     step : int or tuple of d ints, optional
         How far apart patches begin.
     weights : (p₁, ..., p_d) array_like, optional
-        Positive weights of the pixels of a patch in the mean, as a window that falls towards the edges.
-        Default: equal weights.
+        Positive weights of the pixels of a patch in the mean, such as a window that decreases towards the
+        edges. Default: equal weights.
 
     Returns
     -------
@@ -164,10 +164,10 @@ def apply(
     progress: Progress | None = None,
 ) -> Array:
     """
-    Return the image after a function of its patches: every pixel is the mean over all results that hold it.
+    Return an image after applying a function to its patches: every pixel is the mean over its patches.
 
-    Some patches are taken at a time, so that beyond the result little memory is needed, whatever the overlap:
-    a sixteenth of the image or 1 MiB of patches, and what the function takes for them.
+    Patches are processed a few at a time, so that little memory is needed beyond the result, whatever the
+    overlap: a sixteenth of the image or 1 MiB of patches, and what the function needs for them.
 
     Parameters
     ----------
@@ -179,8 +179,8 @@ def apply(
     size : tuple of d ints
         The size of a patch along the first d axes.
     step : int or tuple of d ints, optional
-        How far apart patches begin. The last ones end at the edge of the image, even if they overlap the
-        ones before more than the others do, so that every pixel has a patch.
+        How far apart patches begin. The last ones end at the edge of the image, even if they overlap their
+        neighbours more than others do, so that every pixel has a patch.
     weights : (p₁, ..., p_d) array_like, optional
         Positive weights of the pixels of a patch in the mean. Default: equal weights.
     progress : bool or callable, optional
@@ -249,12 +249,12 @@ def denoise(
     driver: Driver = "auto",
 ) -> Array:
     """
-    Return an image whose patches are freed from white noise by a rule for their singular values.
+    Return an image with white noise removed from its patches, by a rule for their singular values.
 
     A patch of a series is a matrix with a row for each of its pixels and a column for each entry of the
-    further axes, as a pixel's course over time (its Casorati matrix). What happens alike in neighbouring
-    pixels is of low rank; noise is not. Without further axes a patch itself is the matrix, (p₁ ... p_{d-1},
-    p_d). Every pixel becomes the mean over all patches that hold it.
+    further axes, such as time (its Casorati matrix). Signals that neighbouring pixels have in common are of
+    low rank; noise is not. Without further axes the patch itself is the matrix, (p₁ ... p_{d-1}, p_d). Every
+    pixel becomes the mean over all patches that contain it.
 
     Parameters
     ----------
@@ -267,10 +267,10 @@ def denoise(
     rule : {"mppca", "shrinkage", "hard", "svt"}, optional
         What becomes of the singular values of a patch:
 
-        - "mppca": those above the noise by `mppca_rank` stay; the noise need not be known, nor be the same
-          everywhere.
+        - "mppca": those above the noise, by `mppca_rank`, are kept; the noise level need not be known, nor be
+          the same everywhere.
         - "shrinkage": `optimal_shrinkage` for the Frobenius norm.
-        - "hard": those above `optimal_threshold` stay.
+        - "hard": those above `optimal_threshold` are kept.
         - "svt": σ becomes max(σ - tau, 0), as in `gpusvd.svt`.
     noise : float, optional
         Standard deviation of the noise in a pixel, for complex pixels of its absolute value, for "shrinkage"

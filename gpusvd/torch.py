@@ -350,7 +350,7 @@ def _through(function: Callable[..., Any]) -> Callable[..., Any]:
         tensors = [x for x in (*args, *options.values()) if isinstance(x, torch.Tensor)]
         if any(_wants_gradient(x) for x in tensors):
             raise ValueError(
-                f"{function.__name__} has no gradient: pass a.detach(), or compose it of gpusvd.torch.svd"
+                f"{function.__name__} has no gradient: pass a.detach(), or build it from gpusvd.torch.svd"
             )
         device = next((x.device for x in tensors), torch.device("cpu"))
         with _current_stream(device):

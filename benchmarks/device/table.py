@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import measure
 from benchmarks.device.cases import COMPLEX, ONE_CALL, OTHERS, REAL, times_cupy, verdicts
-from benchmarks.measure import line, paragraph
+from benchmarks.measure import Document, paragraph
 
 Row = dict[str, Any]
-Document = Mapping[str, Any]
 
 NOTHING = "Nothing has been measured on a GPU."
 SHORT = {"float32": "f32", "float64": "f64", "complex64": "c64", "complex128": "c128"}
@@ -312,15 +312,15 @@ def gpu(run: Document) -> str:
 
 def markdown_table(rows: Sequence[Row]) -> str:
     sizes = sorted({row["n"] for row in rows})
-    lines = [line("n", sizes), line("---", ["---"] * len(sizes))]
+    lines: list[list[object]] = []
     for dtype in REAL + COMPLEX:
         by_size = {row["n"]: row for row in rows if row["dtype"] == dtype}
         if by_size:
             found = [by_size.get(n) for n in sizes]
-            lines.append(line(f"{dtype}, matrices a second", map(rate_cell, found)))
-            lines.append(line(f"{dtype}, times `cupy.linalg.svd`", map(ratio_cell, found)))
-            lines.append(line(f"{dtype}, of the bound", map(bound_cell, found)))
-    return "\n".join(lines)
+            lines.append([f"{dtype}, matrices a second", *map(rate_cell, found)])
+            lines.append([f"{dtype}, times `cupy.linalg.svd`", *map(ratio_cell, found)])
+            lines.append([f"{dtype}, of the bound", *map(bound_cell, found)])
+    return measure.table(["n", *sizes], lines)
 
 
 def rate_cell(row: Row | None) -> str:

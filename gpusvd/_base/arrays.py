@@ -35,13 +35,13 @@ def array_namespace(*arrays: Any) -> Namespace:
     found = {xp.__name__: xp for xp in map(_library, arrays) if xp is not None}
     if len(found) > 1:
         raise TypeError(
-            f"arrays of {' and '.join(sorted(found))} in one call: bring them to one library first, "
-            "as cupy.asarray and cupy.asnumpy do"
+            f"arrays of {' and '.join(sorted(found))} in one call: convert them to one library first, "
+            "with cupy.asarray or cupy.asnumpy"
         )
     devices = sorted({a.device.id for a in arrays if is_cupy(a)})
     if len(devices) > 1:
         raise ValueError(
-            f"arrays on GPUs {' and '.join(map(str, devices))} in one call: bring them to one GPU first"
+            f"arrays on GPUs {' and '.join(map(str, devices))} in one call: copy them to one GPU first"
         )
     return next(iter(found.values()), np)
 
@@ -68,7 +68,7 @@ def _library(a: Any) -> Namespace | None:
     if hasattr(a, "__array_namespace__"):
         return a.__array_namespace__()
     if hasattr(a, "__cuda_array_interface__"):
-        raise TypeError(f"{type(a).__name__} is in GPU memory but no CuPy array: pass cupy.asarray(a)")
+        raise TypeError(f"{type(a).__name__} is in GPU memory but is not a CuPy array: pass cupy.asarray(a)")
     return np
 
 

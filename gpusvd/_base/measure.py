@@ -1,4 +1,4 @@
-"""Describe the machine, and time calls by turns; shared by the commands and benchmarks/."""
+"""Describe the machine, and time interleaved calls; shared by the commands and benchmarks/."""
 
 import importlib.metadata
 import platform

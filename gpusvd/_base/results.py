@@ -71,10 +71,11 @@ def failures(
     if good.ndim == 0:
         return f"The matrix {one}"
     bad = np.argwhere(~good) + np.asarray(first)
+    fault = one if len(bad) == 1 else many
     named = ", ".join(
         str(tuple(index.tolist()) if len(index) > 1 else index.item()) for index in bad[:_NAMED_INDICES]
     )
     return (
-        f"{len(bad)} of {good.size} matrices {many}; "
+        f"{len(bad)} of {good.size} matrices {fault}; "
         f"batch indices: {named}{', ...' if len(bad) > _NAMED_INDICES else ''}"
     )

@@ -81,9 +81,8 @@ def print_speed(a: Array, first: float, threads: int | None) -> None:
         seconds=1.0,
     )
     count = math.prod(a.shape[:-2])
-    print(
-        f"\nThe whole batch, median of {len(times['gpusvd.svd'])} by turns; the first call took {first:.2f} s"
-    )
+    calls = len(times["gpusvd.svd"])
+    print(f"\nThe whole batch, median of {calls} interleaved calls; the first call took {first:.2f} s")
     for name, seconds in times.items():
         median = statistics.median(seconds)
         print(f"{name:18}{1e3 * median:9.1f} ms {count / median:13,.0f} matrices/s")

@@ -55,8 +55,8 @@ def format_of(output: Path) -> str:
     known = Image.EXTENSION.get(output.suffix.lower())
     if known not in Image.SAVE:
         raise CommandError(
-            f"cannot write {output}: {output.suffix or 'no ending'} stands for no picture format; "
-            "name it .png, .jpg, .webp or .tif"
+            f"cannot write {output}: it has {'an unknown' if output.suffix else 'no'} file extension; "
+            "use .png, .jpg, .webp or .tif"
         )
     return str(known)
 

@@ -80,10 +80,10 @@ def plan(m: int, n: int, dtype: np.dtype[Any], full_matrices: bool, vectors: boo
     rows, columns = max(m, n), min(m, n)
     of_left = rows if full_matrices and vectors else columns
     kernel, _ = kernels(rows, columns, of_left, work, vectors)
-    size_class = "large: lanes along the rows" if kernel.name == "svd_rows" else "small: a matrix a lane"
+    size_class = "large: lanes along the rows" if kernel.name == "svd_rows" else "small: one matrix per lane"
     return Plan(
         kernel.name,
-        "tiny: a matrix a lane, in straight-line code" if "tiny" in kernel.name else size_class,
+        "tiny: one matrix per lane, in straight-line code" if "tiny" in kernel.name else size_class,
         lanes_of(work),
         bytes_of(work, kernel.groups, kernel.reals),
     )

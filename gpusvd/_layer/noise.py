@@ -49,7 +49,7 @@ def optimal_shrinkage(
     Return the singular values of low-rank matrices in white noise, shrunk so that the expected loss is least.
 
     Among all functions of the singular values this one has the least asymptotic loss, whatever the low rank:
-    noise makes singular values larger and turns their vectors, and shrinkage makes up for both. With
+    noise increases singular values and rotates their vectors, and shrinkage compensates for both. With
     β = min(m, n) / max(m, n), y = σ / (sqrt(max(m, n)) noise) and
 
         x² = (y² - β - 1 + sqrt((y² - β - 1)² - 4 β)) / 2,
@@ -73,7 +73,7 @@ def optimal_shrinkage(
         all matrices, or one for each. By default it is the median of each S over sqrt(max(m, n) μ(β)), where
         μ(β) is the median of the Marchenko-Pastur distribution, as in `optimal_threshold`.
     loss : {"frobenius", "spectral", "nuclear"}, optional
-        The norm of the error of the matrix that is to be least.
+        The norm of the matrix's error to minimise.
 
     Returns
     -------
@@ -92,11 +92,11 @@ def optimal_shrinkage(
     See Also
     --------
     optimal_threshold : The best rule that keeps a value as it is or drops it.
-    svt : The soft threshold, which takes the same from every value.
+    svt : The soft threshold, which subtracts the same amount from every value.
 
     Notes
     -----
-    For the spectral norm this is Gavish and Donoho's formula, as other programs have it. It is optimal for
+    For the spectral norm this is Gavish and Donoho's formula, which other programs use too. It is optimal for
     square matrices; for others Leeb finds a somewhat smaller loss.
 
     References

@@ -39,7 +39,7 @@ class TopSVDResult(NamedTuple, Generic[A]):
     error : (..., k) array
         The residuals ‖A vᵢ - σᵢ uᵢ‖: the matrix has a singular value within that of each σᵢ.
     exact : bool
-        Whether they come from the whole decomposition, which was the cheaper way.
+        Whether they come from the full decomposition, which was cheaper.
     """
 
     U: A
@@ -62,10 +62,10 @@ def svd_top(
     """
     Return the k largest singular values of every matrix and their vectors, by randomised range finding.
 
-    A product with a Gaussian matrix of k + n_oversamples columns spans the leading left singular vectors
-    nearly; n_iter products with A Aᴴ, with an orthonormal basis Q taken before and after each factor, improve
-    the span, and the SVD of the small matrix Qᴴ A gives the values. The cost is some 2 n_iter + 4 products
-    with so many vectors instead of a whole decomposition.
+    A product with a Gaussian matrix of k + n_oversamples columns nearly spans the leading left singular
+    vectors; n_iter products with A Aᴴ, orthonormalised before and after each factor, improve the span, and
+    with Q its basis the SVD of the small matrix Qᴴ A gives the values. This takes about 2 n_iter + 4 products
+    with k + n_oversamples vectors instead of a full decomposition.
 
     Parameters
     ----------
@@ -74,13 +74,13 @@ def svd_top(
     k : int
         Number of values, from 0 to min(M, N).
     n_oversamples : int, optional
-        Further vectors that are carried along and dropped at the end.
+        Number of additional vectors, which are dropped at the end.
     n_iter : int, optional
         Number of power iterations. Each multiplies the errors by about (σⱼ / σᵢ)², j = k + n_oversamples + 1:
-        take more where singular values fall slowly, 0 or 1 where they fall fast.
+        take more if singular values decay slowly, 0 or 1 if they decay fast.
     rng : int or numpy.random.Generator, optional
-        Where the Gaussian matrix comes from, the same one for all matrices of the batch. By default it is
-        the same at every call, and so is the result.
+        The source of the Gaussian matrix, which is the same for all matrices of the batch. By default it is
+        also the same in every call, and so is the result.
     driver : optional
         As in `svd`.
 
@@ -88,14 +88,14 @@ def svd_top(
     -------
     TopSVDResult
         A named tuple of U (..., M, k), S (..., k), Vh (..., k, N), error (..., k) and exact, in the dtypes of
-        `svd`; of float16 S and error are float32. U and Vh are orthonormal. σᵢ never exceeds the true one but
-        by rounding, and U diag(S) Vh is the projection U Uᴴ A, whose error in the Frobenius norm is
+        `svd`; of float16 S and error are float32. U and Vh are orthonormal. σᵢ never exceeds the true one
+        except by rounding, and U diag(S) Vh is the projection U Uᴴ A, whose error in the Frobenius norm is
         sqrt(‖A‖² - Σ σᵢ²). `error` holds the residuals ‖A vᵢ - σᵢ uᵢ‖: A has a singular value within that of
         each σᵢ. They fall as n_iter grows.
 
-        If k + n_oversamples is a quarter of min(M, N) or more, or if min(M, N) is below 100, the whole
-        decomposition is computed and cut: exact is True then. A matrix with NaN or Inf gets NaN and does not
-        affect the others.
+        If k + n_oversamples is a quarter of min(M, N) or more, or if min(M, N) is below 100, the full
+        decomposition is computed and truncated, and exact is True. A matrix with NaN or Inf gets NaN and does
+        not affect the others.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def svd_top(
 
     See Also
     --------
-    low_rank : The same from the whole decomposition, by other rules than a number of values.
+    low_rank : The same from the full decomposition, by other rules than a number of values.
 
     References
     ----------
@@ -150,8 +150,8 @@ def svd_product(x: ArrayLike, y: ArrayLike, *, driver: Driver = "auto") -> SVDRe
     Return the SVD of every product x y from its factors, without forming it.
 
     With the QR decompositions x = Q R and yᴴ = P T, x y = Q (R Tᴴ) Pᴴ: with the decomposition of the small
-    matrix R Tᴴ = u Σ vᴴ the factors are Q u, Σ and (P v)ᴴ. For thin x and wide y, as the factors B and A of a
-    low-rank adapter, that takes a fraction of the time and memory of the product.
+    matrix R Tᴴ = u Σ vᴴ the factors are Q u, Σ and (P v)ᴴ. For thin x and wide y, such as the factors B and A
+    of a low-rank adapter, this takes a fraction of the time and memory of the product.
 
     Parameters
     ----------

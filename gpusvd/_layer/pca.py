@@ -120,9 +120,9 @@ class PCAResult(NamedTuple, Generic[A]):
         Return the principal components of the samples of both together.
 
         They come from one SVD of the stacked factors diag(σ) Vᴴ of both and the difference of their means. If
-        both keep all components, they are those that `pca` finds in all samples; otherwise what was left out
-        counts in the total variance alone. The scores of `other` follow those of `self`; for data too large
-        to keep, ``p._replace(scores=p.scores[..., :0, :])`` has none.
+        both keep all components, they are those that `pca` finds in all samples; otherwise the discarded
+        components count only in the total variance. The scores of `other` follow those of `self`; for data
+        too large to keep, ``p._replace(scores=p.scores[..., :0, :])`` has none.
 
         Parameters
         ----------

@@ -313,8 +313,8 @@ def procrustes(
             than coordinates, R is one of many solutions.
         scale : (...) array
             Σ σᵢ, in the real dtype of the same precision. The minimum of ‖x R - y‖² is ‖x‖² + ‖y‖² -
-            2 scale; if `x` may be scaled too, the best factor is scale / ‖x‖². With weights the squares of
-            the rows count so many times.
+            2 scale; if `x` may be scaled too, the best factor is scale / ‖x‖². With weights, ‖·‖² are
+            weighted sums over the rows.
 
     Raises
     ------

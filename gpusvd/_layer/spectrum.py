@@ -327,8 +327,8 @@ def norm(
     -------
     (...) array
         The norms, in the real dtype of the matrices; 0 for empty matrices. Squares do not over- or
-        underflow. A matrix with NaN or Inf has a norm of NaN or inf, and of NaN if it follows from singular
-        values.
+        underflow. A matrix with NaN or Inf has a norm of NaN or inf; norms computed from singular values
+        are NaN.
 
     Raises
     ------

@@ -212,43 +212,43 @@ def stream(
         As in `svd`, and only without `function`. The bits of the results do not depend on `chunk`.
     chunk : int or "auto", optional
         The most matrices a chunk holds. "auto" (default) makes two chunks and their results take 64 MiB (512
-        MiB for a GPU), where `function` is taken to need twice the room of the factors and of a result as
-        large as the chunk. It follows the chunks that a dataset is stored in. An iterator's chunks are taken
-        as they come.
+        MiB for a GPU); a `function` is assumed to need twice the memory of the factors and of a result as
+        large as the chunk. It follows the chunks in which a dataset is stored. The chunks of an iterator are
+        taken as they are.
     out : tuple (U, S, Vh), or S with ``compute_uv=False``, optional
         Arrays, memory maps or datasets of the shapes and dtypes that ``svd(source)`` or ``function(source)``
         returns, to write the results into. They must not share memory with `source`.
     resume : path, optional
-        A checkpoint file. It is written while the stream runs, goes when the stream has come to its end, and
-        where it is there at the start, the stream goes on after the last chunk that it says is finished,
-        and all results together are bitwise those of an unbroken run with the same versions on the same
-        machine. A chunk is finished when it is written to `out`, when `consume` has returned, or when the
-        iterator is asked for the next one. Of a `function` the file holds only the name.
+        A checkpoint file. It is written while the stream runs and removed at its end. If it exists at the
+        start, the stream continues after the last chunk that it records as finished. All results together are
+        then bitwise those of an uninterrupted run with the same versions on the same machine. A chunk is
+        finished when it is written to `out`, when `consume` has returned, or when the iterator is asked for
+        the next one. Of a `function` the file records only the name.
     device : {None, "cuda", "cuda:all"}, optional
-        Where to compute: on the CPU (default), on the current CUDA device, or on all CUDA devices by turns.
+        Where to compute: on the CPU (default), on the current CUDA device, or on all CUDA devices in turn.
     progress : bool or callable, optional
-        True shows a bar of tqdm (the extra `progress`); a callable gets ``(done, total)``, the numbers of
-        matrices, after each chunk. The total of an iterator is None.
+        True shows a progress bar of tqdm (the extra `progress`); a callable gets ``(done, total)``, the
+        numbers of matrices, after each chunk. The total of an iterator is None.
 
     Returns
     -------
     iterator, None, or `out`
         Without `consume` and `out` an iterator of ``(where, result)``: what `svd` or `function` returns for
-        ``source[where]``. `where` is a slice of the first dimension, or a tuple of ints and a slice where
-        not even one step along it fits a chunk. With `consume` None, with `out` that.
+        ``source[where]``. `where` is a slice of the first dimension, or a tuple of ints and a slice if
+        not even one step along it fits into a chunk. With `consume` the call returns None, with `out` that.
 
     Raises
     ------
     LinAlgError
-        As in `svd`; with ``errors="raise"`` at the first chunk with such matrices, which it names. Chunks
+        As in `svd`; with ``errors="raise"`` at the first chunk with such matrices, which it names. The chunks
         before it are finished.
     TypeError, ValueError
-        For a source or an option that is none, an `out` that does not fit, results of `function` that do not
-        fit `out`, and a checkpoint that belongs to another stream or to other results.
+        For an invalid source or option, an `out` that does not fit, results of `function` that do not fit
+        `out`, and a checkpoint that belongs to another stream or to other results.
     OSError
-        Where a file cannot be read or written.
+        If a file cannot be read or written.
     ImportError, RuntimeError
-        For ``progress=True`` without tqdm and for a `device` that is not there.
+        For ``progress=True`` without tqdm, and for a `device` that does not exist.
 
     See Also
     --------
@@ -257,18 +257,19 @@ def stream(
 
     Notes
     -----
-    Memory maps and datasets are read in a second thread, a chunk ahead. An iterator is asked for its chunks
-    in the caller's thread. What a map or an `out` map holds in memory is let go after each chunk.
+    Memory maps and datasets are read in a second thread, one chunk ahead. The chunks of an iterator are
+    requested in the caller's thread. The memory that maps occupy, `out` maps included, is released after each
+    chunk.
 
-    After any exception, Ctrl-C among them, the checkpoint counts all finished chunks, and so it does when the
-    iterator is closed; a process that is killed loses those of the last second. Before the file is written,
-    the memory maps and datasets of `out` are flushed, and it holds checksums of the source's first and last
-    matrix (of an iterator's first) and of the last results, so that other data or maps that were opened anew
-    (mode "w+") are refused. Room for `out` maps is claimed on the disk at the start where the system can,
-    since a map on a full disk would kill the process later.
+    After an exception, including Ctrl-C, and when the iterator is closed, the checkpoint counts all finished
+    chunks; a process that is killed loses those of the last second. Before the checkpoint is written, the
+    memory maps and datasets of `out` are flushed. It holds checksums of the first and last matrix of the
+    source (only the first of an iterator) and of the last results, so that other data and maps that were
+    created again (mode "w+") are refused. Disk space for `out` maps is reserved at the start where the system
+    allows it, since a map on a full disk would kill the process later.
 
-    With a `device` chunks go through page-locked memory, two at a time on each GPU with a stream for each, so
-    that copies and kernels overlap. **This has run with a stand-in for CuPy, not on a GPU yet.**
+    With a `device` chunks pass through page-locked memory, two at a time on each GPU with a stream for each,
+    so that copies and kernels overlap. **This has run with a stand-in for CuPy, not on a GPU yet.**
 
     Examples
     --------
@@ -281,14 +282,14 @@ def stream(
     slice(400, 800, None) (400, 5)
     slice(800, 1000, None) (200, 5)
 
-    A function of one's own, or of this library, its results written to an array:
+    Any function of a chunk, with the results written to an array:
 
     >>> out = np.empty_like(a)
     >>> denoised = gpusvd.stream(a, function=lambda chunk: gpusvd.svt(chunk, 0.5), out=out)
     >>> bool(np.array_equal(denoised, gpusvd.svt(a, 0.5)))
     True
 
-    From one file into another, neither of which need fit into memory, going on where it was broken off::
+    From one file to another, neither of which needs to fit into memory, continuing after an interruption::
 
         mode = "r+" if again else "w+"
         S = np.lib.format.open_memmap("values.npy", mode, np.float32, (10**8, 5))

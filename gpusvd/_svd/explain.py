@@ -85,7 +85,7 @@ def explain(
     device: Device | None = None,
 ) -> Explanation | list[Explanation]:
     """
-    Say how `svd` would decompose an array, and why so, without decomposing anything.
+    Say how `svd` would decompose an array, and why, without decomposing anything.
 
     Parameters
     ----------
@@ -104,15 +104,15 @@ def explain(
         SIMD group; `tile_bytes`, the working memory of a thread's kernel (0 for LAPACK, which allocates its
         own); the most `threads` that share the batch; the `accuracy` of small singular values, relative to
         themselves or to the largest one; and `why` this driver. On a GPU `kernel` is the one that rotates,
-        `lanes` are the threads that share a pair of columns, `tile_bytes` the global memory of a matrix at
-        work, and `threads` those of a block.
+        `lanes` are the threads that share a pair of columns, `tile_bytes` the global memory of a matrix
+        being decomposed, and `threads` those of a block.
 
     Raises
     ------
     LinAlgError
-        If the shape has less than two dimensions, or is not square for `hermitian`.
+        If the shape has fewer than two dimensions, or is not square for `hermitian`.
     TypeError, ValueError
-        For a dtype, driver or number of threads that `svd` refuses, and for what is neither array nor shape.
+        For a dtype, driver or number of threads that `svd` refuses, and for anything but an array or a shape.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def explain(
     tile bytes  0
     threads     1
     accuracy    relative to the largest singular value
-    why         LAPACK is the faster one for 1500 x 1500 float32
+    why         LAPACK is faster for 1500 x 1500 float32
     """
     check_driver(driver)
     check_threads(threads)
@@ -163,7 +163,7 @@ def _explain(
 
     if driver == "auto":
         taken = choose(lengths, factors, full_matrices, compute_uv, hermitian)
-        why = f"{_NAMES[taken]} is the faster one for {m} x {n} {factors}"
+        why = f"{_NAMES[taken]} is faster for {m} x {n} {factors}"
     else:
         taken, why = driver, f"driver={driver!r} was asked for"
     if m * n * batch == 0:

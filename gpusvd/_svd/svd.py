@@ -104,16 +104,16 @@ def svd(
     compute_uv : bool, optional
         Whether to compute U and Vh too (default), or S alone.
     hermitian : bool, optional
-        If True, each matrix is taken to be Hermitian (symmetric if real): only its lower triangle counts.
+        If True, each matrix is taken to be Hermitian (symmetric if real): only its lower triangle is used.
     driver : {"auto", "jacobi", "vendor"}, optional
         "jacobi" is one-sided Jacobi, which gives every singular value to high relative accuracy and whose
         results are bitwise independent of the batch, the place in it and the number of threads. "vendor" is
-        LAPACK through NumPy. "auto" (default) takes the one that is faster from some eight matrices on, by M,
-        N, the dtype and what is wanted, never by the batch or the numbers, so that a matrix has one answer;
-        `explain` says which.
+        LAPACK through NumPy. "auto" (default) is the faster of the two for batches of about eight matrices or
+        more. It depends on M, N, the dtype and what is asked for, never on the batch or the numbers, so that
+        a matrix always has the same answer; `explain` says which it is.
     out : tuple of ndarray (U, S, Vh), or ndarray S with ``compute_uv=False``, optional
         Arrays to write the results into, of their exact shapes and dtypes, in any strides and byte order;
-        they are what is returned. They must not share memory with each other. An output may overlap
+        the call returns them. They must not share memory with each other. An output may overlap
         `a`; the call then uses temporary arrays.
     errors : {"nan", "raise"}, optional
         A matrix with NaN or Inf, or one that does not converge, gets NaN factors (default), and other
@@ -140,20 +140,20 @@ def svd(
         Vh : (..., N, N) or (..., K, N) ndarray
             Conjugate transposes of the right singular vectors, in the dtype of U.
 
-        With ``compute_uv=False``, S alone. For an array in GPU memory they are CuPy arrays on its device, but
-        for a tensor, which gives tensors.
+        With ``compute_uv=False``, S alone. The results for an array in GPU memory are CuPy arrays on its
+        device; those for a tensor are tensors.
 
     Raises
     ------
     LinAlgError
-        If `a` has less than two dimensions; if it is not square and `hermitian` is True; with
+        If `a` has fewer than two dimensions; if it is not square and `hermitian` is True; with
         ``errors="raise"``, for matrices with NaN or Inf or without convergence: it names the first ones by
         their indices in the batch.
     TypeError
-        For dtypes not listed above, and for an `out` of the wrong dtype or no array.
+        For dtypes not listed above, and for an `out` of the wrong dtype or that is no array.
     ValueError
-        For an unknown `driver`, `errors`, `threads` or `device`, and for an `out` of the wrong shape, that is
-        read-only or shares memory.
+        For an unknown `driver`, `errors`, `threads` or `device`, and for an `out` that has the wrong
+        shape, is read-only or shares memory.
     ImportError, RuntimeError
         For arrays in GPU memory and ``device="cuda"``, if CuPy or a CUDA device is missing.
 
@@ -165,17 +165,17 @@ def svd(
 
     Notes
     -----
-    Beyond its input and results a call takes a few MiB a thread, whatever the batch: its workspace, 4 MiB up
-    to 128 x 128 and 13 MiB for complex128 of 512 x 512, with LAPACK 32 MiB there; and copies of the matrices
-    at work where these must be converted. While LAPACK shares a batch among the cores, NumPy's BLAS is
-    limited to one thread process-wide; afterwards its threads are restored.
+    Beyond its input and results a call needs a few MiB of workspace per thread, whatever the batch: up to
+    4 MiB for matrices of 128 x 128, and for complex128 of 512 x 512 13 MiB, or 32 MiB with LAPACK. Matrices
+    that must be converted are copied a few at a time. While the cores share a batch for LAPACK, NumPy's BLAS
+    is limited to one thread in the whole process; afterwards its number of threads is restored.
 
     On a GPU a call is queued on CuPy's current stream, takes its memory from CuPy's pool and reads nothing
-    back, so that it can be captured in a CUDA graph, after a first call that compiles and loads its kernels;
-    the graph then owns the memory that it works in, and what is returned, or `out`, must live as long as it.
-    Only ``errors="raise"`` waits for the result, and the copies of a NumPy array do. ``driver="vendor"`` is
-    `cupy.linalg.svd` there, and "auto" takes Jacobi up to 512 columns; beyond, Jacobi is refused. **The
-    CUDA kernels have run in an emulator and have been compiled for GPUs; they have not run on one yet.**
+    back. After a first call, which compiles and loads the kernels, it can be captured in a CUDA graph; the
+    graph then owns its workspace, and the results, or `out`, must live as long as the graph. Only
+    ``errors="raise"`` and the copies of a NumPy array wait for the result. ``driver="vendor"`` is
+    `cupy.linalg.svd`, and "auto" takes Jacobi up to 512 columns; beyond, Jacobi is refused. **No GPU has run
+    the CUDA kernels yet: the tests run them in an emulator, compile them and execute their PTX.**
 
     References
     ----------
@@ -212,12 +212,12 @@ def svdvals(
     """
     Compute the singular values of every matrix of a batch.
 
-    The same as ``svd(a, compute_uv=False)``; vectors are not computed. With Jacobi on the CPU, the values of
-    a matrix whose rows and columns are all of much the same size come from a bidiagonal form, which is nearly
-    as accurate there, and faster. They may then differ from those of `svd` in the last digits. By default
-    matrices of more than 32 rows and columns get their values from that form in any case: they are as
-    accurate as LAPACK's then, to eps of the largest, and take as long for all matrices. ``driver="jacobi"``
-    keeps them accurate relative to each at any size.
+    The same as ``svd(a, compute_uv=False)``; vectors are not computed. With Jacobi on the CPU, a matrix whose
+    rows and columns are all of similar size is reduced to a bidiagonal form, which is faster and nearly as
+    accurate for such matrices. Its singular values may then differ from those of `svd` in the last digits.
+    By default all matrices of more than 32 rows and columns are reduced to that form: their singular values
+    are as accurate as LAPACK's, to eps of the largest. ``driver="jacobi"`` keeps each singular value accurate
+    relative to itself at any size.
 
     Parameters
     ----------
@@ -277,8 +277,8 @@ def svd_ex(
         info : Info
             A named tuple of arrays with the shape of the batch: `converged` (bool); `sweeps` (int32), how
             many times Jacobi went over all pairs of columns; and `off` (dtype of S), the largest cosine
-            between two columns that it last saw. LAPACK tells neither: `sweeps` is 0 and `off` NaN with
-            ``driver="vendor"``. For a matrix with NaN or Inf `converged` is False, `sweeps` 0 and `off`
+            between two columns in the last sweep. LAPACK reports neither: with ``driver="vendor"`` `sweeps`
+            is 0 and `off` NaN. For a matrix with NaN or Inf `converged` is False, `sweeps` 0 and `off`
             NaN.
 
     Raises

@@ -226,11 +226,11 @@ def test_compress_in_a_process_of_its_own(folder):
     assert not Path("other.png").exists()
 
 
-def test_readme_shows_what_compress_prints(folder, capsys):
+def test_the_page_shows_what_compress_prints(folder, capsys):
     photo = get_sample_data("grace_hopper.jpg", asfileobj=False)
     assert main(["compress", photo, "-o", "out.png", "--patch=16", "--energy=0.99"]) == 0
     pattern = r"rank +([\d.]+) in .*\n *ratio +([\d.]+) : 1, ([\d.]+)% .*\n *PSNR +([\d.]+) dB"
-    texts = capsys.readouterr().out, (ROOT / "README.md").read_text(encoding="utf-8")
+    texts = capsys.readouterr().out, (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     printed, shown = (np.array(re.search(pattern, text).groups(), float) for text in texts)
     np.testing.assert_allclose(printed, shown, rtol=0.003)  # decoders of JPEG differ
 
@@ -262,8 +262,8 @@ def test_unreadable_picture(kind, folder, capsys):
         (["-o", "out.png", "--save", "photo.png"], ["the image and --save are the same file"]),
         (["-o", "out.png", "--save", "out.png"], ["--output and --save are the same file"]),
         (["-o", "out.png", "--save", "absent/f.npz"], ["cannot write absent/f.npz"]),
-        (["-o", "out"], ["no picture format", ".png"]),
-        (["-o", "out.npz"], ["no picture format"]),
+        (["-o", "out"], ["no file extension", ".png"]),
+        (["-o", "out.npz"], ["an unknown file extension"]),
         (["-o", "out.png", "--patch=46"], ["--patch 46", "70 x 45"]),
         (["-o", "taken.png"], ["cannot write taken.png: it is a folder"]),
         (["-o", "taken.png/../photo.png/out.png"], ["cannot write"]),

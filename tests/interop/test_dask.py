@@ -221,7 +221,7 @@ def test_errors_raise_when_computed_and_name_the_matrix_of_the_whole_array(call)
     first = lazy if isinstance(lazy, da.Array) else lazy[0]
     assert first.compute(scheduler="sync").shape[0] == 7
     a[4] = np.nan
-    said = "1 of 3 matrices of a chunk have a NaN or Inf, .*; batch indices: 4$"
+    said = "1 of 3 matrices of a chunk has a NaN or Inf, .*; batch indices: 4$"
     lazy = call(chunked(a), errors="raise")
     with pytest.raises(np.linalg.LinAlgError, match=said):
         (lazy if isinstance(lazy, da.Array) else lazy[0]).compute(scheduler="sync")

@@ -410,7 +410,7 @@ def test_inv_of_singular_and_bad_matrices(backend):
     np.testing.assert_allclose(x[0], np.diag([0.5, 0.25]), atol=1e-14)
     assert np.isnan(x[1:]).all()
     for i in (1, 2, 3):
-        said = "1 of 2 matrices are singular, or have a NaN or Inf, .*; batch indices: 1$"
+        said = "1 of 2 matrices is singular, or has a NaN or Inf, .*; batch indices: 1$"
         with pytest.raises(LinAlgError, match=said):
             gpusvd.inv(backend.array(a[[0, i]]), errors="raise")
     with pytest.raises(LinAlgError, match="The matrix is singular, or has a NaN or Inf"):
@@ -537,5 +537,5 @@ def test_an_entry_beyond_the_range_spoils_no_other(backend, dtype):
         assert np.isinf(x[0, 0, 0])
         np.testing.assert_allclose(x[0, 1:, 1:], np.diag([1, 0.25]), rtol=1e-6)
         np.testing.assert_allclose(x[1], np.diag([1, 0.5, 0.25]), rtol=1e-6, atol=0)
-    with pytest.raises(LinAlgError, match=r"1 of 2 matrices .* beyond the range of their dtype; .*: 0"):
+    with pytest.raises(LinAlgError, match=r"1 of 2 matrices .* beyond the range of its dtype; .*: 0"):
         gpusvd.inv(backend.array(a), errors="raise")

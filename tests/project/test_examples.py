@@ -264,7 +264,7 @@ def test_rotations_of_points(run):
     assert after == pytest.approx(theory, rel=0.01)
     found = Rotation.from_matrix(fit.rotation) * Rotation.from_matrix(variables["rotations"])
     off = np.degrees(found.magnitude())
-    mean, most = numbers(text, r"to (\S+) degrees in the mean, (\S+) at most$")
+    mean, most = numbers(text, r"to (\S+) degrees on average, (\S+) at most$")
     assert (mean, most) == (round(float(off.mean()), 2), round(float(off.max()), 2))
 
 

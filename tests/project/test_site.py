@@ -33,7 +33,7 @@ def public_names():
                     yield module, set(ast.literal_eval(node.value)) - {"__version__"}
 
 
-def test_the_reference_has_every_public_name_once():
+def test_the_reference_has_every_public_name_once(hooks):
     """By itself, or with the whole of its module."""
     public = dict(public_names())
     assert {"gpusvd", "gpusvd.plot", "gpusvd.device"} <= public.keys()
@@ -43,7 +43,7 @@ def test_the_reference_has_every_public_name_once():
     assert [name for name in sorted(names) if not {name, name.rpartition(".")[0]} & set(found)] == []
     assert {name for name in found if "._" not in name} <= names | public.keys()
     functions = {name for name in public["gpusvd"] if not name[0].isupper()}
-    assert functions <= set(re.findall(r"`([a-z0-9_.]+)`", API["index.md"]))
+    assert functions <= set(re.findall(r"`([a-z0-9_.]+)`", hooks.on_page_markdown(API["index.md"])))
 
 
 def test_a_whole_module_is_shown_without_what_it_keeps_to_itself():
@@ -56,7 +56,7 @@ def test_a_whole_module_is_shown_without_what_it_keeps_to_itself():
 def test_nothing_is_missing(page, hooks):
     rendered = hooks.on_page_markdown(page.read_text(encoding="utf-8"))
     assert "<!-- render" not in rendered
-    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", rendered):
+    for picture in re.findall(r"!\[[^]]*\]\(([^)#]+)", rendered):
         assert (page.parent / picture).is_file()
 
 
@@ -71,8 +71,6 @@ def test_tables_say_what_the_runs_say(hooks):
     assert lines[3].split(" | ")[:2] == ["| float64", hooks.two_digits(row["ratio"]["auto"])]
     assert row["file"] in lines[-1]
     assert row["provenance"]["cpu"] in lines[-1]
-    numbers = {0.947: "0.95", 0.996: "1.0", 8.04: "8.0", 9.96: "10", 123.4: "123"}
-    assert {x: hooks.two_digits(x) for x in numbers} == numbers
 
 
 def test_the_help_of_every_command_is_there():
