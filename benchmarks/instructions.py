@@ -48,8 +48,8 @@ from tests.ptx.parse import SIZES as BYTES
 from tests.ptx.source import CAPABILITY
 from tests.ptx.translate import ACCESS
 
-SHAPES = [(n, n) for n in (2, 3, 4, 6, 8, 12, 16)] + [(64, 8), (1024, 3), (24, 24), (32, 32), (48, 48)]
-SHAPES += [(64, 64), (784, 16), (96, 96), (128, 128)]
+SHAPES = [(n, n) for n in (2, 3, 4, 6, 8, 12, 16)] + [(64, 8), (300, 3), (1024, 3), (24, 24), (32, 32)]
+SHAPES += [(48, 48), (64, 64), (784, 16), (96, 96), (128, 128)]
 QUICK = [(2, 2), (4, 4)]
 WORKS = ("thin", "values")
 SLOTS = "of each instruction as ptxas makes it in straight lines, see weights; moves 0, branches 1"

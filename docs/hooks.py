@@ -242,6 +242,7 @@ BUDGETS = (
     "svd_tiny 2x2 complex128",
     "svd_fused 8x8 float32",
     "svd_fused 32x32 float32",
+    "svd_tall 64x8 float32",
     "factor_batch 64x64 float64",
     "orthogonalise_groups 64x64 float32",
     "orthogonalise_groups 128x128 float32",

@@ -6,8 +6,8 @@ registers: LLVM takes a vector apart, and each entry gets a register of its own,
 value where they would handle as many as a column has entries: a kernel compiles in seconds instead of a
 minute. Entries are therefore reached by operations with constant positions only.
 
-Arguments: `x`, `y` are columns, or numbers where an operation says so; `first`, `n`, `aligned`, `width` and
-`step` are literals; an index is that of a number in an array of one dimension, or in a row of memory.
+Arguments: `x`, `y` are columns, or numbers where an operation says so; those in `LITERALS` are literals; an
+index is that of a number in an array of one dimension, or in a row of memory.
 Products enter sums unrounded: each `x + a y` is one instruction. Approximate operations are those of PTX.
 """
 
@@ -18,8 +18,8 @@ from numba.core import cgutils
 from numba.cuda.extending import intrinsic
 from numba.cuda.models import models, register_model, types
 
-LITERALS = {"first", "n", "aligned", "width", "step", "place", "target", "highest"}
-WORD = ir.IntType(32)
+LITERALS = {"first", "n", "aligned", "width", "step", "place", "target", "highest", "lanes", "along"}
+WORD, WIDE = ir.IntType(32), ir.IntType(64)
 ACCESS_BYTES = 16  # at most, of an access to memory
 
 
@@ -63,10 +63,10 @@ def index(i):
 
 
 class Memory:
-    """An array argument: where its numbers begin, and their type."""
+    """An array argument: where its numbers begin, how far they are apart in bytes, and their type."""
 
-    def __init__(self, pointer, dtype):
-        self.pointer, self.dtype = pointer, dtype
+    def __init__(self, pointer, strides, dtype):
+        self.pointer, self.strides, self.dtype = pointer, strides, dtype
 
 
 def operation(result):
@@ -110,7 +110,8 @@ def operation(result):
 def taken_apart(context, builder, ty, value):
     """What the code of an operation gets of an argument."""
     if isinstance(ty, types.Array):
-        return Memory(context.make_array(ty)(context, builder, value).data, ty.dtype)
+        made = context.make_array(ty)(context, builder, value)
+        return Memory(made.data, cgutils.unpack_tuple(builder, made.strides, ty.ndim), ty.dtype)
     if isinstance(ty, types.BaseTuple):
         return [taken_apart(context, builder, t, builder.extract_value(value, i)) for i, t in enumerate(ty)]
     if isinstance(ty, types.Complex):
@@ -318,6 +319,16 @@ def largest(builder, x):
     return [found]
 
 
+@operation(lambda most, x: most)
+def larger_parts(builder, most, x):
+    """The larger one of each entry of a real column and the largest part of that of x."""
+    found = entries(builder, most[0])
+    for v in x:
+        sizes = [plain(builder, "abs", number) for number in entries(builder, v)]
+        found = [plain(builder, "max", *pair) for pair in zip(found, sizes, strict=True)]
+    return [collected(builder, found)]
+
+
 @operation(lambda x, j, first, width: x.dtype)
 def entry(builder, x, j, first, width):
     """Entry j, which is one of `width` from `first` on."""
@@ -335,15 +346,34 @@ def picked(builder, x, j, first, width):
 @operation(lambda x, j, first, width: x)
 def without_entry(builder, x, j, first, width):
     """x with zero for entry j, which is one of `width` from `first` on."""
+    return put_entry(builder, x, j, [ir.Constant(v.type.element, 0.0) for v in x], first, width)
+
+
+@operation(lambda x, j, value, first, width: x)
+def with_entry(builder, x, j, value, first, width):
+    """x with another value for entry j, which is one of `width` from `first` on."""
+    return put_entry(builder, x, j, value, first, width)
+
+
+def put_entry(builder, x, j, value, first, width):
     made = list(x)
     for i in range(first, first + width):
         here = builder.icmp_signed("==", j, ir.Constant(j.type, i))
         for k, v in enumerate(made):
-            value = builder.select(
-                here, ir.Constant(v.type.element, 0.0), builder.extract_element(v, index(i))
-            )
-            made[k] = builder.insert_element(v, value, index(i))
+            held = builder.select(here, value[k], builder.extract_element(v, index(i)))
+            made[k] = builder.insert_element(v, held, index(i))
     return made
+
+
+@operation(lambda x, k: types.UniTuple(x, 2))
+def parted(builder, x, k):
+    """x with zeros for its entries after number k, and x with zeros for the others."""
+    count = x[0].type.count
+    kind = vector(k.type, count)
+    later = builder.icmp_signed("<", spread(builder, k, count), ir.Constant(kind, list(range(count))))
+    zeros = [ir.Constant(v.type, [0.0] * count) for v in x]
+    first = [builder.select(later, *pair) for pair in zip(zeros, x, strict=True)]
+    return [first, [builder.select(later, *pair) for pair in zip(x, zeros, strict=True)]]
 
 
 @operation(lambda x, lane: x)
@@ -366,6 +396,41 @@ def shuffled(builder, x, lane):
     words = builder.bitcast(x, vector(WORD, 2))
     moved = [assembly(builder, text, WORD, [word, lane], effects=True) for word in entries(builder, words)]
     return builder.bitcast(collected(builder, moved), x.type)
+
+
+@operation(lambda x, lane, lanes: x.dtype)
+def sum_of_lanes(builder, x, lane, lanes):
+    """For lane k the sum of entry k of x over so many lanes, a power of two of them and no fewer than x has
+    entries; for lanes beyond, modulo the least such power, the same or nothing of use."""
+    return [over_lanes(builder, v, lane, lanes, builder.fadd) for v in x]
+
+
+@operation(lambda x, lane, lanes: x.dtype)
+def largest_of_entries(builder, x, lane, lanes):
+    """As `sum_of_lanes` the largest entry k."""
+    return [over_lanes(builder, v, lane, lanes, lambda *pair: plain(builder, "max", *pair)) for v in x]
+
+
+def over_lanes(builder, x, lane, lanes, combined):
+    """Two lanes exchange halves of the entries until each has one, then that one."""
+    values, step = entries(builder, x), 1
+    while step < len(values):
+        step *= 2
+    fold, step = step, step // 2
+    while step:
+        other = builder.xor(lane, ir.Constant(lane.type, step))
+        is_upper = builder.icmp_signed(">", lane, other)
+        for i in range(len(values[:step])):
+            kept = sent = values[i]
+            if i + step < len(values):
+                kept = builder.select(is_upper, values[i + step], values[i])
+                sent = builder.select(is_upper, values[i], values[i + step])
+            values[i] = combined(kept, shuffled(builder, sent, other))
+        values, step = values[:step], step // 2
+    while fold < lanes:
+        other = builder.xor(lane, ir.Constant(lane.type, fold))
+        values, fold = [combined(values[0], shuffled(builder, values[0], other))], 2 * fold
+    return values[0]
 
 
 @operation(lambda values, value, c, first, width: types.int32)
@@ -468,6 +533,51 @@ def store_strided(builder, array, i, step, x):
     numbers = [entries(builder, v) for v in x]
     for k in range(len(numbers[0])):
         put(builder, array, i, step * k, [[part[k]] for part in numbers])
+
+
+@operation(lambda array, b, i, along: types.int64)
+def line_at(builder, array, b, i, along):
+    """Where row i of matrix b of a batch begins, for `along` 2, or column i, for 1."""
+    wide = [builder.sext(x, WIDE) if x.type.width < 64 else x for x in (b, i)]
+    return builder.add(builder.mul(wide[0], array.strides[0]), builder.mul(wide[1], array.strides[3 - along]))
+
+
+@operation(lambda array, line, step, along: types.int64)
+def line_after(builder, array, line, step, along):
+    """Where the line so many after this one begins."""
+    return builder.add(line, builder.mul(array.strides[3 - along], ir.Constant(WIDE, step)))
+
+
+def accesses_to(builder, array, line, along, aligned, n):
+    """(address, first, count) of accesses to n numbers of a line."""
+    size, parts = array.dtype.bitwidth // 8, parts_of(array.dtype)
+    begin = builder.gep(builder.bitcast(array.pointer, ir.IntType(8).as_pointer()), [line])
+    for first, count in pieces(0, n, max(1, aligned), size):
+        far = ir.Constant(WIDE, first * (size if aligned else 1))
+        far = far if aligned else builder.mul(array.strides[along], far)
+        kind = vector(real_type(array.dtype), parts * count)
+        yield builder.bitcast(builder.gep(begin, [far]), kind.as_pointer()), first, count
+
+
+@operation(lambda array, line, along, n, aligned: Column(array.dtype, n))
+def load_line(builder, array, line, along, n, aligned):
+    """The column of n numbers of a row, for `along` 2, or a column, for 1, of a matrix. Unless `aligned` is 0
+    they follow each other, and lines begin at multiples of so many."""
+    found = [[] for _ in range(parts_of(array.dtype))]
+    for address, _, count in accesses_to(builder, array, line, along, aligned, n):
+        x = builder.load(address, align=count * array.dtype.bitwidth // 8)
+        for k, part in enumerate(found):
+            part += entries(builder, x)[k :: len(found)]
+    return [collected(builder, part) for part in found]
+
+
+@operation(lambda array, line, along, x, aligned: types.none)
+def store_line(builder, array, line, along, x, aligned):
+    """The inverse of `load_line`."""
+    numbers = list(zip(*(entries(builder, v) for v in x), strict=True))
+    for address, first, count in accesses_to(builder, array, line, along, aligned, len(numbers)):
+        mixed = [part for number in numbers[first : first + count] for part in number]
+        builder.store(collected(builder, mixed), address, align=count * array.dtype.bitwidth // 8)
 
 
 @operation(lambda source, i, sink, k, n: types.none)

@@ -1,11 +1,11 @@
-"""The SVD of matrices of 5 to 32 columns in one launch: QR, Jacobi and U in registers, with no workspace.
+"""The SVD of square matrices of 5 to 32 columns in one launch and without workspace: all is in registers.
 
     A 2**k P = Q R,   L = P Rᴴ,   L W = X S,   A = (Q W) (S 2**-k) Xᴴ
 
 Layout: `lanes` threads of a warp hold a matrix, 2 or 4 whole columns each, column q + s lanes in slot s of
-lane q: nothing is summed over lanes. What is done to a whole column is one operation of `columns`. All else
-about a matrix is in shared memory of its warp, rows n to m of A and U too. Warps have nothing to do with each
-other: there is no barrier.
+lane q: nothing is summed over lanes. What is done to a whole column is one operation of `cuda_columns`. All
+else about a matrix is in shared memory of its warp. Warps have nothing to do with each other: there is no
+barrier. `cuda_tall` decomposes its triangles by `decompose`.
 
 1. Load. One power of two brings the largest entry of a matrix to 2**TARGET.
 2. QR with full pivoting. Columns stay where they are. The pivot is the largest of all keys: the leading bits
@@ -72,7 +72,7 @@ from .cuda_columns import (
 )
 from .cuda_rescue import rescue
 from .cuda_warp import EVERYONE, SHARED_BYTES, WARP, LaunchShape, at, size_and_parts
-from .lanes import abs2, conjugate, dot, largest_part
+from .lanes import abs2, conjugate, dot
 from .scalars import (
     FLOOR,
     HUGE,
@@ -180,48 +180,12 @@ def reflected(x, component, v, j, start, width):
     return x, length2(x, start)
 
 
-def inner_of_tails(room, v, x, rest, n):
-    """vᴴ x of columns in shared memory, whose `rest` entries are n apart."""
-    total = number(0.0)
-    for i in range(rest):
-        total = total + dot(room[at(v + i * n)], room[at(x + i * n)])
-    return total
-
-
-def reflect_tail(room, v, x, component, rest, n, parts):
-    """x <- x + component v, of such columns; returns the squared length."""
-    total = real(0.0)
-    for i in range(rest):
-        value = plus(room[at(x + i * n)], component, room[at(v + i * n)], parts)
-        room[at(x + i * n)] = value
-        total = total + abs2(value)
-    return total
-
-
-def scale_tail(room, x, power, adjoint, rest, n):
-    """x <- power x, or its conjugate, with positive zeros; returns the squared length."""
-    total = real(0.0)
-    for i in range(rest):
-        value = room[at(x + i * n)] * power
-        value = (conjugate(value) if adjoint else value) + number(0.0)
-        room[at(x + i * n)] = value
-        total = total + abs2(value)
-    return total
-
-
-def largest_of_tail(room, x, rest, n):
-    big = real(0.0)
-    for i in range(rest):
-        big = larger(big, largest_part(room[at(x + i * n)]))
-    return big
-
-
 def pivoted_qr(
-    room, reals, own, betas, tail, rest, pivots, a, lengths, size, q, is_busy, peers,
-    n, lanes, slots, steps, width, places, pitch, tall, vectors, words, parts,
+    room, reals, own, betas, a, lengths, size, q, is_busy, peers,
+    n, lanes, slots, steps, width, places, pitch, vectors, words, parts,
 ):  # fmt: skip
     """Factor the matrix of this lane's columns `a`, of these squared lengths; rows of R and reflectors go to
-    shared memory, where `rest` further rows are, and the columns of the pivots if there are any.
+    shared memory.
 
     Returns how many columns are zero, and the least key of a pivot. `width` steps at a time look for entry j
     among as many, in one loop for all of them.
@@ -263,27 +227,16 @@ def pivoted_qr(
                     store_row(room, row, a[s], start, vector)
                     room[at(row + j)] = head
                     reals[at(betas + j)] = beta
-                    if tall:
-                        reals[at(pivots + j)] = real(q + s * lanes)
             cuda.syncwarp()
             v, beta = load_row(room, row, start, n, vector), reals[at(betas + j)]
             head = entry(v, j, start, min(width, n - start))
 
             # Reflect all columns; what they have in row j is R's.
             for s in range(slots):
-                component = inner(v, a[s], start)
-                moves = is_busy and names[s] >= 0 and keys[s] != key and not is_zero
-                pivot, c = int32(tail + (key & (places - 1))), int32(q + s * lanes)
-                if tall:
-                    component = component + inner_of_tails(room, pivot, tail + c, rest if moves else 0, n)
-                component = component * -beta
+                component = inner(v, a[s], start) * -beta
                 column, total = reflected(a[s], component, v, j, start, min(width, n - start))
-                if tall:
-                    total = total + reflect_tail(
-                        room, pivot, tail + c, component, rest if moves else 0, n, parts
-                    )
                 a, lengths = replaced(a, s, column), replaced(lengths, s, total)
-                is_pivot = keys[s] == key
+                is_pivot, c = keys[s] == key, int32(q + s * lanes)
                 value = number(0.0) if is_zero or names[s] < 0 else plus(tops[s], component, head, parts)
                 value = diagonal if is_pivot else value
                 names = replaced(names, s, int32(-1) if is_pivot else names[s])
@@ -485,16 +438,9 @@ def singular_values(
     return x, w, values, ranks, known
 
 
-def left_columns(
-    room, reals, own, betas, tail, rest, pivots, to_tail, exists, w, ranks, adjoint, size,
-    n, slots, width, pitch, tall, words, parts,
-):  # fmt: skip
-    """U = Q [W; 0], by the reflectors in shared memory, where `rest` further rows are, and become."""
+def left_columns(room, reals, own, betas, w, size, n, slots, width, pitch, words, parts):
+    """U = Q W, by the reflectors in shared memory."""
     vector = 4 // (words * parts) if words * parts < 4 else 1
-    if tall:
-        for s in range(slots):
-            for i in range(rest if exists[s] else 0):
-                room[at(to_tail + ranks[s] + i * n)] = number(0.0)
     for back in range(0, n, width):
         start = (n - 1) // width * width - back
         stop = start + 1 if width == 1 else min(size, start + width)
@@ -503,19 +449,7 @@ def left_columns(
             v = load_row(room, int32(own + n * pitch + j * pitch), start, n, vector)
             beta = reals[at(betas + j)]
             for s in range(slots):
-                component = inner(v, w[s], start)
-                if tall:
-                    pivot, rows = int32(tail + int32(reals[at(pivots + j)])), rest if exists[s] else 0
-                    component = component + inner_of_tails(room, pivot, to_tail + ranks[s], rows, n)
-                    component = component * -beta
-                    reflect_tail(room, pivot, to_tail + ranks[s], component, rows, n, parts)
-                else:
-                    component = component * -beta
-                w = replaced(w, s, plus_times(w[s], component, v, start))
-    if tall:
-        for s in range(slots):
-            rows = rest if exists[s] else 0
-            scale_tail(room, to_tail + ranks[s], real(1.0), adjoint, rows, n)
+                w = replaced(w, s, plus_times(w[s], inner(v, w[s], start) * -beta, v, start))
     return w
 
 
@@ -557,54 +491,27 @@ def copy_one(array, b, room, place, n, row_step, column_step, lane, into, exists
             slow, fast = slow + 1, fast - n
 
 
-def copy_tail(array, b, room, place, n, rest, lane, into, exists):
-    """Copy rows n to n + rest - 1 of a matrix between an array and shared memory, where they lie row by
-    row."""
-    if abs(array.strides[2]) <= abs(array.strides[1]):
-        i, j = lane // n, lane % n
-        for e in range(lane, rest * n, WARP):
-            if into:
-                room[at(place + e)] = array[at(b), at(n + i), at(j)] if exists else number(0.0)
-            elif exists:
-                array[at(b), at(n + i), at(j)] = room[at(place + e)]
-            i, j = i + WARP // n, j + WARP % n
-            if j >= n:
-                i, j = i + 1, j - n
-    else:
-        for j in range(int32(n)):
-            for i in range(lane, rest, WARP):
-                near = at(place + i * n + j)
-                if into:
-                    room[near] = array[at(b), at(n + i), at(j)] if exists else number(0.0)
-                elif exists:
-                    array[at(b), at(n + i), at(j)] = room[near]
-
-
-def load_matrices(a, room, base, tails, rest, first, lane, n, matrices, skew, at_once, tall, words, parts):
+def load_matrices(a, room, base, first, lane, n, matrices, skew, at_once, words, parts):
     """A warp's matrices to shared memory, row by row."""
     bytes_ = 4 * words * parts
-    if not tall and copies_whole(a, matrices, first, n, bytes_, n * bytes_, bytes_):
+    if copies_whole(a, matrices, first, n, bytes_, n * bytes_, bytes_):
         copy_whole(a, first, room, base, lane, matrices, n * n, skew, at_once, True)
     else:
         for k in range(int32(matrices)):
             b = first + k
             copy_one(a, b, room, base + k * (n * n + skew), n, n, 1, lane, True, b < a.shape[0])
-            if tall:
-                copy_tail(a, b, room, tails + k * rest * n, n, rest, lane, True, b < a.shape[0])
     cuda.syncwarp()
 
 
-def store_left(room, base, tails, rest, left, first, lane, n, matrices, skew, at_once, tall, words, parts):
+def store_left(room, base, left, first, lane, n, matrices, skew, at_once, words, parts):
     """The inverse of `load_matrices`."""
     bytes_ = 4 * words * parts
-    if not tall and copies_whole(left, matrices, first, n, bytes_, n * bytes_, bytes_):
+    if copies_whole(left, matrices, first, n, bytes_, n * bytes_, bytes_):
         copy_whole(left, first, room, base, lane, matrices, n * n, skew, at_once, False)
     else:
         for k in range(int32(matrices)):
-            b, place = first + k, base + k * (n * n + skew)
-            copy_one(left, b, room, place, n, n, 1, lane, False, b < left.shape[0])
-            if tall:
-                copy_tail(left, b, room, tails + k * rest * n, n, rest, lane, False, b < left.shape[0])
+            b = first + k
+            copy_one(left, b, room, base + k * (n * n + skew), n, n, 1, lane, False, b < left.shape[0])
 
 
 def store_right(room, base, right, first, lane, n, matrices, skew, at_once, words, parts):
@@ -618,83 +525,50 @@ def store_right(room, base, right, first, lane, n, matrices, skew, at_once, word
             copy_one(right, b, room, place, n, 1, n, lane, False, b < right.shape[0])
 
 
-def svd_fused(
-    a, left, s, right, converged, sweeps, off, adjoint,
-    n, lanes, halvings, slots, steps, width, places, pitch, step, skew, at_once, tall, vectors, words, parts,
-):  # fmt: skip
-    """SVD of a batch of matrices with m >= n, 5 <= n <= 32.
-
-    a, left, s, right, converged, sweeps, off, adjoint : as `cuda_tiny.svd_tiny` has them. Without
-        `vectors` left and right are not touched.
-    The others are constants, as `fused_shape` has them; `tall` is whether m > n.
-
-    Launched with ceil(batch / matrices) blocks.
-    """
-    room, reals = cuda.shared.array(0, number, alignment=16), cuda.shared.array(0, real, alignment=16)
-    matrices = WARP // lanes
-    lane, warp = int32(cuda.threadIdx.x & 31), int32(cuda.threadIdx.x >> 5)
+def place_in_warp(lane, matrices, lanes):
+    """Which of a warp's matrices is this lane's, the first lane of that, this lane's number among its lanes,
+    and whether the lane has a share in it."""
     which = int32((lane * (1024 // lanes + 1)) >> 10)  # lane // lanes
-    is_busy = WARP % lanes == 0 or which < matrices
+    is_busy = matrices * lanes == WARP or which < matrices
     which = int32(min(which, matrices - 1))
     begin = int32(which * lanes)
-    q = int32(min(lane - begin, lanes - 1))
-    first = (cuda.blockIdx.x * (cuda.blockDim.x >> 5) + warp) * matrices
-    if first >= a.shape[0]:
-        return
-    b = first + which
-    exists = is_busy and b < a.shape[0]
-    rest = int32(a.shape[1] - n if tall else 0)
-    of_tails = int32((matrices * rest * n + 3) // 4 * 4)
-    of_warp = int32(matrices * step + (2 * of_tails if vectors else of_tails))
-    base = int32(warp * of_warp)
-    own, tails = int32(base + which * step), int32(base + matrices * step)
-    tail = int32(tails + which * rest * n)
-    betas = int32((own + (2 * n if vectors else n + 2) * pitch) * parts)
-    at_values = int32(betas + (n + 3) // 4 * 4)
-    pivots = int32(at_values + (lanes * slots + 3) // 4 * 4)
-    peers = peers_of(q, begin, lane, is_busy, lanes, steps)
+    return which, begin, int32(min(lane - begin, lanes - 1)), is_busy
 
-    # 1. Load, and scale by a power of two.
-    load_matrices(a, room, base, tails, rest, first, lane, n, matrices, skew, at_once, tall, words, parts)
-    staged = int32(base + which * (n * n + skew))
-    columns = repeated(load_strided(room, int32(staged + q), n, n), slots)
+
+def load_columns(room, first, q, n, lanes, slots):
+    """This lane's columns of an n x n matrix in shared memory, which begins at `first`, row by row."""
+    columns = repeated(load_strided(room, int32(first + q), n, n), slots)
     for k in range(1, slots):
         c = int32(q + k * lanes)
-        column = load_strided(room, int32(staged + min(c, n - 1)), n, n)
+        column = load_strided(room, int32(first + min(c, n - 1)), n, n)
         if k * lanes + lanes > n:
             column = chosen(c < n, column, zeros(number(0.0), n))
         columns = replaced(columns, k, column)
     cuda.syncwarp()
-    sizes, big = repeated(real(0.0), slots), real(0.0)
-    for k in range(slots):
-        most = largest(columns[k])
-        if tall:
-            c = int32(q + k * lanes)
-            most = larger(most, largest_of_tail(room, tail + c, rest if is_busy and c < n else 0, n))
-        sizes, big = replaced(sizes, k, most), larger(big, most)
-    power, inverse_power = powers_to(largest_of_lanes(big, peers, steps), TARGET, MOST_SHIFT)
-    low, odd, lengths = larger(LOW * inverse_power, FLOOR), False, sizes
-    for k in range(slots):
-        column, c = stretched(columns[k], power), int32(q + k * lanes)
-        total = length2(column, 0)
-        if tall:
-            total = total + scale_tail(room, tail + c, power, adjoint, rest if is_busy and c < n else 0, n)
-        odd = odd or (sizes[k] > 0.0 and sizes[k] < low) or not total <= HUGE
-        columns = replaced(columns, k, conjugated(column, adjoint) if parts == 2 else column)
-        lengths = replaced(lengths, k, total)
+    return columns
 
-    # 2. QR, 3. Jacobi.
-    size = a.shape[2]
+
+def decompose(
+    room, reals, own, columns, lengths, inverse_power, odd, size, lane, begin, q, is_busy, exists, peers,
+    n, lanes, halvings, slots, steps, width, places, pitch, vectors, words, parts,
+):  # fmt: skip
+    """The SVD of the n x n matrix of which this lane has `columns`, of these squared lengths, and whose part
+    of shared memory begins at `own`.
+
+    Returns columns of V and U, singular values times `inverse_power`, their ranks, whether the matrix is out
+    of range or any of its lanes is `odd`, the number of sweeps, and the square of the largest cosine that may
+    be left.
+    """
+    betas = int32((own + (2 * n if vectors else n + 2) * pitch) * parts)
+    at_values = int32(betas + (n + 3) // 4 * 4)
     zero_count, least = pivoted_qr(
-        room, reals, own, betas, tail, rest, pivots, columns, lengths, size, q, is_busy, peers,
-        n, lanes, slots, steps, width, places, pitch, tall, vectors, words, parts,
+        room, reals, own, betas, columns, lengths, size, q, is_busy, peers,
+        n, lanes, slots, steps, width, places, pitch, vectors, words, parts,
     )  # fmt: skip
     rotated, unfinished, count, off2 = orthogonalise(
         room, own, q, lane, begin, exists, peers,
         n, lanes, halvings, slots, steps, width, pitch, vectors, words, parts,
     )  # fmt: skip
-
-    # 4. Singular values and vectors.
     x, w, values, ranks, known = singular_values(
         reals, at_values, rotated, q, begin, is_busy, zero_count, inverse_power,
         n, lanes, slots, vectors, words,
@@ -703,6 +577,14 @@ def svd_fused(
     for k in range(slots):
         odd = odd or not values[k] < math.inf
     odd = lanes_with(odd, begin, lanes) > 0 or unfinished or known + zero_count != n
+    if vectors:
+        w = left_columns(room, reals, own, betas, w, size, n, slots, width, pitch, words, parts)
+        cuda.syncwarp()
+    return x, w, values, ranks, odd, count, off2
+
+
+def store_values(s, converged, sweeps, off, b, exists, q, values, ranks, count, off2, n, lanes, slots):
+    """Singular values, and what happened to the matrix."""
     for k in range(slots):
         if exists and (slots * lanes == n or ranks[k] < n):
             s[at(b), at(ranks[k])] = values[k]
@@ -710,25 +592,65 @@ def svd_fused(
         converged[at(b)] = True
         sweeps[at(b)] = count
         off[at(b)] = math.sqrt(off2)
+
+
+def svd_fused(
+    a, left, s, right, converged, sweeps, off, adjoint,
+    n, lanes, halvings, slots, steps, width, places, pitch, step, skew, at_once, vectors, words, parts,
+):  # fmt: skip
+    """SVD of a batch of square matrices, 5 <= n <= 32.
+
+    a, left, s, right, converged, sweeps, off, adjoint : as `cuda_tiny.svd_tiny` has them. Without
+        `vectors` left and right are not touched.
+    The others are constants, as `fused_shape` has them.
+
+    Launched with ceil(batch / matrices) blocks.
+    """
+    room, reals = cuda.shared.array(0, number, alignment=16), cuda.shared.array(0, real, alignment=16)
+    matrices = WARP // lanes
+    lane, warp = int32(cuda.threadIdx.x & 31), int32(cuda.threadIdx.x >> 5)
+    which, begin, q, is_busy = place_in_warp(lane, matrices, lanes)
+    first = (cuda.blockIdx.x * (cuda.blockDim.x >> 5) + warp) * matrices
+    if first >= a.shape[0]:
+        return
+    b = first + which
+    exists = is_busy and b < a.shape[0]
+    base = int32(warp * matrices * step)
+    peers = peers_of(q, begin, lane, is_busy, lanes, steps)
+
+    # 1. Load, and scale by a power of two.
+    load_matrices(a, room, base, first, lane, n, matrices, skew, at_once, words, parts)
+    staged = int32(base + which * (n * n + skew))
+    columns = load_columns(room, staged, q, n, lanes, slots)
+    sizes, big = repeated(real(0.0), slots), real(0.0)
+    for k in range(slots):
+        sizes = replaced(sizes, k, largest(columns[k]))
+        big = larger(big, sizes[k])
+    power, inverse_power = powers_to(largest_of_lanes(big, peers, steps), TARGET, MOST_SHIFT)
+    low, odd, lengths = larger(LOW * inverse_power, FLOOR), False, sizes
+    for k in range(slots):
+        column = stretched(columns[k], power)
+        total = length2(column, 0)
+        odd = odd or (sizes[k] > 0.0 and sizes[k] < low) or not total <= HUGE
+        columns = replaced(columns, k, conjugated(column, adjoint) if parts == 2 else column)
+        lengths = replaced(lengths, k, total)
+
+    # 2. QR. 3. Jacobi. 4. Singular values and vectors.
+    x, w, values, ranks, odd, count, off2 = decompose(
+        room, reals, int32(base + which * step), columns, lengths, inverse_power, odd, a.shape[2],
+        lane, begin, q, is_busy, exists, peers,
+        n, lanes, halvings, slots, steps, width, places, pitch, vectors, words, parts,
+    )  # fmt: skip
+    store_values(s, converged, sweeps, off, b, exists, q, values, ranks, count, off2, n, lanes, slots)
     if vectors:
-        held = repeated(is_busy, slots)
-        if slots * lanes > n:
-            for k in range(slots):
-                held = replaced(held, k, is_busy and ranks[k] < n)
-        w = left_columns(
-            room, reals, own, betas, tail, rest, pivots, tail + of_tails, held, w, ranks, adjoint, size,
-            n, slots, width, pitch, tall, words, parts,
-        )  # fmt: skip
-        cuda.syncwarp()
         to_right = int32(base + matrices * (n * n + skew))
         for k in range(slots):
-            if held[k]:
+            if is_busy and (slots * lanes == n or ranks[k] < n):
                 store_strided(room, int32(staged + ranks[k]), n, conjugated(w[k], adjoint))
                 row = int32(to_right + which * (n * n + skew) + ranks[k] * n)
                 store_row(room, row, conjugated(x[k], not adjoint), 0, n)
         cuda.syncwarp()
-        tails = int32(tails + of_tails)
-        store_left(room, base, tails, rest, left, first, lane, n, matrices, skew, at_once, tall, words, parts)
+        store_left(room, base, left, first, lane, n, matrices, skew, at_once, words, parts)
         store_right(room, to_right, right, first, lane, n, matrices, skew, at_once, words, parts)
 
     # 5. What is out of range.
@@ -736,7 +658,7 @@ def svd_fused(
     cuda.syncwarp()
     for k in range(int32(matrices)):
         if flags >> (k * lanes) & 1:
-            space = room[base : base + of_warp]
+            space = room[base : base + matrices * step]
             rescue(a, left, s, right, converged, sweeps, off, adjoint, first + k, space, parts, vectors)
 
 
@@ -751,14 +673,14 @@ SLOTS = {
 }
 
 
-def fused_shape(m, n, columns, kind, vectors=True, shared_bytes=SHARED_BYTES):
-    """How `svd_fused` is launched for m x n matrices of a dtype, with so many columns of U, a `LaunchShape`;
-    None where it is not. A block may have `shared_bytes`."""
+def fused_shape(n, kind, vectors=True, shared_bytes=SHARED_BYTES, slots=None):
+    """How `svd_fused` is launched for n x n matrices of a dtype, a `LaunchShape`; None where it is not. A
+    block may have `shared_bytes`; `slots` columns of a lane are instead of those of the table."""
     table = SLOTS[kind][0 if vectors else 1]
-    slots = next((slots for most, slots in table if 5 <= n <= most), None)
-    if slots is None or columns > n:
+    of_table = next((slots for most, slots in table if 5 <= n <= most), None)
+    if of_table is None:
         return None
-    slots = slots if m == n else 2  # fewer matrices share the memory of a warp
+    slots = slots or of_table
     size, parts = size_and_parts(kind)
     vector = max(1, 16 // size)
     lanes = -(-n // slots)
@@ -767,7 +689,6 @@ def fused_shape(m, n, columns, kind, vectors=True, shared_bytes=SHARED_BYTES):
     skew = -(-max(lanes, vector) // vector) * vector if n & (n - 1) == 0 else 0
     rows = 2 * n if vectors else n + 2
     step = rows * pitch + (-(-n // 4) * 4 + -(-lanes * slots // 4) * 4) // parts
-    step += -(-n // 4) * 4 // parts if m > n else 0
     words = 32 // (size // 4)  # numbers in all banks
     step += (max(lanes, vector) // vector * vector - step) % words  # matrices of a warp use different banks
     constants = {
@@ -782,16 +703,12 @@ def fused_shape(m, n, columns, kind, vectors=True, shared_bytes=SHARED_BYTES):
         "step": step,
         "skew": skew,
         "at_once": math.gcd(vector, WARP // lanes * n * n),
-        "tall": m > n,
         "vectors": bool(vectors),
         "words": size // parts // 4,
         "parts": parts,
     }
     matrices, warps = WARP // lanes, WARPS
-    of_tails = -(-matrices * (m - n) * n // 4) * 4
-    bytes_of_warp = (matrices * step + (2 if vectors else 1) * of_tails) * size
+    bytes_of_warp = matrices * step * size
     while warps > 1 and warps * bytes_of_warp > shared_bytes // 2:
         warps //= 2
-    if warps * bytes_of_warp > shared_bytes // 2:
-        return None
     return LaunchShape(constants, warps * WARP, warps * matrices, warps * bytes_of_warp, 255)

@@ -2,10 +2,10 @@
 
     A P = Q R,   L = Rᴴ = X Σ Wᴴ,   A = (Q W) Σ (P X)ᴴ
 
-Kernels that keep a matrix in registers (`cuda_tiny`, `cuda_fused`) scale it once and then take squares as
-they come. They flag what that does not suit: columns of very different lengths, NaN and Inf. At its end each
-warp calls `rescue` for its flagged matrices, one after the other: a call is one launch whatever the matrices
-are, and none of them touches another's result.
+Kernels that keep a matrix in registers (`cuda_tiny`, `cuda_fused`, `cuda_tall`) scale it once and then take
+squares as they come. They flag what that does not suit: columns of very different lengths, NaN and Inf. At
+the end of these kernels a warp calls `rescue` for its flagged matrices, or for those of its block, one after
+the other: a call is one launch whatever the matrices are, and none of them touches another's result.
 
 Layout: at most 32 columns, in shared memory; a lane has row i mod 32 of each. Lane j also keeps what belongs
 to column j, its exponent, norm and record, and hands it to the others by shuffles. So all lanes know all that

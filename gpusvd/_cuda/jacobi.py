@@ -19,7 +19,7 @@ from gpusvd._base.results import Array, Info
 from gpusvd._cuda.launch import STATIC_SHARED, Kernel
 from gpusvd._cuda.phases import Step, bytes_of_phases, orthogonalise_step, solve_in_phases, step_of
 from gpusvd._cuda.problem import Chunk, Launch, Problem
-from gpusvd.kernels import cuda_fused
+from gpusvd.kernels import cuda_fused, cuda_tall
 from gpusvd.kernels.cuda_tiny import padded, svd_tiny
 from gpusvd.kernels.cuda_warp import SHARED_BYTES
 
@@ -66,10 +66,16 @@ def is_tiny(problem: Problem) -> bool:
 
 @lru_cache(maxsize=1024)
 def fused_step(problem: Problem) -> Step | None:
-    """Return the one kernel for matrices that a few lanes of a warp hold, None where they do not."""
+    """Return the one kernel for matrices whose columns, or rows of tall ones, are in the registers of lanes;
+    None where they are not."""
     m, n, kind, columns, vectors, shared = problem
-    shape = cuda_fused.fused_shape(m, n, columns, kind, vectors, shared)
-    return None if shape is None else step_of(cuda_fused.svd_fused, "AAAACCC", shape)
+    if (vectors and columns > n) or _TINY_COLUMNS[kind] < n <= 4:
+        return None
+    if m == n:
+        shape, function = cuda_fused.fused_shape(n, kind, vectors, shared), cuda_fused.svd_fused
+    else:
+        shape, function = cuda_tall.tall_shape(m, n, kind, vectors, shared), cuda_tall.svd_tall
+    return None if shape is None else step_of(function, "AAAACCC", shape)
 
 
 def plan(
@@ -91,8 +97,10 @@ def plan(
         )
     fused = fused_step(problem)
     if fused is not None:
-        kernel = fused[0]
-        return kernel.function.__name__, "fused: a matrix in a few lanes of a warp", 1, 0, kernel.threads
+        name, threads = fused[0].function.__name__, fused[0].threads
+        is_tall = fused[0].function is cuda_tall.svd_tall
+        size_class = "tall: a row in a lane" if is_tall else "fused: a matrix in a few lanes of a warp"
+        return name, size_class, 1, 0, threads
     kernel, _ = orthogonalise_step(problem)
     name, workspace = kernel.function.__name__, bytes_of_phases(problem)
     if name == "orthogonalise_groups":

@@ -19,10 +19,13 @@ SIZES = (1, 2, 3, 4, 8, 16, 32, 33, 64, 128, 256)
 VALUES_SIZES = (3, 32)
 # Of matrices a thread, each of which has a kernel of its own.
 TINY = [(3, 3, "float32", True), (2, 2, "complex128", True)]
+# Of rows in lanes: a part of a warp, and a warp with R in a thread.
+TALL = [(64, 8, "float32", True), (300, 3, "float32", True)]
 REPRESENTATIVE = {
     "svd_tiny 3x3 float32",
     "svd_tiny 2x2 complex128",
     "svd_fused 8x8 float32",
+    "svd_tall 300x3 float32",
     "factor_batch 33x33 float32",
     "orthogonalise_groups 33x33 float32",
     "orthogonalise_groups 32x32 float64",
@@ -109,14 +112,14 @@ def cases():
     """Rows, columns, dtype, and whether with vectors, of matrices that lead to kernels worth a row."""
     sizes = [(n, True) for n in SIZES] + [(n, False) for n in VALUES_SIZES]
     every = [(n, n, kind, vectors) for kind in DTYPES for n, vectors in sizes]
-    return TINY + [case for case in every if not _cuda.is_tiny(Problem(*case[:3], case[1], case[3]))]
+    return TINY + TALL + [case for case in every if not _cuda.is_tiny(Problem(*case[:3], case[1], case[3]))]
 
 
 def registers_suffice(name, function, n) -> tuple[str, ...]:
-    """The architectures for which a matrix is promised to stay in registers: all for a thread and for lanes
-    of a warp, and for a group up to 64 columns but for the above."""
+    """The architectures for which a matrix is promised to stay in registers: all for a thread, for lanes of a
+    warp and for tall ones, and for a group up to 64 columns but for the above."""
     is_group = function == "orthogonalise_groups" and n <= 64
-    if function not in ("svd_tiny", "svd_fused") and not is_group:
+    if function not in ("svd_tiny", "svd_fused", "svd_tall") and not is_group:
         return ()
     return tuple(arch for arch in ARCHITECTURES if name not in SPILLS[arch])
 

@@ -91,12 +91,48 @@ def largest(x):
     return np.fmax.reduce([np.fmax.reduce(np.abs(part)) for part in parts(x)])
 
 
+def larger_parts(most, x):
+    return np.fmax.reduce([most, *(np.abs(part) for part in parts(x))])
+
+
 def entry(x, j, first, width):
     return x[j]
 
 
 def without_entry(x, j, first, width):
     return np.where(np.arange(x.size) == j, x.dtype.type(0), x)
+
+
+def with_entry(x, j, value, first, width):
+    return np.where(np.arange(x.size) == j, value, x)
+
+
+def parted(x, k):
+    zeros, later = np.zeros_like(x), np.arange(x.size) > k
+    return np.where(later, zeros, x), np.where(later, x, zeros)
+
+
+def sum_of_lanes(x, lane, lanes):
+    found = [over_lanes(part, lane, lanes, np.add) for part in parts(x)]
+    return x.dtype.type(complex(*found)) if len(found) == 2 else found[0]
+
+
+def largest_of_entries(x, lane, lanes):
+    return over_lanes(x, lane, lanes, np.fmax)
+
+
+def over_lanes(x, lane, lanes, combined):
+    values, fold = list(x), 1 << (x.size - 1).bit_length()
+    step = fold // 2
+    while step:
+        is_upper = bool(lane & step)
+        for i in range(len(values[:step])):
+            pair = values[i], values[i + step] if i + step < len(values) else values[i]
+            values[i] = combined(pair[is_upper], cuda.shfl_xor_sync(EVERYONE, pair[not is_upper], step))
+        values, step = values[:step], step // 2
+    while fold < lanes:
+        values, fold = [combined(values[0], cuda.shfl_xor_sync(EVERYONE, values[0], fold))], 2 * fold
+    return values[0]
 
 
 def brought(x, lane):
@@ -138,6 +174,29 @@ def load_strided(array, i, step, n):
 def store_strided(array, i, step, x):
     for k in range(x.size):
         array[int(i) + step * k] = x[k]
+
+
+def line_at(array, b, i, along):
+    return int(b), int(i)
+
+
+def line_after(array, line, step, along):
+    return line[0], line[1] + step
+
+
+def numbers_of(line, along, n):
+    """The indices of the numbers of a line."""
+    b, i = line
+    return [(b, i, k) if along == 2 else (b, k, i) for k in range(n)]
+
+
+def load_line(array, line, along, n, aligned):
+    return np.array([array[at] for at in numbers_of(line, along, n)], array.dtype)
+
+
+def store_line(array, line, along, x, aligned):
+    for k, at in enumerate(numbers_of(line, along, x.size)):
+        array[at] = x[k]
 
 
 def copy_numbers(source, i, sink, k, n):
