@@ -209,6 +209,8 @@ def apply(
     >>> bool(np.allclose(gpusvd.patches.apply(of_rank_2, image, (4, 4), 3), image))
     True
     """
+    if not callable(function):
+        raise TypeError(f"function must be a callable of patches, not a {type(function).__name__}")
     check_progress(progress)
     xp, image = _image(image)
     sizes, steps = _sizes(image.shape, size, step)
@@ -225,8 +227,9 @@ def apply(
             patches = _view(xp, image, place, sizes)
             batch = patches.reshape(math.prod(patches.shape[:d]), *patches.shape[d:])
             values = function(batch)
-            if values.shape != batch.shape:
-                raise ValueError(f"the function made {values.shape} of patches {batch.shape}")
+            if getattr(values, "shape", None) != batch.shape:
+                made = getattr(values, "shape", f"a {type(values).__name__}")
+                raise ValueError(f"function made {made} of patches {batch.shape}, expected their shape")
             yield place, values.reshape(patches.shape)
             done += len(batch)
             report(done)
@@ -269,7 +272,7 @@ def denoise(
         What becomes of the singular values of a patch:
 
         - "mppca": those above the noise, by `mppca_rank`, are kept; the noise level need not be known, nor be
-          the same everywhere.
+          the same everywhere. It needs matrices of more than 16 numbers: in smaller ones all is noise to it.
         - "shrinkage": `optimal_shrinkage` for the Frobenius norm.
         - "hard": those above `optimal_threshold` are kept.
         - "svt": σ becomes max(σ - tau, 0), as in `gpusvd.svt`.
@@ -295,8 +298,8 @@ def denoise(
     Raises
     ------
     ValueError
-        For another rule, `noise` or `tau` with a rule that does not take it, no `tau` with "svt", and as
-        `apply`.
+        For another rule, `noise` or `tau` with a rule that does not take it, no `tau` with "svt", patches too
+        small to estimate the noise from, and as `apply`.
     TypeError
         For arrays of other libraries than NumPy and CuPy, and dtypes that `svd` does not take.
 
@@ -326,13 +329,16 @@ def denoise(
     if noise is not None and rule not in ("shrinkage", "hard"):
         raise ValueError(f"noise is for the rules 'shrinkage' and 'hard', not {rule!r}")
     for name, level in (("noise", noise), ("tau", tau)):
-        if level is not None and not (np.ndim(level) == 0 and level >= 0):
+        if level is not None and not (_is_real(level) and level >= 0):
             raise ValueError(f"{name} must be a number of at least 0, not {level!r}")
     check_driver(driver)
     xp, image = _image(image)
     sizes, _ = _sizes(image.shape, size, 1)
     steps = tuple(max(1, p // 2) for p in sizes) if step is None else step
     rows = math.prod(sizes if image.ndim > len(sizes) else sizes[:-1])
+    columns = math.prod((*sizes, *image.shape[len(sizes) :])) // rows
+    if columns:
+        _check_estimable(rule, noise, rows, columns)
 
     def freed(patches: Array) -> Array:
         x = floating(xp, patches)
@@ -343,6 +349,17 @@ def denoise(
             return astype(xp, products.product(u, values, vh).reshape(x.shape), x.dtype)
 
     return apply(freed, image, sizes, steps, weights=weights, progress=progress)
+
+
+def _check_estimable(rule: Rule, noise: float | None, m: int, n: int) -> None:
+    """Raise ValueError for a rule that takes every m x n matrix for noise, whatever its numbers are."""
+    estimates = rule == "mppca" or (rule in ("shrinkage", "hard") and noise is None)
+    # The noise by the range of the values is at most σ₁² / (4 (m / n)^½), by their mean at least σ₁² / m.
+    if estimates and (min(m, n) == 1 or (rule == "mppca" and m * n <= 16)):
+        raise ValueError(
+            f"rule {rule!r} finds only noise in patches that are {m} x {n} matrices: take a larger size, or "
+            "another rule, with the noise or tau that it needs"
+        )
 
 
 # The rules: each takes singular values of m x n matrices and a level, and returns new ones.
@@ -387,8 +404,9 @@ def _sizes(
     shape: tuple[int, ...], size: Sequence[int], step: int | Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the sizes and steps of patches along each of their axes; raise unless they fit an image."""
-    sizes = tuple(size)
-    steps = len(sizes) * (int(step),) if is_int(step) else tuple(step)  # type: ignore[arg-type]
+    sizes = _as_tuple(size, "size must be a tuple of ints, one for each axis of a patch")
+    several = len(sizes) * (step,) if is_int(step) else step
+    steps = _as_tuple(several, "step must be an int or a tuple of ints")
     if not sizes or len(sizes) > len(shape):
         raise ValueError(f"size {sizes} has {len(sizes)} axes, expected 1 to {len(shape)} of {shape}")
     if len(steps) != len(sizes):
@@ -397,6 +415,18 @@ def _sizes(
         checked_int(p, f"size must be from 1 to {shape[: len(sizes)]}, not {sizes}", least=1, most=n)
         checked_int(s, f"step must be positive ints, not {steps}", least=1)
     return sizes, steps
+
+
+def _as_tuple(value: Any, expected: str) -> tuple[int, ...]:
+    """Return a value as a tuple; raise TypeError, with what is expected, if it cannot be one."""
+    try:
+        return tuple(value)
+    except TypeError:
+        raise TypeError(f"{expected}, not {value!r}") from None
+
+
+def _is_real(value: Any) -> bool:
+    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iuf"
 
 
 def _weights(xp: Namespace, weights: Any, sizes: tuple[int, ...]) -> Any:

@@ -156,10 +156,10 @@ def test_progress(capsys, small_pieces):
         lambda x: x, random((9, 8)), (3, 3), 2, progress=lambda done, total: told.append((done, total))
     )
     assert told == [(done, 16) for done in range(1, 17)]
-    patches.denoise(random((9, 8)), (3, 3), progress=True)
+    patches.denoise(random((9, 8)), (5, 5), progress=True)
     assert "100%" in capsys.readouterr().err
     with pytest.raises(TypeError, match="progress must be"):
-        patches.denoise(random((9, 8)), (3, 3), progress=3)
+        patches.denoise(random((9, 8)), (5, 5), progress=3)
 
 
 def peak(call):
@@ -260,8 +260,36 @@ def test_images_without_entries():
         patches.denoise(np.zeros((0, 5)), (1, 1))
 
 
+@pytest.mark.parametrize("rule", ["mppca", "shrinkage", "hard"])
+def test_patches_too_small_for_an_estimate_of_the_noise(rule):
+    constant = np.full((9, 8), 3.0)
+    np.testing.assert_allclose(patches.denoise(constant, (5, 4), rule=rule), constant, rtol=1e-14)
+    small = [(constant[0], (8,)), (constant[..., None], (5, 5))]
+    for image, size in [*small, (constant, (4, 4))] if rule == "mppca" else small:
+        with pytest.raises(ValueError, match=f"rule '{rule}' finds only noise in patches that are"):
+            patches.denoise(image, size, rule=rule)
+    if rule != "mppca":
+        np.testing.assert_allclose(patches.denoise(constant[0], (8,), rule=rule, noise=0), constant[0])
+
+
+def test_arguments_of_a_wrong_type():
+    image = np.ones((5, 6, 5))
+    with pytest.raises(TypeError, match="size must be a tuple of ints, one for each axis of a patch, not 2"):
+        patches.extract(image, 2)
+    for step in (1.5, None):
+        with pytest.raises(TypeError, match=f"step must be an int or a tuple of ints, not {step}"):
+            patches.extract(image, (2, 2), step)
+    with pytest.raises(TypeError, match="function must be a callable of patches, not a NoneType"):
+        patches.apply(None, image, (2, 2))
+    with pytest.raises(ValueError, match=r"function made a NoneType of patches \(20, 2, 2, 5\)"):
+        patches.apply(lambda x: None, image, (2, 2))
+    for options in ({"rule": "hard", "noise": "1"}, {"rule": "svt", "tau": 1j}):
+        with pytest.raises(ValueError, match="must be a number of at least 0, not "):
+            patches.denoise(image, (2, 2), **options)
+
+
 def test_wrong_arguments():
-    image = np.ones((5, 6, 3))
+    image = np.ones((5, 6, 5))
     for size in ((0, 2), (6, 2), (2, 7), (2.0, 2)):
         with pytest.raises(ValueError, match=r"size must be from 1 to \(5, 6\), not "):
             patches.extract(image, size)
@@ -285,7 +313,7 @@ def test_wrong_arguments():
     for weight in (0, -1, np.nan, np.inf):
         with pytest.raises(ValueError, match="weights must be positive and finite"):
             patches.denoise(image, (2, 2), weights=[[1, 2], [3, weight]])
-    with pytest.raises(ValueError, match=r"the function made \(20, 2\) of patches \(20, 2, 2, 3\)"):
+    with pytest.raises(ValueError, match=r"function made \(20, 2\) of patches \(20, 2, 2, 5\)"):
         patches.apply(lambda x: x[:, :, 0, 0], image, (2, 2))
     with pytest.raises(ValueError, match="rule must be 'mppca', 'shrinkage', 'hard' or 'svt', not 'soft'"):
         patches.denoise(image, (2, 2), rule="soft")
