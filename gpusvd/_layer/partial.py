@@ -1,7 +1,7 @@
 """The SVD without all of a matrix: of a product from its factors, and of the few largest values alone."""
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -110,6 +110,7 @@ def svd_top(
     See Also
     --------
     low_rank : The same from the full decomposition, by other rules than a number of values.
+    truncate : Fewer of these values, by ``truncate(*top[:3], ...)``.
 
     References
     ----------
@@ -135,6 +136,7 @@ def svd_top(
     k = checked_int(k, f"k must be an int from 0 to {most}, not {k!r}", most=most)
     extra = checked_int(n_oversamples, f"n_oversamples must be a non-negative int, not {n_oversamples!r}")
     steps = checked_int(n_iter, f"n_iter must be a non-negative int, not {n_iter!r}")
+    generator = _generator(rng)
     exact = most < _WHOLE or 4 * (k + extra) >= most or may_be_differentiated(a)
     wide = widened(xp, a)
     with quiet():
@@ -142,7 +144,7 @@ def svd_top(
             u, s, vh = decompose(xp, wide, driver)
             u, s, vh = u[..., :k], s[..., :k], vh[..., :k, :]
         else:
-            u, s, vh = _randomised(xp, wide, k, k + extra, steps, np.random.default_rng(rng), driver)
+            u, s, vh = _randomised(xp, wide, k, k + extra, steps, generator, driver)
         (error,) = in_pieces(_residuals(xp), wide, u, s[..., None], vh)
         return TopSVDResult(astype(xp, u, a.dtype), s, astype(xp, vh, a.dtype), error[..., 0], exact)
 
@@ -220,6 +222,14 @@ def svd_product(x: ArrayLike, y: ArrayLike, *, driver: Driver = "auto") -> SVDRe
 Operation = Callable[..., tuple[Array, ...]]
 
 _WHOLE = 100  # rows or columns below which the whole decomposition is the faster one
+
+
+def _generator(rng: Any) -> "np.random.Generator":
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        message = f"rng must be a non-negative int or a numpy.random.Generator, not {rng!r}"
+        raise TypeError(message) from None
 
 
 def _randomised(

@@ -94,6 +94,10 @@ def test_the_generator_decides():
         np.testing.assert_array_equal(first.S, again.S)
     other = gpusvd.svd_top(a, 4, rng=1)
     assert (first.S != other.S).any()
+    for wrong in ("seed", -1):
+        for matrices in (a, a[..., :9, :9]):
+            with pytest.raises(TypeError, match=f"rng must be a non-negative int or .*, not {wrong!r}"):
+                gpusvd.svd_top(matrices, 4, rng=wrong)
     generator = np.random.default_rng(5)
     assert (gpusvd.svd_top(a, 4, rng=generator).S != gpusvd.svd_top(a, 4, rng=generator).S).any()
 
