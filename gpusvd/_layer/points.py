@@ -45,7 +45,7 @@ def checked_weights(xp: Namespace, weights: Any, batch: tuple[int, ...], points:
     if is_complex(xp, w):
         raise TypeError(f"weights has dtype {w.dtype}, expected real numbers")
     if w.ndim < 1 or w.shape[-1] != points:
-        raise ValueError(f"weights has shape {w.shape}, expected (..., {points}): one for each point")
+        raise ValueError(f"weights has shape {w.shape}, expected (..., {points}): one for each row")
     check_batch("the batch of weights", w.shape[:-1], batch)
     if on_host(weights):
         _check_weights(np.asarray(weights))

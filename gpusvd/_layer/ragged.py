@@ -159,6 +159,8 @@ def _collected(blocks: Any) -> tuple[list[SVDResult], Array, Array]:
         if not all(isinstance(batch, SVDResult) for _, batch in buckets):
             raise TypeError("blocks are singular values alone, expected U, S and Vh of each")
         parts = [(indices, batch[1]) for indices, batch in buckets]
+    elif not isinstance(blocks, Iterable):
+        raise TypeError(f"blocks is a {type(blocks).__name__}, expected what svd_ragged returns, or a list")
     else:
         factors = [_block(index, block) for index, block in enumerate(blocks)]
         parts = [(index, block.S) for index, block in enumerate(factors)]
@@ -178,7 +180,7 @@ def _block(index: int, block: Any) -> SVDResult:
     try:
         u, s, vh = block
     except (TypeError, ValueError):
-        raise TypeError(f"blocks[{index}] is no tuple of U, S and Vh") from None
+        raise TypeError(f"blocks[{index}] is no tuple of U, S and Vh; a batch goes to truncate") from None
     refuse_dask("truncate_ragged", u, s, vh)
     xp = array_namespace(u, s, vh)
     try:

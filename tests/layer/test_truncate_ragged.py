@@ -130,6 +130,8 @@ def test_results_are_views():
     ("blocks", "error", "message"),
     [
         ([1.0], TypeError, r"blocks\[0\] is no tuple of U, S and Vh"),
+        (gpusvd.svd(np.ones((4, 2, 2))), TypeError, "a batch goes to truncate"),
+        (None, TypeError, "blocks is a NoneType, expected what svd_ragged returns, or a list"),
         (gpusvd.svd_ragged([np.eye(2)], compute_uv=False), TypeError, "expected U, S and Vh of each"),
         ([gpusvd.svd(np.eye(2)), gpusvd.svd(np.ones((1, 2, 2)))], ValueError, r"blocks\[1\] is a batch"),
         ([(np.eye(2), [1.0, 0, 0], np.eye(2))], ValueError, r"blocks\[0\]: U \(2, 2\), S \(3,\)"),
