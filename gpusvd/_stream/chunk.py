@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,9 +86,16 @@ class Application:
         return shared(sizes_of((2, *a.shape[-2:]), a.dtype, False), 1)
 
     def identity(self) -> dict[str, Any]:
-        """Return what a checkpoint remembers of it: the name, since functions cannot be compared."""
-        function = getattr(self.function, "func", self.function)  # of a partial
-        return {"function": getattr(function, "__qualname__", type(function).__name__)}
+        """Return what a checkpoint remembers of it: the name and plain options, since functions cannot be
+        compared."""
+        function, options = self.function, {}
+        if isinstance(function, partial):
+            given = {str(i): x for i, x in enumerate(function.args)} | function.keywords
+            plain = bool | int | float | complex | str | None
+            options = {name: repr(x) for name, x in given.items() if isinstance(x, plain)}
+            function = function.func
+        name = getattr(function, "__qualname__", type(function).__name__)
+        return {"function": name, "options of function": options}
 
     def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[Expected]:
         """Return a guess of what takes memory: factors, a result of the chunk's size, and twice as much."""

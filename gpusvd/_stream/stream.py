@@ -224,7 +224,9 @@ def stream(
         start, the stream continues after the last chunk that it records as finished. All results together are
         then bitwise those of an uninterrupted run with the same versions on the same machine. A chunk is
         finished when it is written to `out`, when `consume` has returned, or when the iterator is asked for
-        the next one. Of a `function` the file records only the name.
+        the next one. Of a `function` the file records the
+        name, and the numbers and strings that a `functools.partial` adds; a change of anything else goes
+        unnoticed.
     device : {None, "cpu", "cuda", "cuda:1", "cuda:all"} or torch.device, optional
         Where to compute: on the CPU (default), on the current CUDA device, on the one of that number, or on
         all CUDA devices in turn.
@@ -348,7 +350,10 @@ def _check(consume: Any, function: Any, options: Options, chunk: Any, out: Any, 
             f"consume must be a callable of (where, result) or None, not a {type(consume).__name__}"
         )
     if consume is not None and out is not None:
-        raise ValueError("consume and out are two ways to take the results: give one of them")
+        raise ValueError(
+            "consume and out are two ways to take the results: give one of them; "
+            "pass a function of a chunk as function="
+        )
     if not (isinstance(chunk, str) and chunk == "auto"):
         message = f"chunk must be 'auto' or a positive int, how many matrices, not {chunk!r}"
         checked_int(chunk, message, least=1)

@@ -615,6 +615,21 @@ def test_a_function_from_every_source_into_maps_and_datasets(function, a, tmp_pa
             assert_same([x[...] for x in out], expected)
 
 
+def test_resume_with_other_options_of_a_function(a, tmp_path):
+    options = {"out": np.empty_like(a), "chunk": 8, "resume": tmp_path / "checkpoint"}
+    with pytest.raises(BrokenError):
+        gpusvd.stream(a, function=partial(gpusvd.svt, tau=0.5), progress=breaks(1), **options)
+    with pytest.raises(ValueError, match=r"options of function was .*0\.5.* and is .*2"):
+        gpusvd.stream(a, function=partial(gpusvd.svt, tau=2), **options)
+    gpusvd.stream(a, function=partial(gpusvd.svt, tau=0.5), **options)
+    assert_same([options["out"]], [gpusvd.svt(a, 0.5)])
+
+
+def test_a_function_in_the_place_of_consume(a):
+    with pytest.raises(ValueError, match="pass a function of a chunk as function="):
+        gpusvd.stream(a, gpusvd.svdvals, out=np.empty(5))
+
+
 @pytest.mark.parametrize("after", [0, 3])
 def test_resume_of_a_function(after, a, tmp_path):
     path, out = tmp_path / "checkpoint", np.empty_like(a)
