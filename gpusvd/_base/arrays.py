@@ -37,8 +37,8 @@ def array_namespace(*arrays: Any) -> Namespace:
     if len(found) > 1:
         libraries = sorted(map(library_name, found.values()))
         raise TypeError(
-            f"arrays of {' and '.join(libraries)} in one call: convert them to one library first, "
-            "with cupy.asarray or cupy.asnumpy"
+            f"arrays of {' and '.join(libraries)} in one call: convert them to one library first"
+            + (", with cupy.asarray or cupy.asnumpy" if "cupy" in libraries else "")
         )
     devices = sorted({a.device.id for a in arrays if is_cupy(a)})
     if len(devices) > 1:

@@ -100,6 +100,8 @@ def checked_device(device: Device | None, *more: str) -> str | None:
     if device is None:
         return None
     name = str(device) if isinstance(device, str) or type(device).__module__ == "torch" else ""
+    if name == "cpu:0":
+        return "cpu"
     if name in more or re.fullmatch(r"cpu|cuda(:\d+)?", name):
         return name
     names = ", ".join(map(repr, ("cpu", "cuda", "cuda:1", *more)))

@@ -62,7 +62,8 @@ def _one(name: str, a: Any) -> Described | None:
     """Return the description of an array or a shape, None for anything else."""
     if hasattr(a, "shape") and hasattr(a, "dtype"):
         name_of_dtype = str(a.dtype).rpartition(".")[2]  # torch.float32
-        found = Described(tuple(a.shape), as_dtype(name, name_of_dtype), is_on_gpu(a))
+        computed = "float32" if name_of_dtype == "bfloat16" else name_of_dtype
+        found = Described(tuple(a.shape), as_dtype(name, computed), is_on_gpu(a))
     elif isinstance(a, tuple | list) and all(map(is_int, a)) and a != []:
         found = Described(tuple(map(int, a)), None, False)
     else:

@@ -28,7 +28,7 @@ def test_numbers_and_lists_go_along_with_arrays():
 
 
 def test_two_libraries_are_refused(monkeypatch):
-    with pytest.raises(TypeError, match="array_api_strict and numpy in one call"):
+    with pytest.raises(TypeError, match=r"array_api_strict and numpy in one call: .* to one library first$"):
         _arrays.array_namespace(np.ones(3), array_api_strict.ones(3))
 
     class Array:
@@ -38,7 +38,7 @@ def test_two_libraries_are_refused(monkeypatch):
     cupy = SimpleNamespace(__name__="cupy", ndarray=Array)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     assert _arrays.array_namespace(Array(), [1]) is cupy
-    with pytest.raises(TypeError, match="cupy and numpy in one call"):
+    with pytest.raises(TypeError, match=r"cupy and numpy in one call: .* with cupy\.asarray"):
         _arrays.array_namespace(np.ones(3), Array())
     assert _arrays.array_namespace(Array(1), Array(1)) is cupy
     with pytest.raises(ValueError, match="arrays on GPUs 0 and 2 in one call"):

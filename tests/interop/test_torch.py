@@ -1,5 +1,6 @@
 """Tensors: in and out without a copy, and gradients, in every function."""
 
+import itertools
 import math
 
 import numpy as np
@@ -96,8 +97,8 @@ def test_which_results_come_back_in_half_precision():
 
 def test_devices_of_torch():
     a = batch(3, 4, 2)
-    for given in (a, a.numpy()):
-        values = gpusvd.svdvals(given, device=torch.device("cpu"))
+    for given, device in itertools.product((a, a.numpy()), ("cpu", "cpu:0")):
+        values = gpusvd.svdvals(given, device=torch.device(device))
         np.testing.assert_array_equal(values, gpusvd.svdvals(a.numpy()))
     with pytest.raises(ValueError, match="not device\\(type='meta'\\)"):
         gpusvd.svd(a, device=torch.device("meta"))
@@ -106,6 +107,11 @@ def test_devices_of_torch():
 def test_patches_want_numpy_arrays():
     with pytest.raises(TypeError, match="patches of torch are not supported: pass a NumPy or CuPy array"):
         gpusvd.patches.extract(batch(4, 4), (2, 2))
+
+
+def test_tensors_of_bfloat16_are_described_as_what_computes_them():
+    assert gpusvd.explain(batch(4, 4).bfloat16()) == gpusvd.explain(batch(4, 4).float())
+    gpusvd.warmup(batch(4, 4).bfloat16())
 
 
 def test_libraries_do_not_mix():
