@@ -82,6 +82,7 @@ def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"
     ...         for i in range(2):
     ...             for j in range(2):
     ...                 out[b, i, j] = u[i, 0] * vh[0, j] + u[i, 1] * vh[1, j]
+    ...
     >>> gradients = np.eye(2) + 0.1 * np.random.default_rng(0).standard_normal((1000, 2, 2))
     >>> out = np.empty_like(gradients)
     >>> rotations(gradients, out)
