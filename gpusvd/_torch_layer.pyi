@@ -9,19 +9,17 @@ from torch import Tensor
 from gpusvd import (
     AffineSubspace,
     KabschResult,
-    LstsqResult,
     MPPCAResult,
     PCAResult,
     PolarResult,
     ProcrustesResult,
     SimilarityResult,
     Subspace,
-    SVDResult,
     TopSVDResult,
     TruncatedProduct,
     TruncatedSVD,
 )
-from gpusvd._base.checks import Driver, Errors
+from gpusvd._base.checks import Driver
 from gpusvd._layer.truncate import Absorb, Rules
 
 __all__ = [
@@ -29,11 +27,9 @@ __all__ = [
     "cond",
     "effective_rank",
     "energy",
-    "inv",
     "kabsch",
     "left_null_space",
     "low_rank",
-    "lstsq",
     "matrix_rank",
     "mppca_rank",
     "nearest_orthogonal",
@@ -45,7 +41,6 @@ __all__ = [
     "orth",
     "participation_ratio",
     "pca",
-    "pinv",
     "polar",
     "procrustes",
     "projector",
@@ -56,7 +51,6 @@ __all__ = [
     "sign_flip",
     "spectral_entropy",
     "storage_ratio",
-    "svd_product",
     "svd_top",
     "svt",
     "truncate",
@@ -80,7 +74,6 @@ def svd_top(
     rng: "int | np.random.Generator" = 0,
     driver: Driver = "auto",
 ) -> TopSVDResult[Tensor]: ...
-def svd_product(x: Tensor, y: ArrayLike, *, driver: Driver = "auto") -> SVDResult[Tensor]: ...
 def pca(
     x: Tensor,
     n_components: int | None = None,
@@ -121,17 +114,6 @@ def kabsch(
 def kabsch(
     x: Tensor, y: ArrayLike, weights: ArrayLike | None = None, *, scale: bool = False, driver: Driver = "auto"
 ) -> KabschResult[Tensor] | SimilarityResult[Tensor]: ...
-def pinv(
-    a: Tensor,
-    rcond: ArrayLike | None = None,
-    hermitian: bool = False,
-    *,
-    rtol: ArrayLike | None = None,
-    driver: Driver = "auto",
-) -> Tensor: ...
-def lstsq(
-    a: Tensor, b: ArrayLike, rcond: ArrayLike | None = None, *, driver: Driver = "auto"
-) -> LstsqResult[Tensor]: ...
 def ridge(
     a: Tensor,
     b: ArrayLike,
@@ -141,7 +123,6 @@ def ridge(
     per_rhs: bool = False,
     driver: Driver = "auto",
 ) -> Tensor: ...
-def inv(a: Tensor, *, errors: Errors = "nan", driver: Driver = "auto") -> Tensor: ...
 def energy(S: Tensor) -> Tensor: ...
 def spectral_entropy(S: Tensor) -> Tensor: ...
 def effective_rank(S: Tensor) -> Tensor: ...

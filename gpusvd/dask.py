@@ -3,17 +3,20 @@ Lazy versions of the functions for Dask arrays, for batches beyond one machine.
 
 Results are Dask arrays with the chunks of the batch: each task decomposes one chunk, and every matrix must
 lie in one chunk. The functions of the same name in `gpusvd` pass Dask arrays on to this
-module: ``gpusvd.svd(x)`` and ``gpusvd.dask.svd(x)`` are the same.
+module: ``gpusvd.svd(x)`` and ``gpusvd.dask.svd(x)`` are the same. Where other arguments may be arrays, such
+as limits or weights, they may be Dask arrays too. `orth`, `row_space`, `null_space` and `left_null_space`
+need `max_dim`, since a width cannot depend on the numbers.
 
 A task uses one core unless `threads` says otherwise, since Dask runs as many tasks at once as it has threads.
 """
 
 import functools
+import inspect
 import math
 import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -26,11 +29,11 @@ from gpusvd._base.checks import (
     Driver,
     Errors,
     check_batch,
-    check_device,
     check_dimensions,
     check_driver,
     check_errors,
     check_threads,
+    checked_device,
     factor_dtype,
     values_dtype,
 )
@@ -40,7 +43,6 @@ from gpusvd._base.threads import at_most
 from gpusvd._layer import pca as _pca
 from gpusvd._layer.factors import checked_factors, checked_width
 from gpusvd._layer.points import check_points
-from gpusvd._layer.polar import PolarResult
 from gpusvd._layer.truncate import (
     Absorb,
     TruncatedProduct,
@@ -58,15 +60,45 @@ except ImportError as error:
 
 __all__ = [
     "PCAResult",
+    "best_fit_subspace",
+    "cond",
+    "effective_rank",
+    "energy",
+    "inv",
+    "kabsch",
+    "left_null_space",
     "low_rank",
+    "lstsq",
+    "matrix_rank",
+    "mppca_rank",
+    "nearest_orthogonal",
+    "nearest_rotation",
+    "norm",
+    "null_space",
+    "optimal_shrinkage",
+    "optimal_threshold",
+    "orth",
+    "participation_ratio",
     "pca",
     "pinv",
     "polar",
+    "procrustes",
+    "projector",
+    "rank_one_terms",
     "reconstruct",
+    "ridge",
+    "row_space",
+    "sign_flip",
+    "spectral_entropy",
+    "storage_ratio",
     "svd",
     "svd_ex",
+    "svd_product",
+    "svd_top",
     "svdvals",
+    "svt",
     "truncate",
+    "truncation_error",
 ]
 
 DaskArray = Any  # dask.array.Array, which has no types
@@ -100,8 +132,9 @@ def svd(
         matrices of one chunk by their indices in the array (in the chunk if its place is unknown).
     threads : int, optional
         Number of threads of a task. Default: 1.
-    device : {None, "cuda"}, optional
-        "cuda" computes every chunk on the current CUDA device of the worker, and copies the results back.
+    device : {None, "cpu", "cuda", "cuda:1"} or torch.device, optional
+        "cuda" computes every chunk on the current CUDA device of the worker, and copies the results back;
+        otherwise as in `gpusvd.svd`.
 
     Returns
     -------
@@ -359,134 +392,6 @@ def low_rank(
     )
 
 
-def reconstruct(U: DaskArray, S: DaskArray, Vh: DaskArray, rank: Any = None) -> DaskArray:
-    """
-    Return U diag(S) Vh of every matrix, or the sum of its leading `rank` terms, lazily.
-
-    Parameters
-    ----------
-    U, S, Vh : dask arrays
-        The factors, as `svd` or `truncate` returns them.
-    rank
-        As in `gpusvd.reconstruct`; an array of one number for each matrix may be a Dask array.
-
-    Returns
-    -------
-    (..., M, N) dask array
-        The matrices.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As `gpusvd.reconstruct`.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> import gpusvd
-    >>> x = da.ones((4, 2, 3), chunks=(2, 2, 3))
-    >>> gpusvd.reconstruct(*gpusvd.svd(x), rank=1).round(12).compute()[0]
-    array([[1., 1., 1.],
-           [1., 1., 1.]])
-    """
-    u, s, vh = _together(U, S, Vh)
-    limit, options = ([], {}) if rank is None else _limit("rank", rank, s)
-    dtype = np.result_type(*(factor_dtype(x.dtype) for x in (u, vh)))
-    return _blocks(
-        functools.partial(_on_one_core, gpusvd.reconstruct, **options),
-        _with_limits("(m,u),(k),(v,n)", limit, "(m,n)"),
-        [u, s, vh, *limit],
-        {},
-        _meta(u, 2, dtype=dtype),
-    )
-
-
-def pinv(
-    a: DaskArray, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None, driver: Driver = "auto"
-) -> DaskArray:
-    """
-    Return the Moore-Penrose pseudo-inverse of every matrix of a Dask array, lazily.
-
-    Parameters
-    ----------
-    a : (..., M, N) dask array
-        Matrices, each in one chunk.
-    rcond, hermitian, rtol, driver
-        As in `gpusvd.pinv`; an array of one number for each matrix may be a Dask array.
-
-    Returns
-    -------
-    (..., N, M) dask array
-        The pseudo-inverses.
-
-    Raises
-    ------
-    LinAlgError, TypeError, ValueError
-        As `gpusvd.pinv`, and ValueError for a matrix that is split into chunks.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> import gpusvd
-    >>> gpusvd.pinv(2 * da.eye(2, chunks=2)).compute()
-    array([[0.5, 0. ],
-           [0. , 0.5]])
-    """
-    if rcond is not None and rtol is not None:
-        raise ValueError(
-            "`rtol` and `rcond` can't be both set. pinv takes rcond or rtol, not both: they are the same"
-        )
-    check_driver(driver)
-    a = _matrices(a, "a", hermitian)
-    name, value = ("rcond", rcond) if rtol is None else ("rtol", rtol)
-    limit, options = ([], {}) if value is None else _limit(name, value, a[..., 0])
-    return _blocks(
-        functools.partial(_pinv_block, name=name, hermitian=hermitian, driver=driver, **options),
-        _with_limits("(m,n)", limit, "(n,m)"),
-        [a, *limit],
-        {},
-        _meta(a, 2),
-    )
-
-
-def polar(a: DaskArray, side: Literal["right", "left"] = "right", *, driver: Driver = "auto") -> PolarResult:
-    """
-    Factor every matrix of a Dask array into one with orthonormal columns and a semidefinite one, lazily.
-
-    Parameters
-    ----------
-    a : (..., M, N) dask array
-        Matrices, each in one chunk.
-    side, driver
-        As in `gpusvd.polar`.
-
-    Returns
-    -------
-    PolarResult
-        U and P, as `gpusvd.polar` describes them, as Dask arrays.
-
-    Raises
-    ------
-    LinAlgError, TypeError, ValueError
-        As `gpusvd.polar`, and ValueError for a matrix that is split into chunks.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> import gpusvd
-    >>> gpusvd.polar(-2 * da.eye(2, chunks=2)).P.compute()
-    array([[2., 0.],
-           [0., 2.]])
-    """
-    if side not in ("right", "left"):
-        raise ValueError(f"side must be 'right' or 'left', not {side!r}")
-    a = _matrices(a, "a")
-    signature = "(m,n)->(m,n),(n,n)" if side == "right" else "(m,n)->(m,n),(m,m)"
-    check_driver(driver)
-    call = functools.partial(_on_one_core, gpusvd.polar, side=side, driver=driver)
-    return PolarResult(*_blocks(call, signature, [a], {}, (_meta(a, 2), _meta(a, 2))))
-
-
 class PCAResult(_pca.PCAResult):
     """The principal components of each set of data, as `gpusvd.PCAResult`, of Dask arrays."""
 
@@ -571,6 +476,132 @@ def pca(
     return PCAResult._make((*results, bool(whiten), x.shape[-2]))
 
 
+# Functions whose results have shapes that follow from those of the arguments
+
+
+def _lazy(function: Callable[..., Any], **dimensions: int) -> Callable[..., Any]:
+    """Return the version of a function for Dask arrays; `dimensions` says how many each array argument has
+    beyond the batch."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def lazy(*args: Any, **kwargs: Any) -> Any:
+        options = signature.bind(*args, **kwargs).arguments
+        if "max_dim" in signature.parameters and options.get("max_dim") is None:
+            raise ValueError(f"{function.__name__} of a Dask array needs max_dim, the width of its result")
+        cores = {
+            name: core
+            for name, core in dimensions.items()
+            if isinstance(options.get(name), da.Array) or np.ndim(options.get(name, 0)) > max(0, core - 1)
+        }
+        arrays = {name: _with_core(options.pop(name), name, core) for name, core in cores.items()}
+        return _by_chunks(function, arrays, cores, options)
+
+    return lazy
+
+
+def _by_chunks(
+    function: Callable[..., Any], arrays: dict[str, DaskArray], cores: dict[str, int], options: dict[str, Any]
+) -> Any:
+    """Return a function's results, lazily; a call for an empty batch tells their shapes and dtypes."""
+    loops = {name: x.ndim - cores[name] for name, x in arrays.items()}
+    sample = function(
+        **{
+            name: np.empty((0, *[1] * loops[name], *x.shape[loops[name] :]), x.dtype)
+            for name, x in arrays.items()
+        },
+        **options,
+    )
+    parts = [x for x in (sample if isinstance(sample, tuple) else [sample]) if isinstance(x, np.ndarray)]
+    shapes = {f"result{i}_": x.shape[1 + max(loops.values()) :] for i, x in enumerate(parts)}
+    like = next(iter(arrays.values()))
+    metas = [_meta(like, len(shape), dtype=x.dtype) for shape, x in zip(shapes.values(), parts, strict=True)]
+    lazy = _blocks(
+        functools.partial(_on_one_core, _call_block, function, tuple(arrays), options),
+        f"{_axes(cores)}->{_axes({name: len(shape) for name, shape in shapes.items()})}",
+        list(arrays.values()),
+        {f"{name}{axis}": length for name, shape in shapes.items() for axis, length in enumerate(shape)},
+        tuple(metas) if len(metas) > 1 else metas[0],
+    )
+    if not isinstance(sample, tuple):
+        return lazy
+    given = iter(lazy)
+    results = [next(given) if isinstance(x, np.ndarray) else x for x in sample]
+    return sample._make(results) if hasattr(sample, "_make") else tuple(results)
+
+
+def _axes(dimensions: dict[str, int]) -> str:
+    """Return one side of the signature of a generalised ufunc, of arrays with so many dimensions."""
+    return ",".join(
+        f"({','.join(f'{name}{axis}' for axis in range(count))})" for name, count in dimensions.items()
+    )
+
+
+best_fit_subspace = _lazy(gpusvd.best_fit_subspace, x=2)
+cond = _lazy(gpusvd.cond, a=2)
+effective_rank = _lazy(gpusvd.effective_rank, S=1)
+energy = _lazy(gpusvd.energy, S=1)
+inv = _lazy(gpusvd.inv, a=2)
+kabsch = _lazy(gpusvd.kabsch, x=2, y=2, weights=1)
+left_null_space = _lazy(gpusvd.left_null_space, a=2, rtol=0)
+lstsq = _lazy(gpusvd.lstsq, a=2, b=2, rcond=0)
+matrix_rank = _lazy(gpusvd.matrix_rank, a=2, tol=0, rtol=0)
+mppca_rank = _lazy(gpusvd.mppca_rank, S=1)
+nearest_orthogonal = _lazy(gpusvd.nearest_orthogonal, a=2)
+nearest_rotation = _lazy(gpusvd.nearest_rotation, a=2)
+norm = _lazy(gpusvd.norm, a=2)
+null_space = _lazy(gpusvd.null_space, a=2, rtol=0)
+optimal_shrinkage = _lazy(gpusvd.optimal_shrinkage, S=1, noise=0)
+optimal_threshold = _lazy(gpusvd.optimal_threshold, S=1, noise=0)
+orth = _lazy(gpusvd.orth, a=2, rtol=0)
+participation_ratio = _lazy(gpusvd.participation_ratio, S=1)
+pinv = _lazy(gpusvd.pinv, a=2, rcond=0, rtol=0)
+polar = _lazy(gpusvd.polar, a=2)
+procrustes = _lazy(gpusvd.procrustes, x=2, y=2, weights=1)
+projector = _lazy(gpusvd.projector, a=2, rtol=0)
+rank_one_terms = _lazy(gpusvd.rank_one_terms, U=2, S=1, Vh=2, rank=0)
+reconstruct = _lazy(gpusvd.reconstruct, U=2, S=1, Vh=2, rank=0)
+row_space = _lazy(gpusvd.row_space, a=2, rtol=0)
+sign_flip = _lazy(gpusvd.sign_flip, U=2, Vh=2)
+spectral_entropy = _lazy(gpusvd.spectral_entropy, S=1)
+storage_ratio = _lazy(gpusvd.storage_ratio, rank=0)
+svd_product = _lazy(gpusvd.svd_product, x=2, y=2)
+svd_top = _lazy(gpusvd.svd_top, a=2)
+svt = _lazy(gpusvd.svt, a=2, tau=0)
+truncation_error = _lazy(gpusvd.truncation_error, S=1, rank=0)
+
+
+def ridge(
+    a: DaskArray,
+    b: Any,
+    alpha: Any,
+    weights: Any = None,
+    *,
+    per_rhs: bool = False,
+    driver: Driver = "auto",
+) -> DaskArray:
+    """
+    Return the solution of ridge regression for every matrix of a Dask array, lazily.
+
+    Parameters
+    ----------
+    a, b, alpha, weights, per_rhs, driver
+        As in `gpusvd.ridge`; each array may be a Dask array.
+
+    Returns
+    -------
+    (..., N) or (..., N, R) dask array
+        The solutions.
+
+    Raises
+    ------
+    LinAlgError, TypeError, ValueError
+        As `gpusvd.ridge`, and ValueError for a matrix that is split into chunks.
+    """
+    lazy = _lazy(gpusvd.ridge, a=2, b=2, alpha=int(per_rhs), weights=1)
+    return lazy(a, b, alpha, weights, per_rhs=per_rhs, driver=driver)
+
+
 # Tasks: one per chunk
 
 _IN_A_CHUNK = (
@@ -603,8 +634,14 @@ def _truncate_block(u: Any, s: Any, vh: Any, *limits: Any, names: tuple[str, ...
     return _on_one_core(gpusvd.truncate, u, s, vh, **dict(zip(names, limits, strict=True)), **options)
 
 
-def _pinv_block(a: Any, *limit: Any, name: str, **options: Any) -> Any:
-    return _on_one_core(gpusvd.pinv, a, **(dict(zip([name], limit, strict=False)) | options))
+def _call_block(
+    function: Callable[..., Any], names: Sequence[str], options: dict[str, Any], *arrays: Any
+) -> Any:
+    """Call a function for a chunk as for a batch, also where the chunk is a single matrix."""
+    result = function(**{name: x[np.newaxis] for name, x in zip(names, arrays, strict=True)}, **options)
+    if not isinstance(result, tuple):
+        return result[0]
+    return tuple(x[0] for x in result if hasattr(x, "ndim"))
 
 
 def _pca_block(x: Any, *limit: Any, n_components: int, **options: Any) -> tuple[Any, ...]:
@@ -629,10 +666,10 @@ def _checked_options(
     check_driver(driver)
     check_errors(errors)
     check_threads(threads)
-    check_device(device)
+    place = checked_device(device)
     if out is not None:
         raise TypeError("out must be None for a Dask array: write its results with dask.array.store")
-    return {"driver": driver, "errors": errors, "threads": threads or 1, "device": device}
+    return {"driver": driver, "errors": errors, "threads": threads or 1, "device": place}
 
 
 def _matrices(a: Any, name: str, square: bool = False) -> DaskArray:
@@ -644,13 +681,22 @@ def _matrices(a: Any, name: str, square: bool = False) -> DaskArray:
     return a
 
 
+def _with_core(a: Any, name: str, dimensions: int) -> DaskArray:
+    """Return an argument as a Dask array; raise unless what it has beyond the batch lies in one chunk."""
+    a = da.asarray(a)
+    if dimensions == 2:
+        return _matrices(a, name)
+    _check_chunks(a, name, dimensions)
+    return a
+
+
 def _check_chunks(a: DaskArray, name: str, dimensions: int) -> None:
     """Raise ValueError unless the last `dimensions` each lie in one chunk."""
     axes = range(-dimensions, 0)
     if any(math.isnan(a.shape[axis]) for axis in axes):
         raise ValueError(f"{name} has matrices of unknown shape: call {name}.compute_chunk_sizes() first")
     if any(len(a.chunks[axis]) > 1 for axis in axes):
-        what = "the matrices" if dimensions == 2 else "the singular values"
+        what = "the matrices" if dimensions == 2 else "the singular values" if name == "S" else "the vectors"
         call = f"{name}.rechunk({{{', '.join(f'{axis}: -1' for axis in axes)}}})"
         raise ValueError(f"{what} of {name} are split into chunks {a.chunks[-dimensions:]}: pass {call}")
 

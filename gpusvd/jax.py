@@ -12,6 +12,7 @@ import numpy as np
 
 import gpusvd
 from gpusvd._base import subnormals
+from gpusvd._base.arrays import from_lower_triangles
 from gpusvd._base.checks import Driver, check_dimensions, check_driver, factor_dtype, values_dtype
 from gpusvd._base.install import install
 from gpusvd._base.results import SVDResult
@@ -27,7 +28,14 @@ __all__ = ["svd", "svdvals"]
 JaxArray = Any  # jax.Array, whose types would require JAX to type-check this package
 
 
-def svd(a: JaxArray, full_matrices: bool = True, compute_uv: bool = True, *, driver: Driver = "auto") -> Any:
+def svd(
+    a: JaxArray,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
+    *,
+    driver: Driver = "auto",
+) -> Any:
     """
     Decompose every matrix of a JAX array, differentiably, also under jit and vmap.
 
@@ -36,7 +44,7 @@ def svd(a: JaxArray, full_matrices: bool = True, compute_uv: bool = True, *, dri
     a : (..., M, N) array
         Matrices; integers and bool become JAX's default floating-point dtype, which is float32 unless
         configured otherwise. Under `jax.vmap` the mapped axis joins the batch, which takes one call.
-    full_matrices, compute_uv, driver
+    full_matrices, compute_uv, hermitian, driver
         As in `gpusvd.svd`. The vectors that full matrices add have no derivative.
 
     Returns
@@ -65,10 +73,12 @@ def svd(a: JaxArray, full_matrices: bool = True, compute_uv: bool = True, *, dri
     """
     check_driver(driver)
     a = jnp.asarray(a)
-    check_dimensions(a.shape, False)
+    check_dimensions(a.shape, hermitian)
     factor_dtype(np.dtype(a.dtype))
     if not jnp.issubdtype(a.dtype, jnp.inexact):
         a = a.astype(jnp.result_type(float))
+    if hermitian:
+        a = from_lower_triangles(jnp, a)
     if not compute_uv:
         return _svdvals(a, driver)
     return SVDResult(*_svd(a, bool(full_matrices), driver))

@@ -8,7 +8,7 @@ library.
 
 from typing import Any, Literal
 
-from gpusvd._base.arrays import array_namespace, matrices
+from gpusvd._base.arrays import array_namespace, matrices, numbers
 from gpusvd._base.arrays import transpose as _transpose
 from gpusvd._base.dispatch import on_the_device_of_arrays
 from gpusvd._base.results import Array, SVDResult
@@ -60,8 +60,8 @@ def matrix_norm(
     [5.0, 7.0, 4.0, 3.0, 4.0]
     """
     xp = array_namespace(x)
-    result = xp.asarray(_spectrum.norm(matrices(xp, x), ord))
-    return xp.reshape(result, (*result.shape, 1, 1)) if keepdims else result  # type: ignore[no-any-return]
+    result = numbers(xp, _spectrum.norm(matrices(xp, x), ord))
+    return xp.reshape(result, (*result.shape, 1, 1)) if keepdims else result
 
 
 @on_the_device_of_arrays
@@ -91,7 +91,7 @@ def matrix_transpose(x: Array, /) -> Array:
            [2, 4]])
     """
     xp = array_namespace(x)
-    return _transpose(xp.asarray(x))
+    return _transpose(numbers(xp, x))
 
 
 def pinv(x: Array, /, *, rtol: Any = None) -> Array:

@@ -21,6 +21,7 @@ from gpusvd._base.arrays import (
     astype,
     floating,
     is_numpy_or_cupy,
+    library_name,
     quiet,
     real_dtype,
     to_host,
@@ -379,7 +380,7 @@ _RULES: dict[str, Callable[..., Any]] = {
 def _image(image: Any) -> tuple[Namespace, Array]:
     xp = array_namespace(image)
     if not is_numpy_or_cupy(xp):
-        raise TypeError(f"an array of {xp.__name__} has no strides: pass it as a NumPy or CuPy array")
+        raise TypeError(f"patches of {library_name(xp)} are not supported: pass a NumPy or CuPy array")
     return xp, xp.asarray(image)
 
 

@@ -1,7 +1,7 @@
 """Arrays of any library: their namespaces and dtypes, and batches of matrices.
 
 The layer is written once, with the functions that NumPy, CuPy and the array API standard have in common. This
-module covers what one of the three spells differently.
+module covers what one of the three spells differently. Torch follows the standard through array-api-compat.
 """
 
 import sys
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.checks import check_batch, check_dimensions, factor_dtype
+from gpusvd._base.install import install
 from gpusvd._base.results import Array
 
 Namespace = Any  # numpy, cupy, or another module of the array API standard
@@ -34,8 +35,9 @@ def array_namespace(*arrays: Any) -> Namespace:
     """
     found = {xp.__name__: xp for xp in map(_library, arrays) if xp is not None}
     if len(found) > 1:
+        libraries = sorted(map(library_name, found.values()))
         raise TypeError(
-            f"arrays of {' and '.join(sorted(found))} in one call: convert them to one library first, "
+            f"arrays of {' and '.join(libraries)} in one call: convert them to one library first, "
             "with cupy.asarray or cupy.asnumpy"
         )
     devices = sorted({a.device.id for a in arrays if is_cupy(a)})
@@ -52,6 +54,17 @@ def is_cupy(a: Any) -> bool:
     return cupy is not None and isinstance(a, cupy.ndarray)
 
 
+def is_tensor(a: Any) -> bool:
+    """Return whether this is a torch tensor, without importing torch."""
+    return _is_a("torch", "Tensor", a)
+
+
+def _is_a(library: str, name: str, a: Any) -> bool:
+    """Return whether this is an instance of a class of a library, which is not imported for that."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(a, getattr(module, name, ()))  # it may be half imported
+
+
 def device_of(*arrays: Any) -> AbstractContextManager[object]:
     """Return the context in which CuPy allocates and computes on the device of the first CuPy array."""
     return next((a.device for a in arrays if is_cupy(a)), nullcontext())
@@ -65,6 +78,10 @@ def _library(a: Any) -> Namespace | None:
         return None
     if is_cupy(a):
         return sys.modules["cupy"]
+    if is_tensor(a):
+        return _torch()
+    if _is_a("dask.array", "Array", a):
+        raise TypeError("this function takes no Dask array: pass x.compute(), which loads x into memory")
     if hasattr(a, "__array_namespace__"):
         return a.__array_namespace__()
     if hasattr(a, "__cuda_array_interface__"):
@@ -72,8 +89,26 @@ def _library(a: Any) -> Namespace | None:
     return np
 
 
+def _torch() -> Namespace:
+    """Return torch under the names of the array API standard."""
+    try:
+        import array_api_compat.torch
+    except ImportError as error:
+        raise ImportError(f"tensors need array-api-compat: {install('torch')}") from error
+    return array_api_compat.torch
+
+
+def library_name(xp: Namespace) -> str:
+    """Return the name under which users know a library."""
+    return str(xp.__name__.removeprefix("array_api_compat."))
+
+
 def on_host(a: Any) -> bool:
-    """Return whether the numbers are in host memory, where reading them costs nothing."""
+    """
+    Return whether the numbers are in host memory, where reading them costs nothing.
+
+    Those of a tensor are not: they may be traced, or stand for a batch.
+    """
     return _library(a) in (None, np)
 
 
@@ -81,6 +116,8 @@ def to_host(xp: Namespace, a: Any) -> Array:
     """Return an array of any library, or anything that NumPy can convert, as a NumPy array."""
     if xp is np:
         return np.asarray(a)
+    if is_torch(xp):
+        return a.detach().cpu().resolve_conj().resolve_neg().numpy()
     return xp.asnumpy(a) if is_numpy_or_cupy(xp) else np.from_dlpack(a, device="cpu")
 
 
@@ -89,14 +126,51 @@ def is_numpy_or_cupy(xp: Namespace) -> bool:
     return xp is np or xp.__name__ == "cupy"
 
 
+def is_torch(xp: Namespace) -> bool:
+    """Return whether `xp` is torch, whose tensors `svd` takes too."""
+    return bool(xp.__name__ == "array_api_compat.torch")
+
+
+def is_jax(xp: Namespace) -> bool:
+    """Return whether `xp` is JAX, whose arrays may be traced."""
+    return bool(xp.__name__ == "jax.numpy")
+
+
+def without_gradient(x: Array) -> Array:
+    """Return an array that is not differentiated, such as a scale that cancels in the result."""
+    if is_tensor(x):
+        return x.detach()  # type: ignore[attr-defined]
+    return sys.modules["jax"].lax.stop_gradient(x) if _is_a("jax", "Array", x) else x
+
+
+def from_host(xp: Namespace, x: Array, beside: Array) -> Array:
+    """Return a NumPy array as an array of a library, on the device of the array `beside`."""
+    return xp.asarray(x) if is_numpy_or_cupy(xp) else xp.asarray(x, device=_place_of(beside))
+
+
+def _place_of(x: Any) -> Any:
+    """Return the device of an array of the standard, None for one that JAX traces."""
+    return getattr(x, "device", None)
+
+
+def may_be_differentiated(x: Any) -> bool:
+    """Return whether this is a tensor that requires a gradient, or an array that JAX traces."""
+    if is_tensor(x):
+        return bool(x.requires_grad and sys.modules["torch"].is_grad_enabled())
+    return _is_a("jax.core", "Tracer", x)
+
+
 # dtypes
 
 
 def numbers(xp: Namespace, a: Any, beside: Any = None) -> Array:
     """Return `a` as an array; numbers and lists are placed on the device of the array `beside`."""
+    if is_tensor(a):
+        return a  # torch.asarray may drop its gradient
     if beside is None or is_numpy_or_cupy(xp) or _library(a) is not None:
         return xp.asarray(a)
-    return xp.asarray(a, device=beside.device)
+    # through NumPy, since torch makes numbers float32
+    return xp.asarray(np.asarray(a) if is_torch(xp) else a, device=_place_of(beside))
 
 
 def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array:
@@ -112,12 +186,13 @@ def floating(xp: Namespace, a: Any, beside: Any = None, name: str = "") -> Array
         return astype(xp, x, factor_dtype(x.dtype, name))
     if xp.isdtype(x.dtype, ("bool", "integral")):
         return astype(xp, x, xp.float64)
-    if x.dtype in (xp.float32, xp.float64, xp.complex64, xp.complex128):
+    if x.dtype in (xp.float32, xp.float64, xp.complex64, xp.complex128) or _is_half(xp, x):
         return x
     which = f"{x.dtype}{name and f' of {name}'}"
+    half = "float16, bfloat16, " if is_torch(xp) else ""
     raise TypeError(
-        f"array type {which} is unsupported in svd; of {xp.__name__} it may be float32, float64, complex64, "
-        "complex128, any integer type or bool"
+        f"array type {which} is unsupported in svd; of {library_name(xp)} it may be {half}float32, "
+        "float64, complex64, complex128, any integer type or bool"
     )
 
 
@@ -130,8 +205,16 @@ def common_floating(xp: Namespace, **arrays: Any) -> list[Array]:
 
 
 def widened(xp: Namespace, x: Array) -> Array:
-    """Return a float16 array as float32, for computation, and any other floating-point array as it is."""
-    return astype(xp, x, xp.float32) if x.dtype == getattr(xp, "float16", None) else x
+    """Return an array of half precision as float32, for computation, and any other floating-point array as
+    it is."""
+    return astype(xp, x, xp.float32) if _is_half(xp, x) else x
+
+
+def _is_half(xp: Namespace, x: Array) -> bool:
+    """Return whether an array is float16, or one of torch's bfloat16."""
+    if is_torch(xp):
+        return x.dtype in (xp.float16, xp.bfloat16)
+    return is_numpy_or_cupy(xp) and bool(x.dtype == xp.float16)
 
 
 def astype(xp: Namespace, x: Array, dtype: Any) -> Array:
@@ -226,11 +309,11 @@ def concatenated(xp: Namespace, arrays: Sequence[Array], axis: int) -> Array:
 
 def arange(xp: Namespace, n: int, beside: Array) -> Array:
     """Return the integers 0 to n - 1 on the device of the array `beside`."""
-    return xp.arange(n) if is_numpy_or_cupy(xp) else xp.arange(n, device=beside.device)
+    return xp.arange(n) if is_numpy_or_cupy(xp) else xp.arange(n, device=_place_of(beside))
 
 
 def from_lower_triangles(xp: Any, block: Array) -> Array:
-    """Return the Hermitian matrices that have the lower triangles of `block`; `xp` is NumPy or CuPy."""
+    """Return the Hermitian matrices with the lower triangles of `block`; `xp` is NumPy, CuPy or JAX."""
     lower = xp.tril(block, -1)
     diagonal = xp.where(xp.eye(block.shape[-1], dtype=bool), block, 0)
     with np.errstate(invalid="ignore"):  # a finite imaginary part is ignored; NaN and Inf must spread

@@ -1,5 +1,6 @@
 """Argument checks and their error messages."""
 
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any, Literal, TypeGuard
@@ -12,7 +13,7 @@ from gpusvd._base.results import Array
 Driver = Literal["auto", "jacobi", "vendor"]
 Taken = Literal["jacobi", "bidiagonal", "vendor"]  # what decomposes; "auto" stands for one of them
 Errors = Literal["nan", "raise"]
-Device = Literal["cuda"]
+Device = Any  # "cpu", "cuda", "cuda:1", or the torch.device of one
 Expected = tuple[str, tuple[int, ...], np.dtype[Any]]  # name, shape and dtype of a result
 
 _FACTOR_DTYPES = {
@@ -94,10 +95,20 @@ def check_errors(errors: Errors) -> None:
         raise ValueError(f"errors must be 'nan' or 'raise', not {errors!r}")
 
 
-def check_device(device: Device | None) -> None:
-    """Raise ValueError unless `device` is "cuda" or None."""
-    if device is not None and not (isinstance(device, str) and device == "cuda"):
-        raise ValueError(f"device must be None (where the array is) or 'cuda', not {device!r}")
+def checked_device(device: Device | None, *more: str) -> str | None:
+    """Return the name of a device, or None for None; raise ValueError unless it is one, or one of `more`."""
+    if device is None:
+        return None
+    name = str(device) if isinstance(device, str) or type(device).__module__ == "torch" else ""
+    if name in more or re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        return name
+    names = ", ".join(map(repr, ("cpu", "cuda", "cuda:1", *more)))
+    raise ValueError(f"device must be None, {names} or a torch.device, not {device!r}")
+
+
+def device_index(device: str | None) -> int | None:
+    """Return the number of a CUDA device in its name, None if there is none: the current device."""
+    return int(device.partition(":")[2]) if device is not None and ":" in device else None
 
 
 def check_threads(threads: int | None) -> None:

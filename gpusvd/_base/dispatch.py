@@ -1,11 +1,11 @@
-"""Send each call where its arrays are: to gpusvd.dask or gpusvd.torch, and to the GPU of CuPy arrays."""
+"""Send each call where its arrays are: to gpusvd.dask, torch or jax, and to the GPU of CuPy arrays."""
 
 import functools
 import importlib
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from gpusvd._base.arrays import device_of
 
@@ -20,21 +20,23 @@ def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
     """
     Hand a call with a Dask array or a tensor among its arguments to `gpusvd.dask` or `gpusvd.torch`.
 
-    There the function of the same name takes it. If the module defines none, `function` itself takes a tensor
-    and refuses a Dask array, which it would load into memory at once. With a CuPy array the function runs on
-    the device of that array, whichever is the current one.
+    There the function of the same name takes it. If the module defines none, `function` itself takes a
+    tensor, and a Dask array is refused, which it would load into memory at once. With a CuPy array the
+    function runs on the device of that array, whichever is the current one.
     """
 
     @functools.wraps(function)
     def dispatched(*args: P.args, **kwargs: P.kwargs) -> R:
-        if sys.modules.keys().isdisjoint(_LIBRARIES):
+        if not any(library in sys.modules for library in _LIBRARIES):
             return function(*args, **kwargs)
         module = _module_for(*args, *kwargs.values())
-        counterpart: Callable[P, R] = vars(module).get(function.__name__, function) if module else function
+        if module is None:
+            with device_of(*args, *kwargs.values()):
+                return function(*args, **kwargs)
+        counterpart: Callable[P, R] = module.__dict__.get(function.__name__, function)
         if counterpart is function:
             refuse_dask(function.__name__, *args, *kwargs.values())
-        with device_of(*args, *kwargs.values()):
-            return counterpart(*args, **kwargs)
+        return counterpart(*args, **kwargs)
 
     return dispatched
 
@@ -44,6 +46,11 @@ def refuse_dask(name: str, *arguments: object) -> None:
     module = _module_for(*arguments)
     if module is not None and module.__name__ == "gpusvd.dask":
         raise TypeError(f"{name} takes no Dask array: pass x.compute(), which loads x into memory")
+
+
+def svd_of_jax(a: Any, *args: Any, **options: Any) -> Any:
+    """Return what `gpusvd.jax.svd` does."""
+    return importlib.import_module("gpusvd.jax").svd(a, *args, **options)
 
 
 def on_the_device_of_arrays(function: Callable[P, R]) -> Callable[P, R]:
@@ -69,5 +76,5 @@ def _module_for(*arguments: object) -> ModuleType | None:
         if imported is not None:
             kind = getattr(imported, array, ())  # not there yet while the library is being imported
             if any(isinstance(argument, kind) for argument in arguments):
-                return importlib.import_module(module)
+                return sys.modules.get(module) or importlib.import_module(module)
     return None

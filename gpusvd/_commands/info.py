@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import gpusvd
 from gpusvd._commands.errors import reason
@@ -44,7 +44,7 @@ def devices() -> list[str]:
 
 def print_kernels() -> None:
     """Print the kernel for square matrices of each size and dtype, on the CPU and on a GPU."""
-    targets: dict[str, Literal["cuda"] | None] = {"NumPy arrays": None, "arrays in GPU memory": "cuda"}
+    targets = {"NumPy arrays": None, "arrays in GPU memory": "cuda"}
     for where, device in targets.items():
         print(f"\nThin SVD of {BATCH} matrices of n x n, {where}: the kernel that takes them")
         table = [["n", *DTYPES]]

@@ -24,8 +24,8 @@ def is_on_gpu(a: object) -> bool:
     return hasattr(a, "__cuda_array_interface__")
 
 
-def cupy_with_device() -> Any:
-    """Return CuPy; raise ImportError or RuntimeError that says what is missing."""
+def cupy_with_device(index: int | None = None) -> Any:
+    """Return CuPy; raise ImportError or RuntimeError that says what is missing, be it one device."""
     try:
         import cupy
     except ImportError as error:
@@ -36,6 +36,8 @@ def cupy_with_device() -> Any:
         raise RuntimeError(f"CuPy finds no usable CUDA device ({error}); NumPy arrays need none") from error
     if count == 0:
         raise RuntimeError("there is no CUDA device; NumPy arrays need none")
+    if index is not None and index >= count:
+        raise RuntimeError(f"there is no CUDA device {index}, only 0 to {count - 1}")
     return cupy
 
 

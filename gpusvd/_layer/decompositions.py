@@ -3,8 +3,9 @@
 import math
 from collections.abc import Callable
 
-from gpusvd._base.arrays import Namespace, is_numpy_or_cupy, quiet, to_host
+from gpusvd._base.arrays import Namespace, from_host, is_jax, is_numpy_or_cupy, is_torch, quiet, to_host
 from gpusvd._base.checks import Driver
+from gpusvd._base.dispatch import svd_of_jax
 from gpusvd._base.results import Array, SVDResult
 from gpusvd._layer.products import in_pieces
 from gpusvd._svd.svd import svd, svdvals
@@ -19,10 +20,12 @@ def decompose(
     """
     Return U, S and Vh of floating-point matrices as arrays of their library.
 
-    NumPy and CuPy arrays go to `gpusvd.svd` as they are. Arrays of any other library are copied to the host,
-    and their factors back to the device of `a`.
+    NumPy and CuPy arrays and tensors go to `gpusvd.svd` as they are, and JAX's to `gpusvd.jax.svd`. Arrays of
+    any other library are copied to the host, and their factors back to the device of `a`.
     """
-    if is_numpy_or_cupy(xp):
+    if is_jax(xp):
+        return svd_of_jax(a, full_matrices, hermitian=hermitian, driver=driver)
+    if is_numpy_or_cupy(xp) or is_torch(xp):
         return svd(a, full_matrices, hermitian=hermitian, driver=driver)
     factors = svd(to_host(xp, a), full_matrices, hermitian=hermitian, driver=driver)
     return SVDResult(*(from_host(xp, factor, a) for factor in factors))
@@ -51,11 +54,8 @@ def rebuilt(
 
 def singular_values(xp: Namespace, a: Array, driver: Driver, *, hermitian: bool = False) -> Array:
     """Return only the singular values, as `decompose` does."""
-    if is_numpy_or_cupy(xp):
+    if is_jax(xp):
+        return svd_of_jax(a, compute_uv=False, hermitian=hermitian, driver=driver)
+    if is_numpy_or_cupy(xp) or is_torch(xp):
         return svdvals(a, hermitian=hermitian, driver=driver)
     return from_host(xp, svdvals(to_host(xp, a), hermitian=hermitian, driver=driver), a)
-
-
-def from_host(xp: Namespace, x: Array, beside: Array) -> Array:
-    """Return a NumPy array as an array of a library, on the device of the array `beside`."""
-    return xp.asarray(x) if is_numpy_or_cupy(xp) else xp.asarray(x, device=beside.device)

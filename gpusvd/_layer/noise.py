@@ -12,6 +12,7 @@ from gpusvd._base.arrays import (
     astype,
     cumulative_sum,
     limits,
+    numbers,
     quiet,
     widened,
 )
@@ -19,7 +20,7 @@ from gpusvd._base.checks import is_one_of
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import A, Array
 from gpusvd._layer.spectrum import marchenko_pastur_median
-from gpusvd._layer.values import all_values, failed, median, relative_squares, safe_divisor
+from gpusvd._layer.values import all_values, failed, median, relative_squares, root
 
 
 class MPPCAResult(NamedTuple, Generic[A]):
@@ -131,10 +132,10 @@ def optimal_shrinkage(
         level = _noise_scale(xp, wide, beta, large, noise)[..., None]
         signal = ~(wide <= (1 + math.sqrt(beta)) * level)
         # All formulas in q = 1 / y², which neither over- nor underflows needlessly.
-        q = (level / safe_divisor(xp, wide)) ** 2
-        root = xp.sqrt(_positive(xp, (1 - (1 + math.sqrt(beta)) ** 2 * q)))
-        root = root * xp.sqrt(_positive(xp, 1 - (1 - math.sqrt(beta)) ** 2 * q))
-        share = root if loss == "frobenius" else _shrink_by(xp, q, root, beta, loss)
+        q = (level / xp.where(signal, wide, 1)) ** 2
+        product = root(xp, _positive(xp, 1 - (1 + math.sqrt(beta)) ** 2 * q))
+        product = product * root(xp, _positive(xp, 1 - (1 - math.sqrt(beta)) ** 2 * q))
+        share = product if loss == "frobenius" else _shrink_by(xp, q, product, beta, loss)
         return astype(xp, xp.where(signal, wide * share, 0), values.dtype)
 
 
@@ -208,7 +209,7 @@ def mppca_rank(S: ArrayLike, m: int, n: int) -> MPPCAResult:
         noise_only = squares - squares[..., -1:] <= 4 * xp.sqrt(count / large) * mean
         rank = xp.argmax(astype(xp, noise_only, xp.int64), axis=-1)  # the first
         here = arange(xp, small, values) == rank[..., None]
-        level = xp.sqrt(xp.sum(xp.where(here, mean, 0), axis=-1) / large) * widened(xp, values)[..., 0]
+        level = root(xp, xp.sum(xp.where(here, mean, 0), axis=-1) / large) * widened(xp, values)[..., 0]
         bad = failed(xp, values)
         return MPPCAResult(
             xp.asarray(xp.where(bad, 0, rank)),
@@ -219,14 +220,15 @@ def mppca_rank(S: ArrayLike, m: int, n: int) -> MPPCAResult:
 def _noise_scale(xp: Namespace, S: Array, beta: float, large: int, noise: Any) -> Array:
     """Return sqrt(max(m, n)) noise (...), from the median of S if the noise is unknown."""
     if noise is None:
-        return xp.asarray(median(S) / math.sqrt(marchenko_pastur_median(beta)))
+        return numbers(xp, median(S) / math.sqrt(marchenko_pastur_median(beta)))
     level = limits(xp, "noise", noise, S.shape[:-1], S)
     return astype(xp, level, S.dtype) * math.sqrt(large)
 
 
-def _shrink_by(xp: Namespace, q: Array, root: Array, beta: float, loss: str) -> Array:
-    """Return the shrunk value over σ, for the spectral and the nuclear norm; `root` is that of Frobenius."""
-    squared = (1 - (beta + 1) * q + root) / 2  # (x / y)²
+def _shrink_by(xp: Namespace, q: Array, product: Array, beta: float, loss: str) -> Array:
+    """Return the shrunk value over σ, for the spectral and the nuclear norm; `product` is that of
+    Frobenius."""
+    squared = (1 - (beta + 1) * q + product) / 2  # (x / y)²
     squared = xp.where(squared > 0, squared, 1)  # below the edge, where the result is not used
     x = xp.sqrt(squared)
     if loss == "spectral":

@@ -12,17 +12,20 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     common_floating,
+    from_host,
     is_complex,
     matrices,
+    may_be_differentiated,
     quiet,
     widened,
 )
 from gpusvd._base.checks import Driver, check_batch, checked_int
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import A, Array, SVDResult
-from gpusvd._layer.decompositions import decompose, from_host
+from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import power_of_two
 from gpusvd._layer.products import in_pieces, matmul, written
+from gpusvd._layer.values import root
 
 
 class TopSVDResult(NamedTuple, Generic[A]):
@@ -93,9 +96,9 @@ def svd_top(
         sqrt(‖A‖² - Σ σᵢ²). `error` holds the residuals ‖A vᵢ - σᵢ uᵢ‖: A has a singular value within that of
         each σᵢ. They fall as n_iter grows.
 
-        If k + n_oversamples is a quarter of min(M, N) or more, or if min(M, N) is below 100, the full
-        decomposition is computed and truncated, and exact is True. A matrix with NaN or Inf gets NaN and does
-        not affect the others.
+        If k + n_oversamples is a quarter of min(M, N) or more, if min(M, N) is below 100, or if a tensor
+        requires a gradient, the full decomposition is computed and truncated, and exact is True. A matrix
+        with NaN or Inf gets NaN and does not affect the others.
 
     Raises
     ------
@@ -132,7 +135,7 @@ def svd_top(
     k = checked_int(k, f"k must be an int from 0 to {most}, not {k!r}", most=most)
     extra = checked_int(n_oversamples, f"n_oversamples must be a non-negative int, not {n_oversamples!r}")
     steps = checked_int(n_iter, f"n_iter must be a non-negative int, not {n_iter!r}")
-    exact = most < _WHOLE or 4 * (k + extra) >= most
+    exact = most < _WHOLE or 4 * (k + extra) >= most or may_be_differentiated(a)
     wide = widened(xp, a)
     with quiet():
         if exact:
@@ -271,6 +274,6 @@ def _residuals(xp: Namespace) -> Operation:
     def norms(a: Array, u: Array, s: Array, vh: Array, *out: Array) -> tuple[Array, ...]:
         scale = power_of_two(xp, a)
         rest = xp.abs((a / scale) @ adjoint(xp, vh) - u * (adjoint(xp, s) / scale))
-        return written((xp.sqrt(xp.sum(rest**2, axis=-2))[..., None] * scale,), out)
+        return written((root(xp, xp.sum(rest**2, axis=-2))[..., None] * scale,), out)
 
     return norms

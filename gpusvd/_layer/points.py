@@ -14,10 +14,12 @@ from gpusvd._base.arrays import (
     on_host,
     quiet,
     real_dtype,
+    without_gradient,
 )
 from gpusvd._base.checks import check_batch
 from gpusvd._base.results import Array
 from gpusvd._layer.products import is_along_batch
+from gpusvd._layer.values import root
 
 
 def check_points(name: str, x: Array) -> None:
@@ -86,7 +88,7 @@ def zero_where_weightless(xp: Namespace, x: Array, weights: Array | None) -> Arr
 def with_roots(xp: Namespace, x: Array, weights: Array) -> Array:
     """Return the rows of x times the square roots of their weights."""
     with quiet():
-        return astype(xp, xp.sqrt(_in_wider(xp, weights, x)), x.dtype)[..., None] * x
+        return astype(xp, root(xp, _in_wider(xp, weights, x)), x.dtype)[..., None] * x
 
 
 def _in_wider(xp: Namespace, weights: Array, x: Array) -> Array:
@@ -105,6 +107,7 @@ def power_of_two(xp: Namespace, x: Array, axis: int | tuple[int, int] = (-2, -1)
     """
     if 0 in x.shape[-2:]:
         return xp.sum(xp.abs(x), axis=axis, keepdims=True) + 1
+    x = without_gradient(x)
     parts = [xp.real(x), xp.imag(x)] if is_complex(xp, x) else [x]
     top = _largest_magnitude(xp, parts[0], axis)
     for part in parts[1:]:

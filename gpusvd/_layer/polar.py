@@ -19,6 +19,7 @@ from gpusvd._base.arrays import (
     real_dtype,
     transpose,
     widened,
+    without_gradient,
 )
 from gpusvd._base.checks import Driver
 from gpusvd._base.dispatch import for_libraries
@@ -34,7 +35,7 @@ from gpusvd._layer.points import (
     zero_where_weightless,
 )
 from gpusvd._layer.products import TINY, along_batch, in_company, in_pieces, inner, matmul, times
-from gpusvd._layer.values import safe_divisor
+from gpusvd._layer.values import root, safe_divisor
 
 
 class PolarResult(NamedTuple, Generic[A]):
@@ -521,8 +522,7 @@ def _superposition(xp: Namespace, driver: Driver, scaled: bool) -> Callable[...,
         largest = xp.maximum(x_scale, y_scale)
         residual = times(x, x_scale / largest * rotation)
         residual -= y_scale / largest * y
-        residual *= residual
-        rmsd = largest * xp.sqrt(xp.sum(mean(xp, residual, w), axis=(-2, -1), keepdims=True))
+        rmsd = largest * root(xp, xp.sum(mean(xp, residual * residual, w), axis=(-2, -1), keepdims=True))
         return transpose(rotation), translation, rmsd, *results
 
     return fit
@@ -539,7 +539,8 @@ def _proper_rotation(xp: Namespace, u: Array, vh: Array) -> tuple[Array, Array]:
     """Return U Vh, with the last direction reversed if the determinant would be -1, and that sign."""
     u, vh = along_batch(u), along_batch(vh)
     product = times(u, vh)
-    sign = xp.sign(_determinant(xp, product))
+    determinant = without_gradient(_determinant(xp, product))
+    sign = determinant / xp.abs(determinant)
     last = max(0, product.shape[-1] - 1)
     return product + (sign - 1)[..., None, None] * u[..., last:] * vh[..., last:, :], sign
 

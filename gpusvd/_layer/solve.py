@@ -27,7 +27,7 @@ from gpusvd._base.results import A, Array, failures
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import checked_weights, power_of_two, with_roots, zero_where_weightless
 from gpusvd._layer.products import in_pieces, matmul, with_values
-from gpusvd._layer.values import count, leading, not_zero, safe_divisor
+from gpusvd._layer.values import count, leading, not_zero
 
 
 class LstsqResult(NamedTuple, Generic[A]):
@@ -300,7 +300,7 @@ def ridge(
     with quiet():
         # σ / (σ² + α), without a square that could over- or underflow
         above, s = not_zero(xp, a, s, None)[..., None], s[..., None]
-        damped = _inverse(xp, s + astype(xp, penalty, s.dtype) / safe_divisor(xp, s), above)
+        damped = _inverse(xp, s + astype(xp, penalty, s.dtype) / xp.where(above, s, 1), above)
         x = adjoint(xp, vh) @ (damped * (adjoint(xp, u) @ right))
     return astype(xp, x[..., 0] if vector else x, a.dtype)
 

@@ -16,9 +16,11 @@ from gpusvd._base.arrays import (
     floating,
     limits,
     matrices,
+    numbers,
     quiet,
     real_dtype,
     widened,
+    without_gradient,
 )
 from gpusvd._base.checks import Driver, check_driver, is_one_of
 from gpusvd._base.dispatch import for_libraries
@@ -33,6 +35,7 @@ from gpusvd._layer.values import (
     median,
     not_zero,
     relative_squares,
+    root,
     safe_divisor,
 )
 
@@ -426,7 +429,7 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
         level = limits(xp, "noise", noise, batch.shape, wide)
         with quiet():  # a float64 level may overflow in the dtype of S
             threshold = batch + astype(xp, level, wide.dtype) * (factor * math.sqrt(large))
-    return astype(xp, xp.asarray(threshold), values.dtype)
+    return astype(xp, numbers(xp, threshold), values.dtype)
 
 
 # Steps that the functions share
@@ -486,9 +489,9 @@ def _scaled_root_of_squares(xp: Namespace, magnitudes: Array) -> Array:
     """Return (Σ x²)^½ of every matrix, without squares that over- or underflow."""
     if 0 in magnitudes.shape[-2:]:
         return xp.sum(magnitudes, axis=(-2, -1))
-    top = xp.max(magnitudes, axis=(-2, -1), keepdims=True)
+    top = xp.max(without_gradient(magnitudes), axis=(-2, -1), keepdims=True)
     scale = xp.where((top > 0) & (top < math.inf), top, 1)
-    return xp.sqrt(xp.sum((magnitudes / scale) ** 2, axis=(-2, -1))) * scale[..., 0, 0]
+    return root(xp, xp.sum((magnitudes / scale) ** 2, axis=(-2, -1))) * scale[..., 0, 0]
 
 
 def _real_numbers(a: Array) -> Array:

@@ -23,6 +23,7 @@ from gpusvd._base.arrays import (
     quiet,
     transpose,
     widened,
+    without_gradient,
 )
 from gpusvd._base.checks import Driver, checked_int, checked_size, is_one_of
 from gpusvd._base.dispatch import for_libraries
@@ -37,6 +38,7 @@ from gpusvd._layer.values import (
     failed,
     leading,
     relative_squares,
+    root,
     significant,
 )
 
@@ -463,9 +465,9 @@ def truncation_error(
     rest = xp.where(_within_rank(xp, rest, k[..., None]) & ~xp.isnan(rest), 0, rest)
     with quiet():  # the sum may overflow
         if norm == "fro":
-            top = _largest(xp, rest)
+            top = _largest(xp, without_gradient(rest))
             scale = xp.where((top > 0) & (top < math.inf), top, 1)
-            error = xp.sqrt(xp.sum((rest / scale[..., None]) ** 2, axis=-1)) * scale
+            error = root(xp, xp.sum((rest / scale[..., None]) ** 2, axis=-1)) * scale
         else:
             error = _largest(xp, rest) if norm == "spectral" else xp.sum(rest, axis=-1)
         return astype(xp, error, values.dtype)
@@ -614,7 +616,7 @@ def absorbed(xp: Namespace, truncated: TruncatedSVD, absorb: Absorb) -> Truncate
     u, s, vh, rank = truncated
     left, right, values = widened(xp, u), widened(xp, vh), widened(xp, s)
     if absorb == "both":
-        values = xp.sqrt(values)
+        values = root(xp, values)
     with quiet():
         if absorb != "right":
             left = left * values[..., None, :]

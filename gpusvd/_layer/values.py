@@ -93,5 +93,11 @@ def safe_divisor(xp: Namespace, x: Array) -> Array:
     return xp.where(x == 0, 1, x)
 
 
+def root(xp: Namespace, x: Array) -> Array:
+    """Return the square roots of numbers that are not negative; that of 0 has the gradient 0."""
+    positive = x > 0
+    return xp.where(positive, xp.sqrt(xp.where(positive, x, 1)), x)
+
+
 def _representable(xp: Namespace, S: Array) -> Array:
     return xp.minimum(S, float(xp.finfo(S.dtype).max))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpusvd._base.arrays import is_cupy
+from gpusvd._base.checks import device_index
 from gpusvd._base.results import Array
 from gpusvd._cuda.arrays import cupy_with_device
 from gpusvd._stream.chunk import Task
@@ -21,7 +22,8 @@ def on_gpus(chunks: Iterator[tuple[Piece, Array]], task: Task, device: str) -> G
     if device == "cuda:all":
         devices = list(range(cupy.cuda.runtime.getDeviceCount()))
     else:
-        devices = [cupy.cuda.Device().id]
+        index = device_index(device)
+        devices = [cupy.cuda.Device().id if index is None else index]
     slots = deque(_Slot(cupy, index) for _ in range(2) for index in devices)
     busy: deque[_Slot] = deque()
     try:

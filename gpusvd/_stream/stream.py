@@ -13,12 +13,15 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 import numpy as np
 
 from gpusvd._base.checks import (
+    Device,
     Driver,
     Errors,
     Expected,
     check_fit,
     check_outputs,
+    checked_device,
     checked_int,
+    device_index,
     factor_dtype,
     outputs_of,
 )
@@ -32,8 +35,6 @@ from gpusvd._stream.progress import Progress, check_progress, reporting
 from gpusvd._stream.source import Chunks, Piece, Slices, Source, Where, open_source, release
 from gpusvd._svd.driver import choose_driver, choose_on_gpu
 from gpusvd._svd.options import Options, checked_options
-
-StreamDevice = Literal["cuda", "cuda:all"]
 
 # What chunk="auto" lets two chunks and their results take together. Long beside what a call costs, and little
 # beside any machine's memory.
@@ -50,7 +51,7 @@ class _Course(TypedDict, total=False):
 
     chunk: int | Literal["auto"]
     resume: str | os.PathLike[str] | None
-    device: StreamDevice | None
+    device: Device | None
     progress: Progress | None
 
 
@@ -188,7 +189,7 @@ def stream(
     chunk: int | Literal["auto"] = "auto",
     out: Any = None,
     resume: str | os.PathLike[str] | None = None,
-    device: StreamDevice | None = None,
+    device: Device | None = None,
     progress: Progress | None = None,
 ) -> Any:
     """
@@ -224,8 +225,9 @@ def stream(
         then bitwise those of an uninterrupted run with the same versions on the same machine. A chunk is
         finished when it is written to `out`, when `consume` has returned, or when the iterator is asked for
         the next one. Of a `function` the file records only the name.
-    device : {None, "cuda", "cuda:all"}, optional
-        Where to compute: on the CPU (default), on the current CUDA device, or on all CUDA devices in turn.
+    device : {None, "cpu", "cuda", "cuda:1", "cuda:all"} or torch.device, optional
+        Where to compute: on the CPU (default), on the current CUDA device, on the one of that number, or on
+        all CUDA devices in turn.
     progress : bool or callable, optional
         True shows a progress bar of tqdm (the extra `progress`); a callable gets ``(done, total)``, the
         numbers of matrices, after each chunk. The total of an iterator is None.
@@ -297,22 +299,24 @@ def stream(
     """
     options = checked_options(full_matrices, compute_uv, hermitian, driver, errors, threads, None)
     check_progress(progress)
-    _check(consume, function, options, chunk, out, device)
+    place = checked_device(device, "cuda:all")
+    place = None if place == "cpu" else place
+    _check(consume, function, options, chunk, out, place)
     opened = open_source(source, options.hermitian)
     if isinstance(opened, Chunks) and chunk != "auto":
         raise ValueError("chunk must be 'auto' for an iterator, whose chunks are taken as they come")
-    task = Application(function) if function is not None else _decomposition(options, opened, device)
+    task = Application(function) if function is not None else _decomposition(options, opened, place)
     dtype = factor_dtype(opened.dtype)
     shape = (0, *opened.shape[1:]) if opened.total is None else opened.shape
     room = task.room(shape, dtype)
     targets: tuple[Any, ...] = ()
     if out is not None:
         targets = _check_targets(out, room if function is None else _expected_of(out, shape), opened)
-    limit = opened.aligned(_automatic(room, opened, device)) if chunk == "auto" else int(chunk)
+    limit = opened.aligned(_automatic(room, opened, place)) if chunk == "auto" else int(chunk)
     checkpoint = None
     if resume is not None:
-        checkpoint = Checkpoint(resume, _fingerprint(opened, task, limit, device), targets)
-    chunks = _run(opened, limit, task, targets, checkpoint, device, progress)
+        checkpoint = Checkpoint(resume, _fingerprint(opened, task, limit, place), targets)
+    chunks = _run(opened, limit, task, targets, checkpoint, place, progress)
     if consume is None and out is None:
         return chunks
     with closing(chunks):
@@ -322,7 +326,7 @@ def stream(
     return out
 
 
-def _decomposition(options: Options, opened: Slices | Chunks, device: StreamDevice | None) -> Decomposition:
+def _decomposition(options: Options, opened: Slices | Chunks, device: str | None) -> Decomposition:
     """Return the SVD with the driver that takes all chunks."""
     if device is not None:
         return Decomposition(options._replace(driver=choose_on_gpu(opened.shape, options.driver)))
@@ -333,7 +337,7 @@ def _decomposition(options: Options, opened: Slices | Chunks, device: StreamDevi
 _DEFAULTS = Options(True, True, False, "auto", "nan", None, None)._asdict()
 
 
-def _check(consume: Any, function: Any, options: Options, chunk: Any, out: Any, device: Any) -> None:
+def _check(consume: Any, function: Any, options: Options, chunk: Any, out: Any, device: str | None) -> None:
     if function is not None and not callable(function):
         raise TypeError(f"function must be a callable of a chunk or None, not a {type(function).__name__}")
     changed = [name for name, value in options._asdict().items() if value != _DEFAULTS[name]]
@@ -348,10 +352,8 @@ def _check(consume: Any, function: Any, options: Options, chunk: Any, out: Any, 
     if not (isinstance(chunk, str) and chunk == "auto"):
         message = f"chunk must be 'auto' or a positive int, how many matrices, not {chunk!r}"
         checked_int(chunk, message, least=1)
-    if device is not None and not (isinstance(device, str) and device in ("cuda", "cuda:all")):
-        raise ValueError(f"device must be None (the CPU), 'cuda' or 'cuda:all', not {device!r}")
     if device is not None:
-        cupy_with_device()
+        cupy_with_device(None if device == "cuda:all" else device_index(device))
 
 
 def _check_targets(out: Any, expected: Sequence[Expected], opened: Slices | Chunks) -> tuple[Any, ...]:
@@ -402,7 +404,7 @@ def _claim(array: Any) -> None:
             os.close(file)
 
 
-def _automatic(expected: Sequence[Expected], opened: Slices | Chunks, device: StreamDevice | None) -> int:
+def _automatic(expected: Sequence[Expected], opened: Slices | Chunks, device: str | None) -> int:
     """Return how many matrices fill half the room, with their results."""
     core = [math.prod(shape[len(opened.batch) :]) * dtype.itemsize for _, shape, dtype in expected]
     each = math.prod(opened.shape[-2:]) * opened.dtype.itemsize + sum(core)
@@ -410,9 +412,7 @@ def _automatic(expected: Sequence[Expected], opened: Slices | Chunks, device: St
     return max(1, room // 2 // max(1, each))
 
 
-def _fingerprint(
-    opened: Slices | Chunks, task: Task, limit: int, device: StreamDevice | None
-) -> dict[str, Any]:
+def _fingerprint(opened: Slices | Chunks, task: Task, limit: int, device: str | None) -> dict[str, Any]:
     """Return what must be the same for the rest of the results to have the bits of an unbroken run."""
     return {
         "shape": list(opened.shape),
@@ -431,7 +431,7 @@ def _run(
     task: Task,
     targets: tuple[Any, ...],
     checkpoint: Checkpoint | None,
-    device: StreamDevice | None,
+    device: str | None,
     progress: Progress | None,
 ) -> Generator[tuple[Where, Any]]:
     """Yield the chunks' results in order, and keep account of what is finished."""

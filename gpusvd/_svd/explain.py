@@ -11,10 +11,10 @@ from gpusvd._base.blas import pool_size
 from gpusvd._base.checks import (
     Device,
     Driver,
-    check_device,
     check_dimensions,
     check_driver,
     check_threads,
+    checked_device,
     factor_dtype,
 )
 from gpusvd._base.threads import usable_cores
@@ -131,8 +131,7 @@ def explain(
     """
     check_driver(driver)
     check_threads(threads)
-    check_device(device)
-    options = (full_matrices, compute_uv, hermitian, driver, threads, device)
+    options = (full_matrices, compute_uv, hermitian, driver, threads, checked_device(device))
     given = None if dtype is None else as_dtype("dtype", dtype)
     found = described(arrays)
     if isinstance(found, Described):
@@ -148,14 +147,14 @@ def _explain(
     hermitian: bool,
     driver: Driver,
     threads: int | None,
-    device: Device | None,
+    device: str | None,
 ) -> Explanation:
     """As `explain`, for one array."""
     lengths = array.shape
     check_dimensions(lengths, hermitian)
     own = np.dtype(np.float64) if array.dtype is None else array.dtype
     factors = factor_dtype(own if dtype is None else dtype)
-    if array.on_gpu or device == "cuda":
+    if array.on_gpu or device not in (None, "cpu"):
         return _explain_cuda(lengths, factors, full_matrices, compute_uv, driver)
     cores = threads or usable_cores()
     m, n = lengths[-2:]

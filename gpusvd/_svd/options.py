@@ -7,10 +7,10 @@ from gpusvd._base.checks import (
     Driver,
     Errors,
     Taken,
-    check_device,
     check_driver,
     check_errors,
     check_threads,
+    checked_device,
 )
 
 
@@ -23,7 +23,7 @@ class Options(NamedTuple):
     driver: Driver | Taken
     errors: Errors
     threads: int | None
-    device: Device | None
+    device: str | None
 
 
 def checked_options(
@@ -39,5 +39,5 @@ def checked_options(
     check_driver(driver)
     check_errors(errors)
     check_threads(threads)
-    check_device(device)
-    return Options(bool(full_matrices), bool(compute_uv), bool(hermitian), driver, errors, threads, device)
+    place = checked_device(device)
+    return Options(bool(full_matrices), bool(compute_uv), bool(hermitian), driver, errors, threads, place)

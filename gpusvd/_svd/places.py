@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpusvd._base.checks import Expected, Taken, check_out, share_memory
+from gpusvd._base.checks import Expected, Taken, check_out, device_index, share_memory
 from gpusvd._base.results import Array, Info
 from gpusvd._cpu import lapack
 from gpusvd._cuda import cusolver
@@ -85,12 +85,16 @@ class Cpu:
 class Gpu:
     """A CUDA device, for CuPy arrays, other arrays in its memory and, by copies there and back, NumPy's."""
 
-    def __init__(self, from_host: bool) -> None:
-        self.xp = cupy_with_device()
-        self.from_host = from_host
+    def __init__(self, from_host: bool, index: int | None) -> None:
+        self.xp = cupy_with_device(index)
+        self.from_host, self.index = from_host, index
 
     def asarray(self, a: Any) -> Any:
-        return on_device(self.xp, a)
+        with nullcontext() if self.index is None else self.xp.cuda.Device(self.index):
+            matrices = on_device(self.xp, a)
+        if self.index is not None and matrices.device.id != self.index:
+            raise ValueError(f"a is on GPU {matrices.device.id}, not on {self.index}: bring it there first")
+        return matrices
 
     def checked_out(self, out: Any, expected: Sequence[Expected], matrices: Any) -> list[Any]:
         if self.from_host:
@@ -147,6 +151,8 @@ _CPU = Cpu()
 def place_of(a: Any, device: str | None) -> Place:
     """Return the place where matrices are decomposed: where they are, or on the device asked for."""
     on_gpu = is_on_gpu(a)
-    if on_gpu or device == "cuda":
-        return Gpu(from_host=not on_gpu)
+    if on_gpu and device == "cpu":
+        raise ValueError("a is in GPU memory: for device='cpu' pass it as a NumPy array, by cupy.asnumpy(a)")
+    if on_gpu or device not in (None, "cpu"):
+        return Gpu(not on_gpu, device_index(device))
     return _CPU

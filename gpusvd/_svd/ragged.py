@@ -17,6 +17,7 @@ from gpusvd._base.checks import (
     Errors,
     factor_dtype,
 )
+from gpusvd._base.dispatch import refuse_dask
 from gpusvd._base.results import Array, SVDResult, failures
 from gpusvd._cuda.arrays import cupy_with_device, is_on_gpu, on_device
 from gpusvd._svd.decompose import decompose
@@ -206,6 +207,7 @@ def _as_arrays(matrices: Iterable[Any]) -> list[Any]:
     arrays = list(matrices)
     if set(map(type, arrays)) <= {np.ndarray}:
         return arrays
+    refuse_dask("svd_ragged", *arrays)
     return [_as_array(index, a) for index, a in enumerate(arrays)]
 
 

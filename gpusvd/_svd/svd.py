@@ -122,9 +122,10 @@ def svd(
     threads : int, optional
         The most CPU threads to use. Default: the number of cores available to this process. LAPACK uses its
         own threads for a single matrix, and for matrices of more than 4 MiB.
-    device : {None, "cuda"}, optional
-        Where to compute: where the array is (default), or on the current CUDA device, from which the results
-        of a NumPy array are copied back.
+    device : {None, "cpu", "cuda", "cuda:1"} or torch.device, optional
+        Where to compute: where the array is (default), on the CPU, on the current CUDA device, or on the one
+        of that number. The results of a NumPy array are copied back from there; an array in GPU memory
+        is computed on its own device only.
 
     Returns
     -------

@@ -56,7 +56,7 @@ def warmup(
             a = np.zeros((2, *array.shape[-2:]), dtype)
             if a.dtype.kind in "fc":
                 a[1] = np.nan  # for the kernel that takes what the one for most matrices leaves
-            place: Device | None = "cuda" if array.on_gpu else device
+            place = "cuda" if array.on_gpu and device is None else device
             svd(a, full_matrices, compute_uv, driver="jacobi", device=place)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gpusvd
+from gpusvd._base.dispatch import for_libraries
 
 OTHERS = {"explain", "stream", "svd_ragged", "warmup"}  # take no array, or a list of them
 FUNCTIONS = [
@@ -51,7 +52,8 @@ def test_every_function_of_arrays_is_handed_over(counterpart, name):
 
 
 def test_what_the_other_module_lacks_is_computed_here(counterpart):
-    np.testing.assert_array_equal(gpusvd.inv(Tensor()), np.eye(2))
+    a = Tensor()
+    assert for_libraries(lambda x: x)(a) is a
 
 
 def test_a_library_that_is_being_imported_has_no_arrays(monkeypatch):

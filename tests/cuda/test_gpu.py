@@ -192,7 +192,7 @@ def test_more_columns_than_the_kernels_are_made_for(cupy):
 def test_bad_input(cupy):
     with pytest.raises(np.linalg.LinAlgError, match="1-dimensional array given"):
         gpusvd.svd(cupy.asarray(gaussian(3)))
-    with pytest.raises(ValueError, match=r"device must be None .* or 'cuda', not 'tpu'"):
+    with pytest.raises(ValueError, match=r"device must be None, .* not 'tpu'"):
         gpusvd.svd(gaussian(2, 2), device="tpu")
 
 

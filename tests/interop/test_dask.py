@@ -1,5 +1,6 @@
 """Dask arrays: lazily, chunk by chunk, the numbers of the functions for NumPy arrays; and on real workers."""
 
+import inspect
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 import gpusvd
 from gpusvd._base.install import install
+from tests.support.calls import CALLS, inputs, named, parts
 
 da = pytest.importorskip("dask.array", reason=f"Dask is not installed: {install('dask')}")
 
@@ -241,18 +243,80 @@ def test_errors_name_matrices_of_any_batch():
         gpusvd.svdvals(unknown, errors="raise").compute(scheduler="sync")
 
 
-def test_functions_without_a_lazy_counterpart_refuse_dask_arrays():
+def lazily(arguments, prepare=lambda x: x):
+    """The arguments of a call, a chunk for every matrix; `prepare` is applied when they are computed."""
+    arrays = [inputs("float64")[name] for name in arguments.split()]
+    single = "large" in arguments
+    return [
+        da.from_array(x, chunks=x.shape if single else (1, *x.shape[1:])).map_blocks(prepare, meta=x[:0])
+        for x in arrays
+    ]
+
+
+@pytest.mark.parametrize(("name", "arguments", "options"), CALLS)
+def test_every_function_is_lazy_or_says_what_to_call(name, arguments, options):
+    def fail(block):
+        raise AssertionError
+
+    width = {} if "max_dim" not in inspect.signature(named(name)).parameters else {"max_dim": 3}
+    options = width | options
+    if name == "pca" and "weights" in options:
+        with pytest.raises(TypeError, match=r"weights must be None for a Dask array: pass x\.compute\(\)"):
+            named(name)(*lazily(arguments, fail), **options)
+        return
+    if name.startswith("linalg.") and name not in ("linalg.inv", "linalg.pinv"):
+        with pytest.raises(TypeError, match=r"pass x\.compute\(\), which loads x into memory"):
+            named(name)(*lazily(arguments, fail), **options)
+        return
+    named(name)(*lazily(arguments, fail), **options)
+    found = parts(named(name)(*lazily(arguments), **options))
+    expected = parts(named(name)(*(inputs("float64")[x] for x in arguments.split()), **options))
+    for x, y in zip(found, expected, strict=True):
+        assert isinstance(x, da.Array)
+        values = x.compute(scheduler="sync")
+        assert values.shape == x.shape
+        assert values.dtype == x.dtype == y.dtype
+        if name == "pca" and "energy" in options:  # is as wide as it may be
+            values = values[tuple(map(slice, y.shape))]
+        np.testing.assert_allclose(values, y, rtol=1e-9, atol=1e-9)
+
+
+def test_other_functions_refuse_dask_arrays():
     x = da.ones((6, 5, 4), chunks=(2, 5, 4))
     for call in (
-        lambda: gpusvd.svt(x, 0.1),
-        lambda: gpusvd.norm(x),
-        lambda: gpusvd.cond(x),
-        lambda: gpusvd.lstsq(x, np.ones(5)),
-        lambda: gpusvd.kabsch(np.ones((5, 4)), x),
-        lambda: gpusvd.energy(x[..., 0]),
+        lambda: gpusvd.svd_ragged(x),
+        lambda: gpusvd.svd_ragged([np.ones((5, 4)), x[0]]),
+        lambda: gpusvd.patches.extract(x, (2, 2)),
+        lambda: gpusvd.patches.denoise(x, (2, 2)),
+        lambda: gpusvd.plot.spectrum(x),
     ):
-        with pytest.raises(TypeError, match=r"takes no Dask array: pass x\.compute\(\)"):
-            call()
+        with pytest.raises(TypeError, match=r"Dask array: pass .*\.compute\(\)"):
+            list(call())
+
+
+def test_a_stream_reads_slices_when_it_is_asked_for_them():
+    a = batch((6, 4, 3))
+    read = []
+    x = chunked(a, (2,)).map_blocks(lambda block: (read.append(len(block)), block)[1], meta=a[:0])
+    read.clear()
+    chunks = gpusvd.stream(x, compute_uv=False, chunk=2)
+    assert not read
+    np.testing.assert_array_equal(next(chunks)[1], gpusvd.svdvals(a[:2]))
+
+
+def test_single_matrices_weights_and_common_right_hand_sides():
+    a, b = batch((7, 4, 3)), batch((4,), seed=1)
+    x = da.from_array(a, chunks=(3, 4, 3))
+    check(gpusvd.lstsq(x, b), gpusvd.lstsq(a, b), 1e-12)
+    check(gpusvd.norm(x[0]), gpusvd.norm(a[0]), 1e-12)
+    weights = np.arange(28.0).reshape(7, 4) + 1
+    for given in (weights, da.from_array(weights, chunks=(2, 4))):
+        check(gpusvd.kabsch(x, x[:1] + 1, given), gpusvd.kabsch(a, a[:1] + 1, weights), 1e-9)
+    check(gpusvd.svt(x, da.arange(7, chunks=2) / 7), gpusvd.svt(a, np.arange(7) / 7), 1e-12)
+    with pytest.raises(ValueError, match="orth of a Dask array needs max_dim"):
+        gpusvd.orth(x)
+    with pytest.raises(ValueError, match=r"the vectors of weights .* pass weights.rechunk\({-1: -1}\)"):
+        gpusvd.kabsch(x, x, da.from_array(weights, chunks=(2, 2)))
 
 
 def test_a_task_uses_one_core():
@@ -321,9 +385,3 @@ def test_truncation_of_factors_that_broadcast():
         t = gpusvd.truncate(L.U, da.ones(3), da.ones((1, 3, 3)), rank=rank)
         for part in t:
             assert part.shape == part.compute().shape
-
-
-@pytest.mark.parametrize("function", [gpusvd.optimal_shrinkage, gpusvd.svd_top, gpusvd.patches.denoise])
-def test_newer_functions_refuse_too(function):
-    with pytest.raises(TypeError, match=rf"^{function.__name__} takes no Dask array: pass x.compute\(\)"):
-        function(da.ones((4, 3), chunks=(2, 3)), 3, 3)

@@ -5,6 +5,7 @@ import pytest
 
 import gpusvd
 from gpusvd._base.install import install
+from tests.support.calls import CALLS, depends_on_numbers, inputs, named, parts
 
 jax = pytest.importorskip("jax", reason=f"JAX is not installed: {install('jax')}")
 jnp = jax.numpy
@@ -116,3 +117,46 @@ def test_tiny_and_subnormal_entries(driver):
             np.testing.assert_array_equal(np.asarray(ours), wanted)
         values = gpusvd.jax.svdvals(jnp.asarray(x), driver=driver)
         np.testing.assert_array_equal(np.asarray(values), gpusvd.svdvals(x, driver=driver))
+
+
+# The layer
+
+LAYER = [call for call in CALLS if call[0] not in ("svd", "svdvals", "svd_ex")]  # those are in gpusvd.jax
+WITHOUT = {"matrix_rank", "linalg.matrix_rank", "left_null_space", "linalg.svd"}  # ranks, and full matrices
+
+
+def arrays(arguments):
+    return [jnp.asarray(inputs("float64")[x]) for x in arguments.split()]
+
+
+@pytest.mark.parametrize(("name", "arguments", "options"), LAYER)
+def test_the_layer_under_jit(name, arguments, options):
+    expected = parts(named(name)(*(inputs("float64")[x] for x in arguments.split()), **options))
+
+    def function(*given):
+        return parts(named(name)(*given, **options))
+
+    results = [function(*arrays(arguments))]
+    if depends_on_numbers(name, options):
+        with pytest.raises(jax.errors.ConcretizationTypeError):
+            jax.jit(function)(*arrays(arguments))
+    else:
+        results.append(jax.jit(function)(*arrays(arguments)))
+    for result in results:
+        for x, y in zip(result, expected, strict=True):
+            assert isinstance(x, jax.Array)
+            np.testing.assert_allclose(abs(x), abs(y), rtol=1e-9, atol=1e-9)  # vectors have any sign
+
+
+@pytest.mark.parametrize(("name", "arguments", "options"), [call for call in LAYER if call[0] not in WITHOUT])
+def test_derivatives_of_the_layer(name, arguments, options):
+    a, *others = arrays(arguments)
+    direction = batch(*a.shape, seed=3)
+
+    def loss(a):
+        results = parts(named(name)(a, *others, **options))
+        return sum((jnp.abs(x) * batch(*x.shape, seed=4)).sum() for x in results if x.dtype == a.dtype)
+
+    h = 1e-5
+    numeric = (loss(a + h * direction) - loss(a - h * direction)) / (2 * h)
+    np.testing.assert_allclose((jax.grad(loss)(a) * direction).sum(), numeric, rtol=1e-5, atol=1e-7)

@@ -145,7 +145,7 @@ def test_source_in_gpu_memory():
         ({"chunk": 0}, ValueError, "chunk must be 'auto' or a positive int"),
         ({"chunk": True}, ValueError, "chunk must"),
         ({"chunk": "big"}, ValueError, "chunk must"),
-        ({"device": "cpu"}, ValueError, "device must be None .* 'cuda' or 'cuda:all'"),
+        ({"device": "gpu"}, ValueError, "device must be None, 'cpu', .* 'cuda:all' or"),
         ({"consume": 3}, TypeError, "consume must be a callable"),
         ({"consume": print, "out": 3}, ValueError, "consume and out"),
         ({"progress": "yes"}, TypeError, "progress must be"),

@@ -29,7 +29,7 @@ def stub() -> str:
             "from numpy.typing import ArrayLike",
             "from torch import Tensor",
             f"from gpusvd import {', '.join(sorted(names & RESULTS))}",
-            "from gpusvd._base.checks import Driver, Errors",
+            "from gpusvd._base.checks import Driver",
             "from gpusvd._layer.truncate import Absorb, Rules",
             f"__all__ = {sorted({function.name for function in functions})}",
             *map(ast.unparse, functions),
@@ -38,10 +38,13 @@ def stub() -> str:
 
 
 def public_functions() -> Iterator[ast.FunctionDef]:
-    """Yield the functions of the layer, each overloaded one as its overloads."""
+    """Yield the functions of the layer that `gpusvd.torch` does not define anew, each overloaded one as its
+    overloads."""
+    module = ast.parse((PACKAGE / "torch.py").read_text(encoding="utf-8"))
+    names = TAKEN - {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
     for path in sorted(PACKAGE.glob("_layer/*.py")):
         body = ast.parse(path.read_text(encoding="utf-8")).body
-        public = (node for node in body if getattr(node, "name", None) in TAKEN)
+        public = (node for node in body if getattr(node, "name", None) in names)
         functions = [node for node in public if isinstance(node, ast.FunctionDef)]
         overloaded = {node.name for node in functions if is_overload(node)}
         yield from (node for node in functions if is_overload(node) or node.name not in overloaded)
