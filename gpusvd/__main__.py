@@ -86,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_add_svd, _add_compress, _add_expand, _add_info, _add_warmup, _add_demo):
         add(commands)
+    # What an error shows, too: argparse itself would write COMMAND here.
+    top.usage = f"gpusvd [-h] [--version] {{{','.join(commands.choices)}}} ..."
     return top
 
 

@@ -764,6 +764,7 @@ def test_no_command(capsys):
     with pytest.raises(SystemExit) as exit_:
         main([])
     assert exit_.value.code == 2
+    assert "{svd,compress,expand,info,warmup,demo}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
