@@ -80,4 +80,5 @@ def layer(a: NDArray[np.float64], with_scale: bool) -> None:
 def submodules(a: NDArray[np.float64]) -> None:
     assert_type(gpusvd.linalg.svdvals(a), Array)
     assert_type(gpusvd.patches.extract(a, (2, 2)), Array)
+    assert_type(gpusvd.device.svd_function(2, 2, "float64", target="cpu")(a, a, a[0], a), bool)
     gpusvd.svd_of_everything(a)  # type: ignore[attr-defined]
