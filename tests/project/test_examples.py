@@ -239,15 +239,15 @@ def test_merged_adapters(run):
         terms = list(zip(weights, Bs[:, layer].astype(float), As[:, layer].astype(float), strict=True))
         mean = sum(w * b @ a for w, b, a in terms)
         norm, values = np.linalg.norm(mean), np.linalg.svdvals(mean)
-        np.testing.assert_allclose(S[layer], values[:48], rtol=1e-4)
+        np.testing.assert_allclose(S[layer], values[:48], rtol=1e-5, atol=1e-6)
         left = np.sqrt(np.append(np.cumsum(values[::-1] ** 2)[::-1], 0)) / norm  # by rank
-        assert error == pytest.approx(100 * left[8], abs=1e-4)
+        assert error == pytest.approx(100 * left[8], abs=2e-4)
         adapter = variables["best_b"][layer].astype(float) @ variables["best_a"][layer]
         assert np.linalg.norm(mean - adapter) / norm == pytest.approx(left[8], rel=1e-5)
         assert ranks[layer] == np.argmax(left <= 0.1)
         factors = sum(w * b for w, b, _ in terms) @ sum(w * a for w, _, a in terms)
         assert of_means == pytest.approx(100 * np.linalg.norm(mean - factors) / norm, abs=1e-3)
-    assert numbers(text, r"^the least, by a dense SVD +(\S+)%$") == [pytest.approx(errors[1], abs=1e-4)]
+    assert numbers(text, r"^the least, by a dense SVD +(\S+)%$") == [pytest.approx(errors[1], abs=2e-4)]
     assert numbers(text, r"^rank for an error of 10% +(\d+) +(\d+)$") == [ranks[0], ranks[11]]
 
 
