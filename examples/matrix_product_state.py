@@ -31,7 +31,7 @@ def matrix_product_state(state, **rules):
     tensors, lost, ups, rest = [], [], np.zeros(1, int), state
     for bond in range(1, SPINS):
         row = np.add.outer(ups, [0, 1]).ravel()  # spins up to the left of the bond
-        column = HALF - ones(SPINS - bond)  # as many as complete those to the right
+        column = HALF - ones(SPINS - bond)  # what those to the right require on the left
         rest = rest.reshape(row.size, column.size)
         charges = np.unique(row)
         sectors = [rest[np.ix_(row == up, column == up)] for up in charges]
