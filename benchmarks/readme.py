@@ -123,8 +123,8 @@ def small_batches(rows: Sequence[Row]) -> str:
 def one_core(found: Sequence[Document]) -> str:
     cores = next(iter(newest_of_each_dtype(found).values()))["provenance"]["cores"]
     return (
-        f"**One core.** Up to about 40 columns NumPy uses one core, and gpusvd used all {cores}. "
-        f"On one core divide the speed-up by about {cores}."
+        f"**One core.** Up to about 40 columns NumPy uses one core only, while gpusvd used all {cores}. "
+        f"If you have one core, divide the speed-up by about {cores}."
     )
 
 
@@ -137,7 +137,7 @@ def large_with_torch(beside: Sequence[Document]) -> str:
     single, double = (two_digits(max(slower[which])) for which in (True, False))
     return (
         f"**Large matrices.** From {LARGE} columns on, torch with MKL is up to {single} times as fast in "
-        f"single precision, which NumPy's LAPACK computes in double, and up to {double} times in double."
+        f"single precision and up to {double} times in double."
     )
 
 

@@ -28,9 +28,14 @@ from benchmarks.measure import DTYPES, Row, table, two_digits  # noqa: E402
 from benchmarks.peers import NOISE  # noqa: E402
 from gpusvd.__main__ import parser  # noqa: E402
 
+# A function, loop or other block in a session, with more input after it: Python's shell, into which readers
+# paste it, wants an empty line in between, which ruff removes from the sources of the pages.
+UNENDED = r"^ *>>> (?:@|(?:class|def|for|if|try|while|with)\b).*\n(?: *\.\.\. .*\n)+(?= *>>> )"
+
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    return re.sub(r"<!-- render: (\w+) ?(.*?) -->", lambda mark: RENDERERS[mark[1]](mark[2]), markdown)
+    ended = re.sub(UNENDED, r"\g<0>...\n", markdown, flags=re.MULTILINE)
+    return re.sub(r"<!-- render: (\w+) ?(.*?) -->", lambda mark: RENDERERS[mark[1]](mark[2]), ended)
 
 
 def on_page_content(html: str, **_: Any) -> str:

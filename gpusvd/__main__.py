@@ -86,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_add_svd, _add_compress, _add_expand, _add_info, _add_warmup, _add_demo):
         add(commands)
+    # What an error shows, too: argparse itself would write COMMAND here.
+    top.usage = f"gpusvd [-h] [--version] {{{','.join(commands.choices)}}} ..."
     return top
 
 
@@ -130,7 +132,7 @@ def _add_compress(commands: Any) -> None:
         commands,
         "compress",
         compress.run,
-        "keep only the leading singular values of a picture's patches",
+        "truncate the patches of a picture to their leading singular values",
         "Cut a picture into square patches, decompose them all in one call, truncate each by one rule, and "
         "write the resulting picture. Prints the fraction of the picture's numbers that remain, the peak "
         "signal-to-noise ratio (before the loss of a format such as JPEG), and the time. Takes grey and "
@@ -203,7 +205,7 @@ def _add_info(commands: Any) -> None:
     command.add_argument(
         "--kernels",
         action="store_true",
-        help="which kernel takes which size of matrix, on the CPU and on a GPU",
+        help="also print which kernel each size of matrix gets, on the CPU and on a GPU",
     )
 
 
@@ -235,7 +237,7 @@ def _add_demo(commands: Any) -> None:
         "demo",
         demo.run,
         "decompose and truncate all patches of a photograph, and compare with theory",
-        "Decompose all patches of a photograph in one call, time it beside NumPy, check its accuracy, "
+        "Decompose all patches of a photograph in one call, time it against NumPy, check its accuracy, "
         "truncate every patch, and write the pictures as one PNG.",
         "gpusvd demo",
     )
@@ -282,7 +284,10 @@ def _add_patch(command: argparse.ArgumentParser, default: int) -> None:
 
 def _add_threads(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--threads", type=_positive, metavar="N", help="default: the cores this process may use"
+        "--threads",
+        type=_positive,
+        metavar="N",
+        help="number of threads (default: one for each core that this process may use)",
     )
 
 

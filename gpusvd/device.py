@@ -1,5 +1,6 @@
 """The SVD of one small matrix as a function for your own `numba.cuda` kernels and `numba.njit` code."""
 
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -8,15 +9,17 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gpusvd._base.checks import checked_int, factor_dtype
-from gpusvd._base.specialise import Function
+from gpusvd._base.results import Array
 from gpusvd._cuda.arrays import INSTALL
 
 _LARGEST = 6
 
+SVDFunction = Callable[[Array, Array, Array, Array], bool]  # svd(a, u, s, vh)
+
 __all__ = ["svd_function"]
 
 
-def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"]) -> Function:
+def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"]) -> SVDFunction:
     """
     Return a function that decomposes one m x n matrix, for use in your own compiled code.
 
@@ -82,6 +85,7 @@ def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"
     ...         for i in range(2):
     ...             for j in range(2):
     ...                 out[b, i, j] = u[i, 0] * vh[0, j] + u[i, 1] * vh[1, j]
+    ...
     >>> gradients = np.eye(2) + 0.1 * np.random.default_rng(0).standard_normal((1000, 2, 2))
     >>> out = np.empty_like(gradients)
     >>> rotations(gradients, out)
@@ -117,7 +121,7 @@ def svd_function(m: int, n: int, dtype: DTypeLike, target: Literal["cuda", "cpu"
 
 
 @cache
-def _on_cuda(m: int, n: int, kind: str) -> Function:
+def _on_cuda(m: int, n: int, kind: str) -> SVDFunction:
     if find_spec("numba_cuda") is None:  # numba alone brings an older numba.cuda
         raise ImportError(f"target='cuda' needs the package numba-cuda: {INSTALL}")
     from numba import cuda
@@ -131,12 +135,12 @@ def _on_cuda(m: int, n: int, kind: str) -> Function:
     def svd(a, u, s, vh):  # type: ignore[no-untyped-def]
         return solve(a, u, s, vh, rows, columns, wide)
 
-    function: Function = cuda.jit(device=True, forceinline=True)(svd)
+    function: SVDFunction = cuda.jit(device=True, forceinline=True)(svd)
     return function
 
 
 @cache
-def _on_cpu(m: int, n: int, kind: str) -> Function:
+def _on_cpu(m: int, n: int, kind: str) -> SVDFunction:
     import numba
 
     from gpusvd._base.specialise import Specialiser
@@ -159,5 +163,5 @@ def _on_cpu(m: int, n: int, kind: str) -> Function:
         column_arrays = (r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9:].ravel())
         return solve(a, u, s, vh, factor, stack, left, right, column_arrays, rows, columns, wide)
 
-    function: Function = jit(svd)
+    function: SVDFunction = jit(svd)
     return function

@@ -206,6 +206,7 @@ def apply(
     >>> image = np.add.outer(np.arange(6.0), np.arange(7.0))
     >>> def of_rank_2(patches):
     ...     return gpusvd.reconstruct(*gpusvd.low_rank(patches, rank=2))
+    ...
     >>> bool(np.allclose(gpusvd.patches.apply(of_rank_2, image, (4, 4), 3), image))
     True
     """

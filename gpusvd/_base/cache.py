@@ -62,7 +62,7 @@ def write_whole(path: Path, content: bytes) -> None:
 @cache
 def _warn_that_nothing_is_kept() -> None:
     _log.warning(
-        "no cache folder is writable, so each process compiles its kernels anew: "
+        "no cache folder is writable, so each process compiles its kernels again: "
         "name a writable one in NUMBA_CACHE_DIR"
     )
 

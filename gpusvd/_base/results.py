@@ -12,7 +12,7 @@ Array = NDArray[Any]
 if TYPE_CHECKING:
     from typing_extensions import TypeVar  # type checkers have it, and Python 3.11 lacks defaults
 
-    A = TypeVar("A", default=Array)
+    A = TypeVar("A", bound=Any, default=Array)  # without a bound, pyright refuses reconstruct(*factors)
 else:
     from typing import TypeVar
 

@@ -9,7 +9,7 @@ import gpusvd
 from gpusvd._commands import factors, pictures
 from gpusvd._commands.errors import need
 from gpusvd._commands.files import check_apart, replacing, size
-from gpusvd._commands.report import print_driver, print_machine
+from gpusvd._commands.report import print_driver, print_machine, print_patches
 from gpusvd._layer.truncate import TruncatedSVD
 
 PATCH = 16  # pixels per side
@@ -35,13 +35,9 @@ def run(
         colours, _ = pictures.split_opacity(pixels)
         patch = pictures.side(patch, PATCH, pixels)
         a = pictures.cut(pictures.to_float(colours), patch)
-        rows, columns = a.shape[:2]
         print_machine()
         print(f"picture  {image}: {pictures.described(pixels.shape)}")
-        print(
-            f"batch    {rows} x {columns} patches of {patch} x {patch} pixels: "
-            f"{rows * columns} matrices of {a.shape[2]} x {a.shape[3]}, {a.dtype}"
-        )
+        print_patches(a)
         print_driver(gpusvd.explain(a.shape, a.dtype, full_matrices=False, threads=threads))
         start = time.perf_counter()
         u, s, vh = gpusvd.svd(a, full_matrices=False, errors="raise", threads=threads)
@@ -65,7 +61,7 @@ def run(
 
 def print_result(terms: TruncatedSVD, rule: str, share: float) -> None:
     rank = terms.rank
-    print(f"rank     {rank.mean():.2f} in the mean, {rank.min()} to {rank.max()}, by the rule {rule}")
+    print(f"rank     {rank.mean():.2f} on average, {rank.min()} to {rank.max()}, for {rule}")
     print(
         f"ratio    {1 / share if share else math.inf:.2f} : 1, {share:.1%} of the picture's numbers are kept"
     )

@@ -13,7 +13,7 @@ from gpusvd._base.results import Array
 from gpusvd._commands import pictures
 from gpusvd._commands.errors import CommandError, need
 from gpusvd._commands.files import check_apart, replacing
-from gpusvd._commands.report import print_driver, print_machine
+from gpusvd._commands.report import print_driver, print_machine, print_patches
 from gpusvd._commands.truncation import Truncation, accuracy, truncate
 
 PATCH = 8  # pixels per side
@@ -28,6 +28,8 @@ def run(image: Path | None, output: Path, patch: int | None, threads: int | None
     need("the demo", "matplotlib", "matplotlib")
     need("the demo", "pillow", "PIL")
     check_apart({"--image": image, "--output": output})
+    if output.suffix.lower() not in ("", ".png"):
+        raise CommandError(f"cannot write {output}: the demo writes a PNG; name it {output.stem}.png")
     from gpusvd._commands.demo_figure import draw
 
     with replacing(output) as file:
@@ -35,7 +37,9 @@ def run(image: Path | None, output: Path, patch: int | None, threads: int | None
         height, width, _ = picture.shape
         a = pictures.cut(picture, pictures.side(patch, PATCH, picture))
         print_machine()
-        print_batch(a, name, threads)
+        print(f"picture  {name}: {pictures.described(picture.shape)}")
+        print_patches(a)
+        print_driver(gpusvd.explain(a.shape, a.dtype, full_matrices=False, threads=threads))
 
         start = time.perf_counter()
         u, s, vh = gpusvd.svd(a, full_matrices=False, threads=threads)
@@ -61,16 +65,6 @@ def load(image: Path | None) -> tuple[Array, str]:
 # Printing
 
 
-def print_batch(a: Array, name: str, threads: int | None) -> None:
-    rows, columns, patch, _ = a.shape
-    print(f"picture  {name}")
-    print(
-        f"batch    {rows} x {columns} patches of {patch} x {patch} pixels in 3 colours: "
-        f"{rows * columns} matrices of {patch} x {3 * patch}, {a.dtype}"
-    )
-    print_driver(gpusvd.explain(a.shape, a.dtype, full_matrices=False, threads=threads))
-
-
 def print_speed(a: Array, first: float, threads: int | None) -> None:
     times = by_turns(
         {
@@ -93,13 +87,13 @@ def print_speed(a: Array, first: float, threads: int | None) -> None:
 def print_accuracy(a: Array, u: Array, s: Array, vh: Array) -> None:
     eps = float(np.finfo(a.dtype).eps)
     residual, loss = accuracy(a, u, s, vh)
-    print("\nWorst of all patches")
+    print("\nThe worst patch")
     print(f"residual  ||A - U S Vh|| / ||A||                       {residual:.1e} = {residual / eps:.1f} eps")
     print(f"loss of orthogonality  ||Uh U - I|| or ||Vh V - I||    {loss:.1e} = {loss / eps:.1f} eps")
 
 
 def print_truncations(truncations: list[Truncation]) -> None:
-    print("\nEvery patch cut to the fewest singular values that hold the energy")
+    print("\nEach patch truncated to the fewest singular values that keep this fraction of its energy")
     print("energy  mean rank   storage   error measured   error predicted   largest difference")
     for t in truncations:
         print(
@@ -113,11 +107,11 @@ def check_truncations(truncations: list[Truncation], allowed: float) -> None:
     largest = float(np.max([t.difference for t in truncations]))
     if not largest <= allowed:
         raise CommandError(
-            f"Eckart-Young does not hold: the error of a patch is {largest:.1e} of its norm away from what "
-            f"is predicted, where rounding explains {allowed:.1e}",
+            f"Eckart-Young does not hold: the error of a patch differs from the prediction by {largest:.1e} "
+            f"of its norm; rounding explains at most {allowed:.1e}",
             status=1,
         )
     print(
-        "Eckart-Young holds: the error of every patch is the root of the sum of the squares of the singular\n"
-        f"values discarded, to {largest:.1e} of the patch's norm ({allowed:.1e} is allowed for rounding)."
+        "Eckart-Young holds: the error of every patch is the root of the sum of the squares of the\n"
+        f"discarded singular values, to within {largest:.1e} of its norm (rounding explains {allowed:.1e})."
     )

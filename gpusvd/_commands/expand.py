@@ -5,6 +5,7 @@ from pathlib import Path
 from gpusvd._commands import factors, pictures
 from gpusvd._commands.errors import need
 from gpusvd._commands.files import check_apart, replacing, size
+from gpusvd._commands.report import counted
 
 
 def run(source: Path, output: Path) -> None:
@@ -14,6 +15,6 @@ def run(source: Path, output: Path) -> None:
     form = pictures.format_of(output)
     with replacing(output) as file:
         packed = factors.read_picture(source)
-        print(f"picture  {pictures.described(packed.shape)}, {packed.S.size} terms", flush=True)
+        print(f"picture  {pictures.described(packed.shape)}, {counted(packed.S.size, 'term')}", flush=True)
         pictures.write(file, packed.pixels(), form, output)
     print(f"written  {output}, {size(output)}")

@@ -65,16 +65,19 @@ def write(file: IO[bytes], pixels: Pixels, form: str, output: Path) -> None:
     """Write pixels to a file in one of Pillow's formats."""
     from PIL import Image
 
+    image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+    opacity = split_opacity(pixels)[1].squeeze(-1) if "A" in image.mode else None
+    lossy = f"{form} does not keep opacity exactly; use .png, .webp or .tif"
     try:
-        image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
         image.save(file, format=form, quality=95)
-        if split_opacity(pixels)[1].size:
+        if opacity is not None:
             with Image.open(file) as written:
                 kept = np.asarray(written.convert("RGBA"))[..., -1]
-            if not np.array_equal(kept, pixels[..., -1]):
-                raise ValueError(f"{form} does not keep opacity exactly; use .png, .webp or .tif")
+            if not np.array_equal(kept, opacity):
+                raise ValueError(lossy)
     except (OSError, ValueError, KeyError) as error:
-        raise CommandError(f"cannot write {output}: {reason(error)}") from error
+        refused = opacity is not None and f"mode {image.mode}" in str(error)  # by JPEG, for one
+        raise CommandError(f"cannot write {output}: {lossy if refused else reason(error)}") from error
 
 
 # Into colours and opacity, into patches, and back

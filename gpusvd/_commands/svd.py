@@ -18,7 +18,7 @@ from gpusvd._base.results import Array
 from gpusvd._commands import factors
 from gpusvd._commands.errors import CommandError, reason
 from gpusvd._commands.files import check_apart, replacing, size
-from gpusvd._commands.report import print_driver, print_machine
+from gpusvd._commands.report import counted, print_driver, print_machine
 
 
 def run(
@@ -55,7 +55,7 @@ def run(
         m, n = a.shape[-2:]
         count = math.prod(a.shape[:-2])
         print_machine()
-        print(f"batch    {source}: {count} matrices of {m} x {n}, {a.dtype}")
+        print(f"batch    {source}: {counted(count, 'matrix', 'matrices')} of {m} x {n}, {a.dtype}")
         print(f"factors  {', '.join(f'{name} {shape}' for name, shape, _ in results)}, {how.dtype}")
         print_driver(how)
         # An .npz file stores its arrays one after another, but each chunk yields a piece of every array.
@@ -92,8 +92,8 @@ def run(
     print(f"written  {output}, {size(output)}")
     if failed:
         raise CommandError(
-            f"{failed} of {count} matrices have a NaN or Inf, or did not converge: their factors in {output} "
-            "are NaN",
+            f"{failed} of {count} matrices contained NaN or Inf, or did not converge; their factors in "
+            f"{output} are NaN",
             status=1,
         )
 
@@ -134,7 +134,7 @@ def read(source: Path) -> Array:
     try:
         with source.open("rb") as file:
             if file.read(6) != b"\x93NUMPY":
-                raise ValueError("it is not a .npy file, as numpy.save writes one array")
+                raise ValueError("it is not a .npy file; numpy.save writes one")
         mapped: Array = np.load(source, mmap_mode="r", allow_pickle=False)
         return mapped
     except (OSError, ValueError) as error:

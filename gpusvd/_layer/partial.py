@@ -181,7 +181,7 @@ def svd_product(x: ArrayLike, y: ArrayLike, *, driver: Driver = "auto") -> SVDRe
 
     Notes
     -----
-    A sum of products is one product, Σ xᵢ yᵢ = [x₁ x₂ ...] [y₁; y₂; ...]:
+    A sum of products is one product, ``Σ xᵢ yᵢ = [x₁ x₂ ...] [y₁; y₂; ...]``:
     ``svd_product(np.concatenate(xs, axis=-1), np.concatenate(ys, axis=-2))``. `truncate` then merges the
     terms into fewer.
 

@@ -133,7 +133,10 @@ class PCAResult(NamedTuple, Generic[A]):
         driver : optional
             As in `svd`.
 
-        Raises ValueError for results that do not fit together.
+        Raises
+        ------
+        ValueError
+            For results that do not fit together.
 
         References
         ----------

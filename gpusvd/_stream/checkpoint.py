@@ -37,12 +37,12 @@ class Checkpoint:
         if self._last != str(last):
             raise ValueError(
                 f"resume: {self.path} belongs to another stream: its last finished chunk is at {self._last}, "
-                f"that of this source at {last}. Pass the same chunks, or delete the file to begin anew"
+                f"that of this source at {last}. Pass the same chunks, or delete the file to start over"
             )
         if self.targets and self._written != self._checksum():
             raise ValueError(
                 f"out does not hold the results that {self.path} says are finished: pass the same arrays, "
-                "memory maps opened with mode 'r+', or delete the file to begin anew"
+                "memory maps opened with mode 'r+', or delete the file to start over"
             )
 
     def finished(self, where: Where) -> None:
@@ -135,6 +135,6 @@ class Checkpoint:
         ]
         if other:
             raise ValueError(
-                f"resume: {self.path} belongs to another stream: {'; '.join(other)}. Delete it to begin anew"
+                f"resume: {self.path} belongs to another stream: {'; '.join(other)}. Delete it to start over"
             )
         return chunks, last, written

@@ -17,7 +17,7 @@ def check_progress(progress: Progress | None) -> None:
             raise ImportError(f"progress=True needs tqdm: {install('progress')}") from error
     elif progress is not None and progress is not False and not callable(progress):
         raise TypeError(
-            f"progress must be True, None or a callable of (done, total), not a {type(progress).__name__}"
+            f"progress must be True, None or a callable of (done, total), not {type(progress).__name__}"
         )
 
 

@@ -173,7 +173,7 @@ def open_source(source: Any, hermitian: bool) -> Slices | Chunks:
     else:
         raise TypeError(
             "source must be an array, the path of a .npy file, a dataset with shape, dtype and slices, or an "
-            f"iterator of chunks, not a {type(source).__name__}"
+            f"iterator of chunks, not {type(source).__name__}"
         )
     check_dimensions(opened.shape, hermitian)
     factor_dtype(opened.dtype, "source")

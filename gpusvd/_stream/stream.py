@@ -341,13 +341,13 @@ _DEFAULTS = Options(True, True, False, "auto", "nan", None, None)._asdict()
 
 def _check(consume: Any, function: Any, options: Options, chunk: Any, out: Any, device: str | None) -> None:
     if function is not None and not callable(function):
-        raise TypeError(f"function must be a callable of a chunk or None, not a {type(function).__name__}")
+        raise TypeError(f"function must be a callable of a chunk or None, not {type(function).__name__}")
     changed = [name for name, value in options._asdict().items() if value != _DEFAULTS[name]]
     if function is not None and changed:
         raise ValueError(f"{changed[0]} is an option of svd, and function is called with a chunk alone")
     if consume is not None and not callable(consume):
         raise TypeError(
-            f"consume must be a callable of (where, result) or None, not a {type(consume).__name__}"
+            f"consume must be a callable of (where, result) or None, not {type(consume).__name__}"
         )
     if consume is not None and out is not None:
         raise ValueError(

@@ -19,7 +19,7 @@ def choose(
 ) -> Taken:
     """Return what "auto" stands for on the CPU.
 
-    It depends on M, N, the dtype and what is wanted, never on the batch or the numbers: a matrix has one
+    It depends on M, N, the dtype and what is wanted, never on the batch or its values: a matrix has one
     answer.
     """
     m, n = shape[-2:]

@@ -203,7 +203,7 @@ def svd_ragged(
 def _as_arrays(matrices: Iterable[Any]) -> list[Any]:
     """Return the matrices as NumPy arrays, or as CuPy arrays if they are in GPU memory."""
     if not isinstance(matrices, Iterable):
-        raise TypeError(f"matrices must be a list of matrices, not a {type(matrices).__name__}")
+        raise TypeError(f"matrices must be a list of matrices, not {type(matrices).__name__}")
     arrays = list(matrices)
     if set(map(type, arrays)) <= {np.ndarray}:
         return arrays

@@ -107,10 +107,10 @@ def svd(
         If True, each matrix is taken to be Hermitian (symmetric if real): only its lower triangle is used.
     driver : {"auto", "jacobi", "vendor"}, optional
         "jacobi" is one-sided Jacobi, which gives every singular value to high relative accuracy and whose
-        results are bitwise independent of the batch, the place in it and the number of threads. "vendor" is
-        LAPACK through NumPy. "auto" (default) is the faster of the two for batches of about eight matrices or
-        more. It depends on M, N, the dtype and what is asked for, never on the batch or the numbers, so that
-        a matrix always has the same answer; `explain` says which it is.
+        results are bitwise independent of the batch, the position in it and the number of threads. "vendor"
+        is LAPACK through NumPy. "auto" (default) is the faster of the two for batches of about eight matrices
+        or more. The choice depends on M, N, the dtype and what is asked for, never on the batch or its
+        values, so that a matrix always has the same answer; `explain` tells which it is.
     out : tuple of ndarray (U, S, Vh), or ndarray S with ``compute_uv=False``, optional
         Arrays to write the results into, of their exact shapes and dtypes, in any strides and byte order;
         the call returns them. They must not share memory with each other. An output may overlap

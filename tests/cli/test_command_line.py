@@ -204,6 +204,19 @@ def test_black_picture_has_no_terms(folder, capsys):
     assert not np.asarray(Image.open("again.png")).any()
 
 
+def test_one_matrix_and_one_thread_are_counted_in_the_singular(folder, capsys):
+    Image.new("L", (1, 1), 200).save("one.png")
+    assert main(["compress", "one.png", "-o", "out.png", "--rank=1", "--save", "f.npz"]) == 0
+    assert main(["expand", "f.npz", "-o", "again.png"]) == 0
+    np.save("one.npy", np.eye(3, dtype=np.float32))
+    assert main(["svd", "one.npy", "-o", "one.npz"]) == 0
+    out = capsys.readouterr().out
+    assert "1 x 1 pixels: 1 matrix of 1 x 1, float32\n" in out
+    assert "grey, 1 term\n" in out
+    assert "one.npy: 1 matrix of 3 x 3, float32\n" in out
+    assert out.count("), 1 thread; ") == 2
+
+
 def test_output_in_a_lossy_format_and_through_a_link(folder):
     Path("real.jpg").write_bytes(b"old")
     Path("link.jpg").symlink_to("real.jpg")
@@ -218,7 +231,7 @@ def test_compress_in_a_process_of_its_own(folder):
     process = gpusvd_process("compress", "photo.png", "-o", "out.png", "--rank=2", cwd=folder)
     out, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (0, "")
-    assert "rank     2.00 in the mean, 2 to 2" in out
+    assert "rank     2.00 on average, 2 to 2" in out
     refused = gpusvd_process("compress", "absent.png", "-o", "other.png", "--rank=2", cwd=folder)
     out, err = refused.communicate(timeout=100)
     assert (refused.returncode, out) == (2, "")
@@ -229,7 +242,7 @@ def test_compress_in_a_process_of_its_own(folder):
 def test_the_page_shows_what_compress_prints(folder, capsys):
     photo = get_sample_data("grace_hopper.jpg", asfileobj=False)
     assert main(["compress", photo, "-o", "out.png", "--patch=16", "--energy=0.99"]) == 0
-    pattern = r"rank +([\d.]+) in .*\n *ratio +([\d.]+) : 1, ([\d.]+)% .*\n *PSNR +([\d.]+) dB"
+    pattern = r"rank +([\d.]+) on .*\n *ratio +([\d.]+) : 1, ([\d.]+)% .*\n *PSNR +([\d.]+) dB"
     texts = capsys.readouterr().out, (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     printed, shown = (np.array(re.search(pattern, text).groups(), float) for text in texts)
     np.testing.assert_allclose(printed, shown, rtol=0.003)  # decoders of JPEG differ
@@ -286,7 +299,7 @@ def test_picture_that_its_format_cannot_hold(folder, capsys):
     Image.fromarray(picture(4)).save("clear.png")
     Path("out.jpg").write_bytes(b"old")
     arguments = ["compress", "clear.png", "--rank=1", "-o"]
-    assert_refused([*arguments, "out.jpg"], capsys, "out.jpg", "RGBA", begun=True)
+    assert_refused([*arguments, "out.jpg"], capsys, "out.jpg: JPEG does not keep opacity exactly", begun=True)
     assert_refused([*arguments, "out.gif"], capsys, "out.gif: GIF does not keep opacity exactly", begun=True)
 
 
@@ -489,7 +502,7 @@ def test_svd_of_matrices_without_factors(folder, capsys):
     assert main(["svd", "batch.npy", "-o", "out.npz"]) == 1
     out, err = capsys.readouterr()
     assert "20 matrices" in out
-    assert err.startswith("gpusvd: 2 of 20 matrices have a NaN or Inf")
+    assert err.startswith("gpusvd: 2 of 20 matrices contained NaN or Inf")
     with np.load("out.npz") as kept:
         assert np.argwhere(np.isnan(kept["S"]).any(axis=-1)).tolist() == [[1, 2], [4, 3]]
 
@@ -751,6 +764,7 @@ def test_no_command(capsys):
     with pytest.raises(SystemExit) as exit_:
         main([])
     assert exit_.value.code == 2
+    assert "{svd,compress,expand,info,warmup,demo}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

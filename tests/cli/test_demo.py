@@ -206,6 +206,7 @@ def test_unreadable_image(kind, tmp_path, capsys):
         (".", "8", "cannot write"),
         ("out.png", "44", "--patch 44"),
         ("photo.png", "8", "the same file"),
+        ("out.jpg", "8", "out.jpg: the demo writes a PNG; name it out.png"),
     ],
 )
 def test_bad_output_or_patch(output, patch, said, photo, capsys):

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.sparse
+import scipy.sparse.linalg
 from PIL import Image
 from scipy.spatial.transform import Rotation
 from sklearn.datasets import load_digits
@@ -182,6 +184,129 @@ def test_dynamic_series(run):
             freed = ((u[:, :k] * s[:k]) @ vh[:k]).reshape(6, 6, 60)
             courses.append(freed[45 - top, 20 - left])
     np.testing.assert_allclose(results["hard"][45, 20], np.mean(courses, axis=0), atol=1e-4)
+
+
+def test_trajectory(run):
+    text, variables, _ = run("trajectory")
+    frames, reference, mass, fit = (variables[name] for name in ("frames", "reference", "mass", "fit"))
+    views, pose, vibration = (variables[name] for name in ("views", "pose", "vibration"))
+    total = 20 * (14 + 1 + 12 + 12 + 16)
+    np.testing.assert_allclose(np.mean(vibration**2, axis=(0, 2)), 1 / mass, rtol=0.1)
+    for k in range(0, 2000, 100):
+        centre = np.average(frames[k], axis=0, weights=mass)
+        expected, distance = Rotation.align_vectors(reference, frames[k] - centre, weights=mass)
+        np.testing.assert_allclose(fit.rotation[k], expected.as_matrix(), atol=1e-9)
+        np.testing.assert_allclose(fit.translation[k], -expected.apply(centre), atol=1e-9)
+        assert fit.rmsd[k] == pytest.approx(distance / total**0.5)
+        view = views[k] - np.average(views[k], axis=0, weights=mass)
+        turned = Rotation.align_vectors(view, reference, weights=mass)[0].apply(reference)
+        scale = np.sum(mass * np.sum(turned * view, axis=1)) / np.sum(mass * np.sum(turned**2, axis=1))
+        assert pose.scale[k] == pytest.approx(scale)
+
+    (before,) = numbers(text, r"^RMSD as recorded +(\S+)$")
+    moved = np.sum((frames - reference) ** 2, axis=-1) @ mass / total
+    assert before == round(float(np.sqrt(moved.mean())), 4)
+    after, theory = numbers(text, r"^RMSD superposed +(\S+), expected (\S+)$")
+    assert theory == round((294 / total) ** 0.5, 4)
+    assert after == pytest.approx(theory, rel=0.01)
+    truth = Rotation.from_matrix(variables["rotations"])
+    off, blur = numbers(text, r"^rotations, by mass +(\S+) degrees off, expected (\S+)$")
+    (equal,) = numbers(text, r"^rotations, equal weights (\S+) degrees off$")
+    (seen,) = numbers(text, r"^rotations of the views +(\S+) degrees off$")
+    for printed, found in (
+        (off, Rotation.from_matrix(fit.rotation)),
+        (seen, Rotation.from_matrix(pose.rotation).inv()),
+    ):
+        assert printed == round(float(np.degrees(np.sqrt(np.mean((found * truth).magnitude() ** 2)))), 3)
+    moments = np.linalg.eigvalsh((mass * reference.T) @ reference)
+    assert blur == round(float(np.degrees(np.sqrt(np.sum(1 / (moments.sum() - moments))))), 3)
+    assert off == pytest.approx(blur, rel=0.04)
+    assert equal > 1.4 * off
+    scale_off, scale_blur = numbers(text, r"^scales of the views +(\S+)% off, expected (\S+)%$")
+    assert scale_blur == round(float(100 / np.sqrt(moments.sum())), 3)
+    assert scale_off == pytest.approx(scale_blur, rel=0.04)
+
+
+def test_merged_adapters(run):
+    text, variables, _ = run("merged_adapters")
+    Bs, As, S, ranks = (variables[name] for name in ("Bs", "As", "S", "ranks"))
+    assert (Bs.shape, As.shape, S.dtype) == ((6, 12, 1024, 8), (6, 12, 8, 768), np.float32)
+    assert numbers(text, r"factors (\d+), in the products (\d+)$") == [Bs.size + As.size, 12 * 1024 * 768]
+    errors = numbers(text, r"^error at rank 8 +(\S+)% +(\S+)%$")
+    averaged = numbers(text, r"^mean of the factors +(\S+)% +(\S+)%$")
+    for layer, error, of_means in zip((0, 11), errors, averaged, strict=True):
+        weights = [0.3, 0.2, 0.2, 0.1, 0.1, 0.1]
+        terms = list(zip(weights, Bs[:, layer].astype(float), As[:, layer].astype(float), strict=True))
+        mean = sum(w * b @ a for w, b, a in terms)
+        norm, values = np.linalg.norm(mean), np.linalg.svdvals(mean)
+        np.testing.assert_allclose(S[layer], values[:48], rtol=1e-5, atol=1e-6)
+        left = np.sqrt(np.append(np.cumsum(values[::-1] ** 2)[::-1], 0)) / norm  # by rank
+        assert error == pytest.approx(100 * left[8], abs=2e-4)
+        adapter = variables["best_b"][layer].astype(float) @ variables["best_a"][layer]
+        assert np.linalg.norm(mean - adapter) / norm == pytest.approx(left[8], rel=1e-5)
+        assert ranks[layer] == np.argmax(left <= 0.1)
+        factors = sum(w * b for w, b, _ in terms) @ sum(w * a for w, _, a in terms)
+        assert of_means == pytest.approx(100 * np.linalg.norm(mean - factors) / norm, abs=1e-3)
+    assert numbers(text, r"^the least, by a dense SVD +(\S+)%$") == [pytest.approx(errors[1], abs=2e-4)]
+    assert numbers(text, r"^rank for an error of 10% +(\d+) +(\d+)$") == [ranks[0], ranks[11]]
+
+
+def test_matrix_product_state(run):
+    text, variables, _ = run("matrix_product_state")
+    exact, contracted, split = (variables[name] for name in ("exact", "contracted", "matrix_product_state"))
+
+    def at(site, operator):
+        return scipy.sparse.kron(
+            scipy.sparse.kron(scipy.sparse.eye_array(2**site), operator),
+            scipy.sparse.eye_array(2 ** (11 - site)),
+            "csr",
+        )
+
+    z = [at(site, np.diag([-0.5, 0.5])) for site in range(12)]
+    up = [at(site, np.array([[0, 0], [1, 0]])) for site in range(12)]
+    H = sum(z[i] @ z[i + 1] + (up[i] @ up[i + 1].T + up[i].T @ up[i + 1]) / 2 for i in range(11))
+    (energy,), ground = scipy.sparse.linalg.eigsh(H, 1, which="SA", v0=np.ones(4096) + np.arange(4096) % 7)
+    assert numbers(text, r"energy (\S+)$") == [pytest.approx(energy, abs=1e-8)]
+    assert abs(exact @ ground[:, 0]) == pytest.approx(1, abs=1e-9)
+
+    def dense(bonds):
+        """The state and the weights lost if it is cut to these bonds by SVDs that know of no blocks."""
+        tensors, lost, rest = [], [], exact
+        for left, right in zip([1, *bonds], bonds, strict=False):
+            u, s, vh = np.linalg.svd(rest.reshape(2 * left, -1), full_matrices=False)
+            tensors.append(u[:, :right].reshape(left, 2, right))
+            lost.append(np.sum(s[right:] ** 2))
+            rest = s[:right, None] * vh[:right]
+        return contracted([*tensors, rest.reshape(-1, 2, 1)]), np.array(lost)
+
+    bonds = [int(bond) for bond in re.search(r"^bonds for .* each: (.+)$", text, re.M)[1].split()]
+    state, lost = dense(bonds)
+    tensors, weights = split(exact, error=1e-3, ties=1e-6)
+    np.testing.assert_allclose(contracted(tensors), state, atol=1e-12)
+    np.testing.assert_allclose(weights, lost, atol=1e-14)
+    assert np.all(weights <= 1e-6)
+    fidelity = (exact @ state) ** 2 / (state @ state)
+    discarded, infidelity, excess = numbers(
+        text, r"^discarded (\S+), fidelity lost (\S+), energy (\S+) too high$"
+    )
+    assert discarded == infidelity == pytest.approx(1 - fidelity, rel=1e-4)
+    assert excess == pytest.approx(state @ (H @ state) / (state @ state) - energy, rel=1e-4)
+
+    raising = sum(up)
+    rows = re.findall(r"^ +(\d+) +(\d+) +(\S+) +(\S+) +(\S+) +(\S+)$", text, re.M)
+    assert [row[0] for row in rows] == ["4", "6", "8", "10", "16"]
+    for row in rows:
+        limit, bond = map(int, row[:2])
+        lost_whole, spin_whole, lost_cut, spin_cut = map(float, row[2:])
+        bonds = variables["whole"][limit][0]
+        assert max(bonds) == bond <= limit
+        assert lost_whole == pytest.approx(dense(bonds)[1].sum(), rel=1e-3)
+        cut = contracted(split(exact, rank=limit)[0])
+        assert lost_cut == pytest.approx(1 - (exact @ cut) ** 2 / (cut @ cut), rel=1e-3)
+        raised = raising @ cut
+        assert spin_whole < 1e-24
+        assert spin_cut == pytest.approx(raised @ raised / (cut @ cut), rel=0.06, abs=1e-24)
+        assert (spin_cut > 1e-7) == (limit in (6, 10))  # these cut a triplet
 
 
 def test_digits_pca(run):

@@ -52,6 +52,15 @@ def test_a_whole_module_is_shown_without_what_it_keeps_to_itself():
     assert [found for found in shown if not found.startswith("members: null, filters: public,")] == []
 
 
+def test_an_empty_line_ends_what_is_indented(hooks):
+    """So that an example can be pasted into Python's shell."""
+    pages = [page.read_text(encoding="utf-8") for page in PAGES]
+    assert sum(len(re.findall(hooks.UNENDED, page, re.MULTILINE)) for page in pages) > 3
+    sources = [path.read_text(encoding="utf-8") for path in Path(gpusvd.__file__).parent.rglob("*.py")]
+    for text in [*map(hooks.on_page_markdown, pages), *sources]:
+        assert re.findall(hooks.UNENDED, text, re.MULTILINE) == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_nothing_is_missing(page, hooks):
     rendered = hooks.on_page_markdown(page.read_text(encoding="utf-8"))

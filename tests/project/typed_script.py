@@ -68,6 +68,7 @@ def layer(a: NDArray[np.float64], with_scale: bool) -> None:
     assert_type(gpusvd.low_rank(a, energy=0.9, absorb="both").left, Array)
     f = gpusvd.svd(a)
     assert_type(gpusvd.truncate(f.U, f.S, f.Vh, rank=2, ties=1e-6), gpusvd.TruncatedSVD)
+    assert_type(gpusvd.reconstruct(*gpusvd.truncate(*f, energy=0.9)), Array)
     assert_type(gpusvd.lstsq(a, np.ones(3)).x, Array)
     assert_type(gpusvd.kabsch(a, a), gpusvd.KabschResult)
     assert_type(gpusvd.kabsch(a, a, scale=True).scale, Array)
@@ -79,4 +80,5 @@ def layer(a: NDArray[np.float64], with_scale: bool) -> None:
 def submodules(a: NDArray[np.float64]) -> None:
     assert_type(gpusvd.linalg.svdvals(a), Array)
     assert_type(gpusvd.patches.extract(a, (2, 2)), Array)
+    assert_type(gpusvd.device.svd_function(2, 2, "float64", target="cpu")(a, a, a[0], a), bool)
     gpusvd.svd_of_everything(a)  # type: ignore[attr-defined]

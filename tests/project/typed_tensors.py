@@ -19,5 +19,6 @@ def script(a: Tensor, with_vectors: bool) -> None:
     assert_type(gpusvd.torch.polar(a).P, Tensor)
     assert_type(gpusvd.torch.kabsch(a, a, scale=True).scale, Tensor)
     assert_type(gpusvd.torch.pca(a).transform(a), Tensor)
+    assert_type(gpusvd.torch.reconstruct(*gpusvd.torch.truncate(*gpusvd.torch.svd(a), rank=2)), Tensor)
     assert_type(gpusvd.torch.low_rank(a, rank=2, absorb="left").right, Tensor)
     assert_type(gpusvd.torch.norm(a, "nuc"), Tensor)

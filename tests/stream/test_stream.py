@@ -116,7 +116,7 @@ def test_dtypes(dtype):
     ("source", "error", "part"),
     [
         (np.eye(3), ValueError, r"source has shape \(3, 3\), expected \(count, ..., M, N\)"),
-        (3, TypeError, "source must be an array, the path of a .npy file, .* not a int"),
+        (3, TypeError, "source must be an array, the path of a .npy file, .* not int"),
         ("absent.npy", FileNotFoundError, "absent.npy"),
         (__file__, ValueError, "is not a .npy file"),
         ([np.eye(2), np.eye(3)], ValueError, "svd_ragged"),
@@ -650,7 +650,7 @@ def test_resume_of_a_function(after, a, tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "part"),
     [
-        ({"function": "svt"}, TypeError, "function must be a callable of a chunk or None, not a str"),
+        ({"function": "svt"}, TypeError, "function must be a callable of a chunk or None, not str"),
         ({"driver": "jacobi"}, ValueError, "driver is an option of svd, and function is called with a chunk"),
         ({"compute_uv": False}, ValueError, "compute_uv is an option of svd"),
         (

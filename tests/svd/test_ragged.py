@@ -76,7 +76,7 @@ def test_lists_and_batches():
 @pytest.mark.parametrize(
     ("matrices", "options", "error", "part"),
     [
-        (3, {}, TypeError, "matrices must be a list of matrices, not a int"),
+        (3, {}, TypeError, "matrices must be a list of matrices, not int"),
         ([np.eye(2), np.ones(3)], {}, LinAlgError, r"matrices\[1\] has shape \(3,\)"),
         ([np.eye(2), np.ones((1, 2, 3))], {}, LinAlgError, r"matrices\[1\] has shape \(1, 2, 3\)"),
         ([np.eye(2), np.ones((2, 3))], {"hermitian": True}, LinAlgError, r"matrices\[1\] .* be square"),
