@@ -311,13 +311,13 @@ def _penalty(
     """Return the penalties as (..., 1, R), or (..., 1, 1) if they are the same for all right-hand sides."""
     if not per_rhs:
         return limits(xp, "alpha", alpha, batch, beside)[..., None, None]
-    penalty = limits(xp, "alpha", alpha, (*batch, columns), beside)
-    if penalty.ndim < 1 or penalty.shape[-1] != columns:
+    shape = tuple(np.shape(alpha))
+    if shape[-1:] != (columns,):
         raise ValueError(
-            f"alpha has shape {penalty.shape}, expected (..., {columns}) with per_rhs=True: one for each "
+            f"alpha has shape {shape}, expected (..., {columns}) with per_rhs=True: one for each "
             "right-hand side"
         )
-    return penalty[..., None, :]
+    return limits(xp, "alpha", alpha, (*batch, columns), beside)[..., None, :]
 
 
 _SINGULAR = (

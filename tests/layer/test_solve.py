@@ -337,6 +337,7 @@ def test_ridge_weights_count_rows_several_times(backend, dtype):
     [
         ({"alpha": 1.0, "per_rhs": True}, r"alpha has shape \(\), expected \(..., 2\) with per_rhs=True"),
         ({"alpha": [1.0], "per_rhs": True}, r"alpha has shape \(1,\), expected \(..., 2\) with per_rhs=True"),
+        ({"alpha": [1.0, 2.0, 3.0], "per_rhs": True}, r"alpha has shape \(3,\), expected \(..., 2\)"),
         ({"alpha": [1.0, -1.0], "per_rhs": True}, "alpha must be at least 0"),
         ({"alpha": [[1.0, 1.0]] * 4, "per_rhs": True}, r"alpha of shape \(4, 2\) does not broadcast"),
         ({"alpha": 1.0, "weights": [1.0, 2.0]}, r"weights has shape \(2,\), expected \(..., 5\)"),
