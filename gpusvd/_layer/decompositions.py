@@ -7,7 +7,7 @@ from gpusvd._base.arrays import Namespace, from_host, is_jax, is_numpy_or_cupy, 
 from gpusvd._base.checks import Driver
 from gpusvd._base.dispatch import svd_of_jax
 from gpusvd._base.results import Array, SVDResult
-from gpusvd._layer.products import in_pieces
+from gpusvd._layer.products import in_pieces, written
 from gpusvd._svd.svd import svd, svdvals
 
 # Entries of matrices up to which factors that stay in the cache gain more than shorter batches cost.
@@ -37,19 +37,23 @@ def rebuilt(
     """
     Return what an operation for `in_pieces` makes of U, S as (..., K, 1) and Vh of every matrix.
 
-    `others` are further arguments of the operation, (..., any, any). Small matrices are decomposed piece by
-    piece, too: their factors then stay in the cache, and are never all in memory.
+    `others` are further arguments of the operation, (..., any, any). The matrices are decomposed piece by
+    piece, too, so that their factors are never all in memory; those of small ones stay in the cache.
     """
+    count = len(others)
 
     def rebuild(a: Array, *others: Array) -> tuple[Array, ...]:
         u, s, vh = decompose(xp, a, driver)
         return operation(u, s[..., None], vh, *others)
 
+    def rebuild_on_all_cores(a: Array, *more: Array) -> tuple[Array, ...]:
+        u, s, vh = decompose(xp, a, driver)
+        return written(in_pieces(operation, u, s[..., None], vh, *more[:count]), more[count:])
+
     with quiet():
         if math.prod(a.shape[-2:]) <= _SMALL:
             return in_pieces(rebuild, a, *others)[0]
-        u, s, vh = decompose(xp, a, driver)
-        return in_pieces(operation, u, s[..., None], vh, *others)[0]
+        return in_pieces(rebuild_on_all_cores, a, *others, one_by_one=True)[0]
 
 
 def singular_values(xp: Namespace, a: Array, driver: Driver, *, hermitian: bool = False) -> Array:

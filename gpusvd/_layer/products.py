@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import numpy as np
 
@@ -16,14 +16,21 @@ from gpusvd._base.threads import at_most, for_each, piece_index, usable_cores
 _PIECE_BYTES = 1024 * 1024
 _LEAST_PIECE_BYTES = 64 * 1024
 
+# The same for an operation that uses all cores itself, and the least number of matrices for each of them.
+_RUN_BYTES = 8 * 1024 * 1024
+_LEAST_RUN = 16
 
-def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:
+
+def in_pieces(
+    operation: Callable[..., tuple[Array, ...]], *arrays: Array, one_by_one: bool = False
+) -> tuple[Array, ...]:
     """
     Return ``operation(*arrays)`` for an operation that treats each matrix of a batch by itself.
 
     NumPy arrays of one batch are processed in pieces, on all cores, so that intermediate results take little
     memory and stay in the cache. The operation is then called with further arguments: the arrays to write its
-    results to. An array of a single matrix goes to every piece.
+    results to. An array of a single matrix goes to every piece. With `one_by_one` larger pieces are processed
+    one after the other: an operation that uses all cores itself then needs little memory.
     """
     batch = np.broadcast_shapes(*(array.shape[:-2] for array in arrays))
     fits = all(array.shape[:-2] == batch or math.prod(array.shape[:-2]) == 1 for array in arrays)
@@ -35,19 +42,27 @@ def in_pieces(operation: Callable[..., tuple[Array, ...]], *arrays: Array) -> tu
     results = tuple(np.empty((count, *result.shape[1:]), result.dtype) for result in like)
 
     def work(which: range) -> None:
-        with quiet(), at_most(1):  # each thread has its own state of errors
+        with quiet(), nullcontext() if one_by_one else at_most(1):  # each thread has its own state of errors
             outputs = (result[which.start : which.stop] for result in results)
             operation(*(piece(which) for piece in take), *outputs)
 
     largest = max((*arrays, *results), key=lambda array: math.prod(array.shape[-2:]) * array.itemsize)
     m, n = largest.shape[-2:]
     size = m * n * largest.itemsize
-    least, most = (max(1, length // max(1, size)) for length in (_LEAST_PIECE_BYTES, _PIECE_BYTES))
-    step = min(most, max(least, -(-count // usable_cores())))
+    if one_by_one:
+        step = max(_LEAST_RUN * usable_cores(), _RUN_BYTES // max(1, size))
+    else:
+        least, most = (max(1, length // max(1, size)) for length in (_LEAST_PIECE_BYTES, _PIECE_BYTES))
+        step = min(most, max(least, -(-count // usable_cores())))
     pieces = [range(begin, min(begin + step, count)) for begin in range(0, count, step)]
-    # One matrix counts as two: BLAS then has one thread for it as in a batch, and its result the same bits.
-    with shared(Sizes(max(2, count), m, n, largest.itemsize, 3 * size), usable_cores()) as pool:
-        for_each(work, pieces, pool)
+    if one_by_one:
+        for which in pieces:
+            work(which)
+    else:
+        # One matrix counts as two: BLAS then has one thread for it as in a batch, and its result the same
+        # bits.
+        with shared(Sizes(max(2, count), m, n, largest.itemsize, 3 * size), usable_cores()) as pool:
+            for_each(work, pieces, pool)
     return tuple(result.reshape(*batch, *result.shape[1:]) for result in results)
 
 

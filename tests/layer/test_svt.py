@@ -137,6 +137,25 @@ def test_svt_refuses():
         gpusvd.svt([1, 2], 1)
 
 
+def test_larger_matrices_need_little_beside_the_result(monkeypatch):
+    a = random((2000, 20, 17), np.float32)
+    expected = gpusvd.svt(a, 0.5)
+    monkeypatch.setattr(products, "_RUN_BYTES", 2**16)
+    monkeypatch.setattr(products, "_LEAST_RUN", 1)
+    tau = np.repeat([0.5, 1.0], 1000)
+    tracemalloc.start()
+    result = gpusvd.svt(a, tau)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak - result.nbytes < result.nbytes / 2
+    np.testing.assert_array_equal(result[:1000], expected[:1000])
+    assert (result[1000:] != expected[1000:]).any(axis=(-2, -1)).all()
+    for view in (a[::-1].reshape(40, 50, 20, 17), a[:1900].reshape(50, 38, 20, 17)[:, ::2]):
+        np.testing.assert_array_equal(
+            gpusvd.svt(view, 0.5).reshape(-1, 20, 17), [gpusvd.svt(x, 0.5) for x in view.reshape(-1, 20, 17)]
+        )
+
+
 def test_small_matrices_need_little_beside_the_result(monkeypatch):
     monkeypatch.setattr(products, "_PIECE_BYTES", 2**16)
     a = random((40_000, 6, 6), np.float32)
