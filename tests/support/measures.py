@@ -7,6 +7,8 @@ Functions take a matrix or a batch. Norms are Frobenius norms.
 
 import numpy as np
 
+import gpusvd
+
 
 def assert_svd(a, U, S, Vh):
     """U, S, Vh, thin or full, decompose a to within 10 max(m, n) eps."""
@@ -96,3 +98,16 @@ def scaled(x, exponent=0):
     half = np.asarray(exponent, np.intc) // 2
     with np.errstate(over="ignore"):
         return np.ldexp(np.ldexp(x.astype(float), half), exponent - half)
+
+
+def assert_as_on_the_cpu(a, S, info, more_sweeps=3, **kwargs):
+    """Values, and what is said about each matrix, from a GPU's kernels beside those from the CPU's."""
+    cpu = gpusvd.svd_ex(a, driver="jacobi", **kwargs)
+    np.testing.assert_array_equal(info.converged, cpu.info.converged)
+    assert (info.sweeps - cpu.info.sweeps)[info.converged].max() <= more_sweeps  # of clusters often four less
+    np.testing.assert_array_equal(np.isinf(S), np.isinf(cpu.S))
+    top = np.minimum(cpu.S[:, :1], np.finfo(S.dtype).max)
+    with np.errstate(invalid="ignore"):
+        error = np.where(np.isinf(S), 0, np.abs(S - cpu.S))
+    few = max(10, a.shape[1]) * eps(S.dtype)
+    assert_below(error, few * top + np.finfo(S.dtype).smallest_subnormal)
