@@ -30,7 +30,8 @@ _FUNCTIONS = (
 
 
 class Sizes(NamedTuple):
-    """The sizes of a batch for BLAS: number and shape of the matrices, and bytes of one with its results."""
+    """The sizes of a batch for BLAS: number of matrices, shape of one or of its largest factor, and bytes of
+    one with its results."""
 
     number: int
     m: int

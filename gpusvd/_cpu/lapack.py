@@ -65,7 +65,8 @@ def sizes_of(shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool |
     if full_matrices is not None:
         numbers += m * m + n * n if full_matrices else (m + n) * k
     itemsize = 16 if dtype.kind == "c" else 8
-    return Sizes(math.prod(batch), m, n, itemsize, numbers * itemsize)
+    rows, columns = (max(m, n), max(m, n)) if full_matrices else (m, n)
+    return Sizes(math.prod(batch), rows, columns, itemsize, numbers * itemsize)
 
 
 def _factors(block: Array, full_matrices: bool | None, hermitian: bool) -> Sequence[Array]:
