@@ -15,12 +15,12 @@ ASPECTS = (1, 4, 16)
 # Measured on Intel(R) Xeon(R) Processor, 2 cores, 2026-11-25.
 # Measured on AMD EPYC, 2 cores, 2026-11-29.
 JACOBI_UP_TO: dict[tuple[str, str], tuple[int, ...]] = {
-    ("float32", "full"): (64, 32, 16),
+    ("float32", "full"): (64, 16, 16),
     ("float32", "thin"): (64, 48, 16),
     ("float32", "values"): (256, 256, 48),
     ("float32", "hermitian"): (48,),
     ("float32", "hermitian values"): (128,),
-    ("float64", "full"): (64, 32, 16),
+    ("float64", "full"): (48, 16, 16),
     ("float64", "thin"): (48, 48, 16),
     ("float64", "values"): (256, 128, 64),
     ("float64", "hermitian"): (16,),
