@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import Any, Literal, TypeGuard
 
@@ -20,6 +21,7 @@ _FACTOR_DTYPES = {
     **dict.fromkeys("?bBhHiIlLqQ", np.dtype(np.float64)),
     **{char: np.dtype(char) for char in "efdFD"},
 }
+_VALUES_DTYPES = {char: np.dtype(values) for char, values in zip("efdFD", "ffdfd", strict=True)}
 
 
 def factor_dtype(dtype: np.dtype[Any], name: str = "") -> np.dtype[Any]:
@@ -42,7 +44,7 @@ def working_dtype(factors: np.dtype[Any]) -> np.dtype[Any]:
 def values_dtype(factors: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype of singular values: real, and float32 for float16, which may not hold the sum of its
     squares."""
-    return _FACTOR_DTYPES[working_dtype(factors).char.lower()]
+    return _VALUES_DTYPES[factors.char]
 
 
 def check_dimensions(shape: tuple[int, ...], hermitian: bool) -> None:
@@ -120,17 +122,18 @@ def check_threads(threads: int | None) -> None:
         checked_int(threads, f"threads must be {expected}, not {threads!r}", least=1)
 
 
+@lru_cache(maxsize=1024)
 def expected_results(
     shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool
-) -> list[Expected]:
+) -> tuple[Expected, ...]:
     """Return the name, shape and dtype of each result of an SVD."""
     batch, m, n = shape[:-2], shape[-2], shape[-1]
     k = m if m < n else n
     values = "S", (*batch, k), values_dtype(dtype)
     if not compute_uv:
-        return [values]
+        return (values,)
     rows, columns = (m, n) if full_matrices else (k, k)
-    return [("U", (*batch, m, rows), dtype), values, ("Vh", (*batch, columns, n), dtype)]
+    return ("U", (*batch, m, rows), dtype), values, ("Vh", (*batch, columns, n), dtype)
 
 
 def outputs_of(out: Any, expected: Sequence[Expected]) -> tuple[Any, ...]:

@@ -27,7 +27,7 @@ def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def dispatched(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not any(library in sys.modules for library in _LIBRARIES):
+        if sys.modules.keys().isdisjoint(_LIBRARIES):
             return function(*args, **kwargs)
         module = _module_for(*args, *kwargs.values())
         if module is None:

@@ -1,6 +1,6 @@
 """What a stream does with a chunk: decompose it, or apply a function to it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -62,7 +62,7 @@ class Decomposition:
             "driver": options.driver,
         }
 
-    def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[Expected]:
+    def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Sequence[Expected]:
         """Return the results, which are known beforehand."""
         return expected_results(shape, dtype, self.options.full_matrices, self.options.compute_uv)
 
@@ -97,7 +97,7 @@ class Application:
         name = getattr(function, "__qualname__", type(function).__name__)
         return {"function": name, "options of function": options}
 
-    def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[Expected]:
+    def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Sequence[Expected]:
         """Return a guess of what takes memory: factors, a result of the chunk's size, and twice as much."""
         return 2 * [*expected_results(shape, dtype, False, True), ("result", shape, dtype)]
 

@@ -1,5 +1,6 @@
 """The one path of every decomposition: check, allocate, run a driver, hand back."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -54,7 +55,7 @@ def _run(
     options: Options,
     matrices: Any,
     results: list[Any],
-    expected: list[Expected],
+    expected: Sequence[Expected],
     with_info: bool,
 ) -> Info | None:
     """Write the factors into `results`; return what happened, on request.
@@ -77,7 +78,7 @@ def _run(
     return asked
 
 
-def _empty_info(xp: Any, batch: tuple[int, ...], expected: list[Expected]) -> Info:
+def _empty_info(xp: Any, batch: tuple[int, ...], expected: Sequence[Expected]) -> Info:
     _, _, real = expected[len(expected) // 2]  # S
     return Info(xp.empty(batch, _BOOL), xp.empty(batch, _INT32), xp.empty(batch, real))
 

@@ -1,5 +1,6 @@
 """The options of a decomposition, made and checked once by the public functions."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from gpusvd._base.checks import (
@@ -36,6 +37,23 @@ def checked_options(
     device: Device | None,
 ) -> Options:
     """Return the options; raise ValueError for one that does not exist."""
+    given = full_matrices, compute_uv, hermitian, driver, errors, threads, device
+    try:
+        return _checked(*given)
+    except TypeError:  # one that cannot be hashed
+        return _checked.__wrapped__(*given)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _checked(
+    full_matrices: bool,
+    compute_uv: bool,
+    hermitian: bool,
+    driver: Driver,
+    errors: Errors,
+    threads: int | None,
+    device: Device | None,
+) -> Options:
     check_driver(driver)
     check_errors(errors)
     check_threads(threads)
