@@ -587,6 +587,12 @@ def copy_numbers(builder, source, i, sink, k, n):
     put(builder, sink, k, 0, got(builder, source, i, 0, n))
 
 
+@operation(lambda array, i, x: types.none)
+def store_number(builder, array, i, x):
+    """Write a number to index i of an array of any dimensions without gaps, in the order of memory."""
+    put(builder, array, i, 0, [[part] for part in x])
+
+
 @operation(lambda array: types.boolean)
 def is_aligned(builder, array):
     """Whether an array begins at a multiple of 16 bytes."""
@@ -615,6 +621,14 @@ def larger(builder, x, y):
 def smaller(builder, x, y):
     """The smaller one of two numbers, a number rather than NaN."""
     return [plain(builder, "min", x[0], y[0])]
+
+
+@operation(lambda step: types.int64)
+def hidden(builder, step):
+    """A literal as a number that LLVM does not know: it does not unroll loops in such steps, which for few
+    turns costs more than the turns."""
+    step = ir.Constant(WIDE, step)
+    return assembly(builder, "mov.b64 $0, $1;", WIDE, [step])
 
 
 @operation(lambda x: x)

@@ -1,4 +1,5 @@
-"""The SVD of square matrices of 5 to 32 columns in one launch and without workspace: all is in registers.
+"""The SVD of square matrices of 5 (in complex128 4) to 32 columns in one launch and without workspace: all is
+in registers.
 
     A 2**k P = Q R,   L = P Rᴴ,   L W = X S,   A = (Q W) (S 2**-k) Xᴴ
 
@@ -45,7 +46,6 @@ from .cuda_columns import (
     brought,
     chosen,
     conjugated,
-    copy_numbers,
     entry,
     halved_power,
     inner,
@@ -71,7 +71,8 @@ from .cuda_columns import (
     zeros,
 )
 from .cuda_rescue import rescue
-from .cuda_warp import EVERYONE, SHARED_BYTES, WARP, LaunchShape, at, size_and_parts
+from .cuda_tiny import MOST_COLUMNS as MOST_TINY
+from .cuda_warp import EVERYONE, SHARED_BYTES, WARP, LaunchShape, at, copy_whole, size_and_parts
 from .lanes import abs2, conjugate, dot
 from .scalars import (
     FLOOR,
@@ -460,20 +461,6 @@ def copies_whole(array, batch_matrices, first, n, bytes_, row_stride, column_str
     return is_packed and first + batch_matrices <= array.shape[0]
 
 
-def copy_whole(array, first, room, base, lane, matrices, size, skew, vector, into):
-    """Copy a warp's matrices, of `size` numbers each, from an array to shared memory, where they are `skew`
-    further apart, or back."""
-    lift = lane * vector // size * skew if skew else 0
-    for e in range(0, matrices * size, WARP * vector):
-        near = int32(base + lane * vector + lift + e + e // size * skew)
-        far = first * size + lane * vector + e
-        if e + WARP * vector <= matrices * size or e + lane * vector < matrices * size:
-            if into:
-                copy_numbers(array, far, room, near, vector)
-            else:
-                copy_numbers(room, near, array, far, vector)
-
-
 def copy_one(array, b, room, place, n, row_step, column_step, lane, into, exists):
     """Copy the first n rows of a matrix of n columns between an array of any strides and shared memory, in
     the order in which its entries lie in the array; zeros where there is none."""
@@ -598,7 +585,7 @@ def svd_fused(
     a, left, s, right, converged, sweeps, off, adjoint,
     n, lanes, halvings, slots, steps, width, places, pitch, step, skew, at_once, vectors, words, parts,
 ):  # fmt: skip
-    """SVD of a batch of square matrices, 5 <= n <= 32.
+    """SVD of a batch of square matrices of more columns than `svd_tiny` takes, up to 32.
 
     a, left, s, right, converged, sweeps, off, adjoint : as `cuda_tiny.svd_tiny` has them. Without
         `vectors` left and right are not touched.
@@ -655,11 +642,12 @@ def svd_fused(
 
     # 5. What is out of range.
     flags = cuda.ballot_sync(EVERYONE, odd and exists and q == 0)
-    cuda.syncwarp()
-    for k in range(int32(matrices)):
-        if flags >> (k * lanes) & 1:
-            space = room[base : base + matrices * step]
-            rescue(a, left, s, right, converged, sweeps, off, adjoint, first + k, space, parts, vectors)
+    if flags != 0:
+        cuda.syncwarp()
+        space = room[base : base + matrices * step]
+        for k in range(int32(matrices)):
+            if flags >> (k * lanes) & 1:
+                rescue(a, left, s, right, converged, sweeps, off, adjoint, first + k, space, parts, vectors)
 
 
 # By dtype, with vectors and without: columns of a lane, by the largest n for which they are so many; a larger
@@ -677,7 +665,7 @@ def fused_shape(n, kind, vectors=True, shared_bytes=SHARED_BYTES, slots=None):
     """How `svd_fused` is launched for n x n matrices of a dtype, a `LaunchShape`; None where it is not. A
     block may have `shared_bytes`; `slots` columns of a lane are instead of those of the table."""
     table = SLOTS[kind][0 if vectors else 1]
-    of_table = next((slots for most, slots in table if 5 <= n <= most), None)
+    of_table = next((slots for most, slots in table if MOST_TINY[kind] < n <= most), None)
     if of_table is None:
         return None
     slots = slots or of_table

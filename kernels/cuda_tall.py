@@ -70,6 +70,7 @@ from .cuda_fused import (
     towards,
 )
 from .cuda_rescue import rescue, rescue_numbers
+from .cuda_tiny import MOST_COLUMNS as MOST_TINY
 from .cuda_warp import EVERYONE, SHARED_BYTES, WARP, LaunchShape, at, largest_real, size_and_parts
 from .lanes import abs2, conjugate, load, registers, store, unsigned_zero
 from .scalars import FLOOR, HUGE, LOW, MOST_SHIFT, TARGET, number, real
@@ -384,7 +385,7 @@ def svd_tall(
     cuda.syncthreads()
 
     # 3. The SVD of R.
-    if n <= 4:
+    if lanes == 1:
         decompose_small_triangles(
             s, right, converged, sweeps, off, adjoint, room, reals, scales, flags, block_first, matrices,
             n, step, vectors, parts,
@@ -428,7 +429,7 @@ def tall_shape(m, n, kind, vectors=True, shared_bytes=SHARED_BYTES):
     size, parts = size_and_parts(kind)
     vector = max(1, 16 // size)
     fused = fused_shape(n, kind, vectors, shared_bytes, slots=2)  # a block has few matrices for a warp
-    if n > 4 and fused is None:
+    if n > MOST_TINY[kind] and fused is None:
         return None
     pitch = -(-n // vector) * vector
     constants = SMALL | {

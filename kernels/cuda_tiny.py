@@ -10,11 +10,16 @@ Shared memory: 32 `stride` numbers a warp. Flops: as `jacobi`.
 
 from numba import cuda
 
+from .cuda_columns import store_number
 from .cuda_rescue import rescue, rescue_numbers
-from .cuda_warp import EVERYONE, WARP, at
+from .cuda_warp import EVERYONE, WARP, at, copy_whole
 from .lanes import conjugate, load, registers, store, unsigned_zero
-from .scalars import move_bytes_in, move_bytes_out, number, place_value, real
+from .scalars import number, real
 from .tiny import decompose
+
+# The largest matrices that a thread's registers hold, with vectors.
+MOST_COLUMNS = {"float32": 4, "float64": 4, "complex64": 4, "complex128": 3}
+MOST_ROWS = {"float32": 8, "float64": 8, "complex64": 8, "complex128": 6}
 
 
 def padded(size, vector):
@@ -26,24 +31,6 @@ def padded(size, vector):
     runs = size // vector
     needs_gap = vector > 1 and size % vector == 0 and runs > 1 and runs & (runs - 1) == 0
     return size + vector if needs_gap else size
-
-
-def warp_in(x, first, by_columns, room, base, size, stride, vector, lane):
-    """Copy the matrices of a warp from global memory, in its order, to shared memory, with gaps."""
-    start = first * size + lane * vector
-    place = base + lane * vector + lane * vector // size * (stride - size)
-    for e in range(0, WARP * size, WARP * vector):
-        if e + WARP * vector <= WARP * size or e + lane * vector < WARP * size:
-            move_bytes_in(x, start + e, by_columns, room, place + (e + e // size * (stride - size)), vector)
-
-
-def warp_out(x, first, by_columns, room, base, size, stride, vector, lane):
-    """The inverse of `warp_in`."""
-    start = first * size + lane * vector
-    place = base + lane * vector + lane * vector // size * (stride - size)
-    for e in range(0, WARP * size, WARP * vector):
-        if e + WARP * vector <= WARP * size or e + lane * vector < WARP * size:
-            move_bytes_out(x, start + e, by_columns, room, place + (e + e // size * (stride - size)), vector)
 
 
 def svd_tiny(
@@ -73,7 +60,7 @@ def svd_tiny(
     values, x = registers(n, nothing), registers(n * n, zero)
 
     if together:
-        warp_in(a, first, adjoint, room, base, m * n, a_stride, vector, lane)
+        copy_whole(a, first, room, base, lane, WARP, m * n, a_stride - m * n, vector, True)
         own = base + lane * a_stride
         cuda.syncwarp()
         if adjoint:
@@ -97,7 +84,7 @@ def svd_tiny(
         off[at(which)] = cosine
         if together:
             for k in range(n):
-                place_value(s, which * n + k, load(values, k))
+                store_number(s, which * n + k, load(values, k))
         else:
             for k in range(n):
                 s[at(which), k] = load(values, k)
@@ -113,7 +100,8 @@ def svd_tiny(
                     else:
                         room[at(own + i * columns + k)] = entry
             cuda.syncwarp()
-            warp_out(left, first, adjoint, room, base, m * columns, left_stride, vector, lane)
+            skew = left_stride - m * columns
+            copy_whole(left, first, room, base, lane, WARP, m * columns, skew, vector, False)
             cuda.syncwarp()
             own = base + lane * right_stride
             for i in range(n):
@@ -124,7 +112,7 @@ def svd_tiny(
                     else:
                         room[at(own + k * n + i)] = conjugate(entry)
             cuda.syncwarp()
-            warp_out(right, first, not adjoint, room, base, n * n, right_stride, vector, lane)
+            copy_whole(right, first, room, base, lane, WARP, n * n, right_stride - n * n, vector, False)
         elif which < a.shape[0]:
             for i in range(m):
                 for k in range(columns):

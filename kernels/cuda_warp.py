@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from numba import cuda, uint64
 
+from .cuda_columns import copy_numbers
 from .lanes import maximum
 from .scalars import number
 
@@ -145,3 +146,17 @@ def largest_real(x, lanes):
         x = maximum(shuffle_real_across(x, step), x)
         step = 2 * step
     return x
+
+
+def copy_whole(array, first, room, base, lane, matrices, size, skew, vector, into):
+    """Copy a warp's matrices, of `size` numbers each, from an array to shared memory, where they are `skew`
+    further apart, or back."""
+    lift = lane * vector // size * skew if skew else 0
+    near, far = base + lane * vector + lift, first * size + lane * vector
+    for e in range(0, matrices * size, WARP * vector):
+        step = e + e // size * skew
+        if e + WARP * vector <= matrices * size or e + lane * vector < matrices * size:
+            if into:
+                copy_numbers(array, far + e, room, near + step, vector)
+            else:
+                copy_numbers(room, near + step, array, far + e, vector)

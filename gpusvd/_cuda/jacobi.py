@@ -20,13 +20,10 @@ from gpusvd._cuda.launch import STATIC_SHARED, Kernel
 from gpusvd._cuda.phases import Step, bytes_of_phases, orthogonalise_step, solve_in_phases, step_of
 from gpusvd._cuda.problem import Chunk, Launch, Problem
 from gpusvd.kernels import cuda_fused, cuda_tall
-from gpusvd.kernels.cuda_tiny import padded, svd_tiny
+from gpusvd.kernels.cuda_tiny import MOST_COLUMNS, MOST_ROWS, padded, svd_tiny
 from gpusvd.kernels.cuda_warp import SHARED_BYTES
 
-# The largest matrices that a thread's registers hold, with vectors: columns by dtype, and rows.
-_TINY_COLUMNS = {"float32": 4, "float64": 4, "complex64": 4, "complex128": 3}
-_TINY_ROWS = {"float32": 8, "float64": 8, "complex64": 8, "complex128": 6}
-_THREADS = 128  # of a block of theirs, fewer where its static shared memory would be too large
+_THREADS = 128  # of a block of tiny matrices, fewer where its static shared memory would be too large
 _MOST_REGISTERS = 255  # of a thread, on any GPU
 _TOGETHER = 16  # bytes that a thread moves at once
 
@@ -61,7 +58,7 @@ def tiny_kernel(problem: Problem) -> Kernel:
 
 def is_tiny(problem: Problem) -> bool:
     """Return whether a thread's registers hold the matrix."""
-    return problem.n <= _TINY_COLUMNS[problem.kind] and problem.m <= _TINY_ROWS[problem.kind]
+    return problem.n <= MOST_COLUMNS[problem.kind] and problem.m <= MOST_ROWS[problem.kind]
 
 
 @lru_cache(maxsize=1024)
@@ -69,7 +66,7 @@ def fused_step(problem: Problem) -> Step | None:
     """Return the one kernel for matrices whose columns, or rows of tall ones, are in the registers of lanes;
     None where they are not."""
     m, n, kind, columns, vectors, shared = problem
-    if (vectors and columns > n) or _TINY_COLUMNS[kind] < n <= 4:
+    if vectors and columns > n:
         return None
     if m == n:
         shape, function = cuda_fused.fused_shape(n, kind, vectors, shared), cuda_fused.svd_fused

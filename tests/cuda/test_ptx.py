@@ -65,7 +65,7 @@ def test_gallery(m, n, kind):
 @LONG
 @pytest.mark.parametrize(
     ("n", "kind"),
-    [(n, k) for k in KINDS for n in range(5, 33) if jacobi.fused_step(Problem(n, n, k, n, True))],
+    [(n, k) for k in KINDS for n in range(4, 33) if jacobi.fused_step(Problem(n, n, k, n, True))],
 )
 def test_every_size_in_a_few_lanes(n, kind):
     a = np.stack([gallery.build(name, n, n, kind).a for name in ("gaussian", "shift", "geometric 1e30")])
