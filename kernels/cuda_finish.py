@@ -27,7 +27,8 @@ import math
 from numba import cuda, int32
 
 from .cuda_buffers import BAD, BETAS, CONVERGED, HIGHEST, OFF, PERMUTATION, POWERS, SIGMA, SWEEPS
-from .cuda_qr import place_of
+from .cuda_columns import hidden, inner, plus_times, store_row, zeros
+from .cuda_qr import load_two, near, place_of
 from .cuda_warp import (
     BLOCK_THREADS,
     SHARED_BYTES,
@@ -222,26 +223,33 @@ def start_column(basis, b, k, numbers, x, n, height, bad, exists, lane, lanes, q
 def reflect_column(reflectors, reals, b, numbers, x, n, height, exists, lane, lanes, quantum, parts):
     """x <- H_1 ... H_n x, of the column that begins at x; all lanes of the warp call it, those with no column
     do nothing."""
-    tile, last = 2 * lanes * quantum, height if exists else 0
-    entries, factors = cuda.local.array(2 * quantum, number), cuda.local.array(2 * quantum, number)
+    skip, tile = lanes * quantum, hidden(2 * lanes * quantum)
     for step in range(n):
-        j = n - 1 - step
-        p, beta = int32(reals[at(b), PERMUTATION, at(j)]), reals[at(b), BETAS, at(j)]
-        v = p * (height // quantum) * quantum
-        first = (j & -tile) + lane * quantum
-        w = number(0.0)
-        for i in range(first, last, tile):
-            for e in range(2 * quantum):
-                place = i + place_of(e, lanes, quantum)
-                w = plus_dot(w, reflectors[at(v + place)], numbers[at(x + place)], parts)
-        w = sum_number(w, lanes, parts) * (0.0 - beta)
-        for i in range(first, last, tile):
-            for e in range(2 * quantum):
-                entries[e] = numbers[at(x + i + place_of(e, lanes, quantum))]
-                factors[e] = reflectors[at(v + i + place_of(e, lanes, quantum))]
-            for e in range(2 * quantum):
-                entry = plus_product(entries[e], w, factors[e], parts)
-                numbers[at(x + i + place_of(e, lanes, quantum))] = entry
+        back = n - 1 - step
+        p, beta, j = int32(reals[at(b), PERMUTATION, at(back)]), reals[at(b), BETAS, at(back)], int32(back)
+        begin = int32(j & (-2 * skip))
+        first, last = int32(begin + lane * quantum), int32(height - begin if exists else 0)
+        v, own, w, i = int32(p * height + first), int32(x + first), number(0.0), tile
+        low = high = factors = more_factors = zeros(w, quantum)
+        if last > 0:
+            factors, more_factors = load_two(reflectors, v, skip, quantum)
+            low, high = load_two(numbers, own, skip, quantum)
+            w = inner(factors, low, 0) + inner(more_factors, high, 0)
+        while i < last:
+            third, fourth = load_two(reflectors, v + i, skip, quantum)
+            first_, second = load_two(numbers, own + i, skip, quantum)
+            w = w + (inner(third, first_, 0) + inner(fourth, second, 0))
+            i = i + tile
+        w, i = sum_number(w, lanes, parts) * (0.0 - beta), tile
+        if last > 0:
+            store_row(numbers, own, plus_times(low, w, factors, 0), 0, quantum)
+            store_row(numbers, own + skip, plus_times(high, w, more_factors, 0), 0, quantum)
+        while i < last:
+            factors, more_factors = load_two(reflectors, v + i, skip, quantum)
+            low, high = load_two(numbers, own + i, skip, quantum)
+            store_row(numbers, own + i, plus_times(low, w, factors, 0), 0, quantum)
+            store_row(numbers, own + i + skip, plus_times(high, w, more_factors, 0), 0, quantum)
+            i = i + tile
 
 
 def make_column(
@@ -343,12 +351,12 @@ def assemble_batch(
 
     if vectors:
         m, columns, tile = left.shape[1], left.shape[2], 2 * lanes * quantum
-        tiles = (m + tile - 1) // tile
-        height = tiles * tile
-        group, lane = thread // lanes, thread & (lanes - 1)
-        units = tiles * (2 * lanes) + (lanes if lanes < 8 else 0) if shares else 0
+        tiles = int32((m + tile - 1) // tile)
+        height = near(tiles * tile, shares)
+        group, lane = int32(thread // lanes), int32(thread & (lanes - 1))
+        units = int32(tiles * (2 * lanes) + (lanes if lanes < 8 else 0)) if shares else int32(0)
         numbers, reflectors = cuda.shared.array(0, number, alignment=16), aligned(factor[b])
-        base, rows = slot * groups * units, units * quantum
+        base, rows = int32(slot * groups * units), int32(units * quantum)
     else:
         rows = 0
     first = matrices * groups * rows * parts + slot * n
@@ -370,7 +378,7 @@ def assemble_batch(
             if rank < n:
                 k = int(order[at(rank)])
             if shares:
-                x = (base + group * units) * quantum
+                x = int32((base + group * units) * quantum)
                 start_column(basis, b, k, numbers, x, n, height, bad, exists, lane, lanes, quantum)
                 reflect_column(
                     reflectors, reals, b, numbers, x, n, height, exists, lane, lanes, quantum, parts

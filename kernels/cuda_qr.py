@@ -11,8 +11,9 @@ a scaled column, and L gets exponents by the rule of `qr.scale_triangle`:
 3. L = Rᴴ is stored, with exponents of its columns.
 
 Layout: a matrix is columns, `rows` apart, in shared memory where it fits and else in `factor`. Columns
-stay where they are; the order of the pivots is a list, so nothing is exchanged. Below the matrix rows of
-zeros fill the last tile of a column, so that loops need no test of the rows.
+stay where they are; what is known of them is listed in the order of the pivots. Below the matrix rows of
+zeros fill the last tile of a column, so that loops need no test of the rows. Indices of shared memory have
+32 bits, those of `factor` 64.
 
 Mapping: lanes x groups threads a matrix. A group of lanes, part of a warp, owns the entries of a column,
 tile by tile (`cuda_warp.padded_rows`), and takes every groups-th of the remaining columns. All threads make
@@ -34,6 +35,7 @@ import math
 from numba import cuda, int32
 
 from .cuda_buffers import BAD, BETAS, HIGHEST, PERMUTATION, POWERS
+from .cuda_columns import hidden, inner, length2, load_row, parted, plus_times, store_row, zeros
 from .cuda_warp import (
     BLOCK_THREADS,
     EVERYONE,
@@ -45,10 +47,7 @@ from .cuda_warp import (
     at,
     lanes_and_groups,
     largest_real,
-    plus_dot,
-    plus_product,
     quantum_of,
-    shuffle_real_across,
     size_and_parts,
     spaced_rows,
     sum_number,
@@ -58,6 +57,7 @@ from .lanes import (
     abs2,
     conjugate,
     exponent,
+    fine_reciprocal,
     largest_part,
     log2_linear,
     maximum,
@@ -69,14 +69,16 @@ from .lanes import (
 from .qr import LEAST_EXPONENT, LOWEST, NEAR, reflector
 from .scalars import number, real
 
-VECTORS = 5  # of n real numbers a matrix in shared memory
+# What shared memory has of each column, in the order of the pivots: what the pivot is chosen by; the squared
+# length of what is left, of entries times 2**-SHIFT; the power of two of its scale, and its number.
+KEY, NORM, SHIFT, POWER, NUMBER, FIELDS = 0, 1, 2, 3, 4, 5
 
 
 def qr_shape(m, n, kind, vectors=True, shared_bytes=SHARED_BYTES):
     """How `factor_batch` is launched on m x n matrices of a dtype; a block may have `shared_bytes`."""
     size, parts = size_and_parts(kind)
     lanes, groups = lanes_and_groups(m, n)
-    bytes_kept = n * size + VECTORS * n * (size // parts)
+    bytes_kept = n * size + FIELDS * n * (size // parts)
     bytes_whole = n * spaced_rows(m, kind) * size + bytes_kept
     shares = bytes_whole <= shared_bytes
     if not shares:
@@ -117,11 +119,9 @@ def load_columns(a, b, columns, base, rows, height, adjoint, thread, threads):
             columns[at(base + q * rows + i)] = number(0.0)
 
 
-def measure_columns(
-    columns, base, units, height, n, exponents, keys, norms, group, groups, lane, lanes, quantum
-):
-    """Exponents of the columns, the same as sort keys where a column is not zero, and NaN for norms where it
-    has a NaN or Inf."""
+def measure_columns(columns, base, units, height, n, values, fields, group, groups, lane, lanes, quantum):
+    """POWER of the columns, the same for KEY where a column is not zero, and NaN for NORM where it has a NaN
+    or Inf."""
     for start in range(0, n, groups):
         q = start + group
         big, nothing = real(0.0), real(0.0)
@@ -133,10 +133,15 @@ def measure_columns(
                 nothing = nothing + nothing_if_finite(entry)
         big, nothing = largest_real(big, lanes), sum_real(nothing, lanes)
         if q < n and lane == 0:
-            shift = exponent(big)
-            exponents[at(q)] = shift
-            keys[at(q)] = select(big > 0.0, shift, LOWEST)
-            norms[at(q)] = nothing
+            shift, own = exponent(big), int32(fields + FIELDS * q)
+            values[at(own + POWER)] = shift
+            values[at(own + KEY)] = select(big > 0.0, shift, LOWEST)
+            values[at(own + NORM)] = nothing
+
+
+def near(i, shares):
+    """An index of shared memory in 32 bits, others as they are."""
+    return int32(i) if shares else i
 
 
 def place_of(k, lanes, quantum):
@@ -144,19 +149,19 @@ def place_of(k, lanes, quantum):
     return k % quantum + k // quantum * (lanes * quantum)
 
 
-def summary(keys, norms, n, lane, lanes):
+def summary(values, fields, n, lane, lanes):
     """Whether the matrix has a NaN or Inf, and its highest exponent."""
     highest, nothing = real(LOWEST), real(0.0)
     for q in range(lane, n, lanes):
-        highest = maximum(keys[at(q)], highest)
-        nothing = nothing + norms[at(q)]
+        highest = maximum(values[at(fields + FIELDS * q + KEY)], highest)
+        nothing = nothing + values[at(fields + FIELDS * q + NORM)]
     highest, nothing = largest_real(highest, lanes), sum_real(nothing, lanes)
     return nothing != 0.0, select(highest > LOWEST, highest, 0.0)
 
 
-def remaining_norm(columns, x, first, m, total, s, power, norms, shifts, keys, lane, lanes, exists):
-    """`qr.remaining_norm` of column s, which begins at x and has exponent `power`, from row `first` on; all
-    lanes of the warp call it."""
+def remaining_norm(columns, x, first, m, total, power, values, own, lane, lanes, exists):
+    """`qr.remaining_norm` of the column that begins at x, has exponent `power` and its fields at `own`, from
+    row `first` on; all lanes of the warp call it."""
     shift = real(0.0)
     small = exists and total < small_square(total)
     if cuda.any_sync(EVERYONE, small):
@@ -172,22 +177,22 @@ def remaining_norm(columns, x, first, m, total, s, power, norms, shifts, keys, l
         total = select(small, again, total)  # others of the warp keep theirs, summed in another order
     if exists and lane == 0:
         key = log2_linear(total) + 2.0 * (shift + power)
-        keys[at(s)] = select(total > 0.0, key, LOWEST)
-        norms[at(s)] = total
-        shifts[at(s)] = shift
+        values[at(own + KEY)] = select(total > 0.0, key, LOWEST)
+        values[at(own + NORM)] = total
+        values[at(own + SHIFT)] = shift
 
 
 def scale_columns(
-    columns, base, units, m, height, n, tops, exponents, norms, shifts, keys, bad, highest, group, groups,
-    lane, lanes, quantum,
+    columns, base, units, m, height, n, tops, values, fields, bad, highest, group, groups, lane, lanes,
+    quantum,
 ):  # fmt: skip
     """Bring every column to a largest entry in [1/2, 1), a matrix with NaN or Inf to zero; norms and keys."""
     entries = cuda.local.array(2 * quantum, number)
     for start in range(0, n, groups):
         q = start + group
-        exists = q < n
+        exists, own = q < n, int32(fields + FIELDS * q)
         x = (base + q * units) * quantum
-        shift = exponents[at(q)] if exists else real(0.0)
+        shift = values[at(own + POWER)] if exists else real(0.0)
         total = real(0.0)
         for i in range(0, height if exists else 0, 2 * lanes * quantum):
             first = x + lane * quantum + i
@@ -200,142 +205,146 @@ def scale_columns(
                 columns[at(first + place_of(k, lanes, quantum))] = entries[k]
         if exists and lane == 0:
             tops[at(q)] = columns[at(x)]
+            values[at(own + NUMBER)] = real(q)
         total, power = sum_real(total, lanes), shift - highest
-        remaining_norm(columns, x, 0, m, total, q, power, norms, shifts, keys, lane, lanes, exists)
+        remaining_norm(columns, x, 0, m, total, power, values, own, lane, lanes, exists)
 
 
-def largest_column(keys, order, n, j, lane, lanes):
+def largest_column(values, fields, n, j, lane, lanes):
     """The position, from j on, of the column with the largest key; the first of equals."""
     best, position = real(-math.inf), int32(n)
     for q in range(j + lane, n, lanes):
-        key = keys[at(int32(order[at(q)]))]
+        key = values[at(fields + FIELDS * q + KEY)]
         if key > best:
             best, position = key, int32(q)
-    step = 1
-    while step < lanes:
-        other = shuffle_real_across(best, step)
-        other_position = cuda.shfl_xor_sync(EVERYONE, position, step)
-        if other > best or (other == best and other_position < position):
-            best, position = other, other_position
-        step = 2 * step
-    return position
+    has_largest = best == largest_real(best, lanes)
+    first, own = (cuda.threadIdx.x & (WARP - 1)) - lane, (1 << lanes) - 1 if lanes < WARP else -1
+    holders = (cuda.ballot_sync(EVERYONE, has_largest) >> first) & own
+    if cuda.any_sync(EVERYONE, holders & (holders - 1) != 0):
+        position = position if has_largest else int32(n)
+        step = 1
+        while step < lanes:
+            position = int32(min(position, cuda.shfl_xor_sync(EVERYONE, position, step)))
+            step = 2 * step
+        return position
+    return cuda.shfl_sync(EVERYONE, position, first + cuda.popc(int32((holders & -holders) - 1)))
 
 
 def make_reflector(columns, v, j, height, shift, inverse, thread, threads, quantum):
     """Scale column v, which is the pivot's, to a reflector: from row j on, which becomes one."""
-    first = j & -quantum
-    for i in range(first + thread * quantum, height, threads * quantum):
+    first = int32((j & -quantum) + thread * quantum)
+    if shift != 0.0:
+        for i in range(first, height, threads * quantum):
+            for k in range(quantum):
+                if i + k > j:
+                    columns[at(v + i + k)] = scale(columns[at(v + i + k)], 0.0 - shift)
+    for i in range(first, height, threads * quantum):
         for k in range(quantum):
-            entry = columns[at(v + i + k)]
-            scaled = scale(entry, 0.0 - shift) if shift != 0.0 else entry
-            scaled = number(1.0) if i + k == j else scaled * inverse
-            columns[at(v + i + k)] = entry if i + k < j else scaled
+            entry, above = columns[at(v + i + k)], int32(j - i)
+            scaled = number(1.0) if k == above else entry * inverse
+            columns[at(v + i + k)] = entry if k < above else scaled
 
 
-def load_head(columns, v, j, lane, lanes, quantum, head):
-    """Load what a lane has of the first tile of a reflector, zeros above row j."""
-    tile = 2 * lanes * quantum
-    begin = j & -tile
-    first, above = v + begin + lane * quantum, int32(j - begin - lane * quantum)
-    for k in range(2 * quantum):
-        head[k] = columns[at(first + place_of(k, lanes, quantum))]
-    for k in range(2 * quantum):
-        head[k] = select(place_of(k, lanes, quantum) >= above, head[k], number(0.0))
+def load_two(columns, i, skip, quantum):
+    """What a lane has of a tile of a column, two runs of numbers, the first from index i on."""
+    return load_row(columns, i, 0, quantum, quantum), load_row(columns, i + skip, 0, quantum, quantum)
 
 
-def length2_of(columns, v, head, j, height, lane, lanes, quantum):
+def below(low, high, i, skip):
+    """The two runs of a lane with zeros up to entry i of the tile, counted from the first of the lane."""
+    _, low = parted(low, i)
+    _, high = parted(high, int32(i - skip))
+    return low, high
+
+
+def length2_of(columns, v, head, last, tile, skip, quantum):
     """The share of a lane in the squared length of a reflector."""
-    tile = 2 * lanes * quantum
-    first = v + lane * quantum
-    total = real(0.0)
-    for k in range(2 * quantum):
-        total = total + abs2(head[k])
-    for i in range((j & -tile) + tile, height, tile):
-        for k in range(2 * quantum):
-            total = total + abs2(columns[at(first + i + place_of(k, lanes, quantum))])
+    total, i = length2(head[0], 0) + length2(head[1], 0), tile
+    while i < last:
+        low, high = load_two(columns, v + i, skip, quantum)
+        total = total + (length2(low, 0) + length2(high, 0))
+        i = i + tile
     return total
 
 
-def update_column(columns, v, x, head, beta, height, j, lane, lanes, quantum, parts, exists):
-    """Reflect the column that begins at x; returns what is left of its squared length below row j."""
-    tile = 2 * lanes * quantum
-    begin = j & -tile
-    mine, above = lane * quantum, int32(j - begin - lane * quantum)
-    last = height if exists else 0
-    entries, factors = cuda.local.array(2 * quantum, number), cuda.local.array(2 * quantum, number)
-    w = number(0.0)
-    if exists:
-        for k in range(2 * quantum):
-            w = plus_dot(w, head[k], columns[at(x + begin + mine + place_of(k, lanes, quantum))], parts)
-    for i in range(begin + tile, last, tile):
-        for k in range(2 * quantum):
-            place = i + mine + place_of(k, lanes, quantum)
-            w = plus_dot(w, columns[at(v + place)], columns[at(x + place)], parts)
+def update_column(columns, v, x, head, above, beta, last, tile, skip, lanes, quantum, parts):
+    """Reflect a column; returns what is left of its squared length below the row of the step.
+
+    v, x : where the reflector and the column have this lane's first entry of the tile with that row
+    head : the reflector's entries there
+    above : the number of that row in the tile, counted from the lane's first
+    last : numbers from that tile on; 0 for lanes with no column
+    """
+    w, i = number(0.0), tile
+    low = high = zeros(w, quantum)
+    if last > 0:
+        low, high = load_two(columns, x, skip, quantum)
+        w = inner(head[0], low, 0) + inner(head[1], high, 0)
+    while i < last:
+        first, second = load_two(columns, v + i, skip, quantum)
+        third, fourth = load_two(columns, x + i, skip, quantum)
+        w = w + (inner(first, third, 0) + inner(second, fourth, 0))
+        i = i + tile
     w = sum_number(w, lanes, parts) * (0.0 - beta)
-    total = real(0.0)
-    if exists:
-        first = x + begin + mine
-        for k in range(2 * quantum):
-            entries[k] = columns[at(first + place_of(k, lanes, quantum))]
-        for k in range(2 * quantum):
-            entry = plus_product(entries[k], w, head[k], parts)
-            entries[k] = entry
-            total = total + abs2(select(place_of(k, lanes, quantum) > above, entry, number(0.0)))
-        for k in range(2 * quantum):
-            columns[at(first + place_of(k, lanes, quantum))] = entries[k]
-    for i in range(begin + tile, last, tile):
-        place = i + mine
-        for k in range(2 * quantum):
-            entries[k] = columns[at(x + place + place_of(k, lanes, quantum))]
-            factors[k] = columns[at(v + place + place_of(k, lanes, quantum))]
-        for k in range(2 * quantum):
-            entries[k] = plus_product(entries[k], w, factors[k], parts)
-            total = total + abs2(entries[k])
-        for k in range(2 * quantum):
-            columns[at(x + place + place_of(k, lanes, quantum))] = entries[k]
+    total, i = real(0.0), tile
+    if last > 0:
+        low, high = plus_times(low, w, head[0], 0), plus_times(high, w, head[1], 0)
+        store_row(columns, x, low, 0, quantum)
+        store_row(columns, x + skip, high, 0, quantum)
+        low, high = below(low, high, above, skip)
+        total = length2(low, 0) + length2(high, 0)
+    while i < last:
+        first, second = load_two(columns, v + i, skip, quantum)
+        low, high = load_two(columns, x + i, skip, quantum)
+        low, high = plus_times(low, w, first, 0), plus_times(high, w, second, 0)
+        store_row(columns, x + i, low, 0, quantum)
+        store_row(columns, x + i + skip, high, 0, quantum)
+        total, i = total + (length2(low, 0) + length2(high, 0)), i + tile
     return sum_real(total, lanes)
 
 
-def reach_of_rows(
-    columns, base, rows, n, tops, order, exponents, reaches, highest, group, groups, lane, lanes
-):
-    """The exponent of each row of R."""
+def reach_of_rows(columns, base, rows, n, tops, values, fields, highest, group, groups, lane, lanes):
+    """The exponent of each row of R, to NORM."""
     for start in range(0, n, groups):
         j = start + group
         reach = real(LOWEST)
         for q in range(j + lane, n, lanes):
-            s = int(order[at(q)])
-            size = largest_part(tops[at(s)] if q == j else columns[at(base + s * rows + j)])
-            power = exponent(size) + (exponents[at(s)] - highest)
+            own = int32(fields + FIELDS * q)
+            s = int32(values[at(own + NUMBER)])
+            size = largest_part(tops[at(q)] if q == j else columns[at(base + s * rows + j)])
+            power = exponent(size) + (values[at(own + POWER)] - highest)
             reach = maximum(select(size > 0.0, power, LOWEST), reach)
         reach = largest_real(reach, lanes)
         if j < n and lane == 0:
-            reaches[at(j)] = reach
+            values[at(fields + FIELDS * j + NORM)] = reach
 
 
-def reach_up_to(reaches, j, n, lane, lanes):
+def reach_up_to(values, fields, j, n, lane, lanes):
     """The largest exponent of the rows of R up to j."""
     reach = real(LOWEST)
     for k in range(lane, min(j + 1, n), lanes):
-        reach = maximum(reaches[at(k)], reach)
+        reach = maximum(values[at(fields + FIELDS * k + NORM)], reach)
     return largest_real(reach, lanes)
 
 
-def store_column(columns, base, rows, n, tops, order, exponents, power, triangle, b, j, lane, lanes):
+def store_column(columns, base, rows, n, tops, values, fields, power, triangle, b, j, lane, lanes):
     """Store column j of L, to be multiplied by 2**power."""
     for q in range(lane, n, lanes):
         entry = number(0.0)
         if q >= j:
-            s = int(order[at(q)])
-            gap = maximum(exponents[at(s)] - power, LEAST_EXPONENT)
-            entry = scale(conjugate(tops[at(s)] if q == j else columns[at(base + s * rows + j)]), gap)
+            own = int32(fields + FIELDS * q)
+            s = int32(values[at(own + NUMBER)])
+            gap = maximum(values[at(own + POWER)] - power, LEAST_EXPONENT)
+            entry = scale(conjugate(tops[at(q)] if q == j else columns[at(base + s * rows + j)]), gap)
         triangle[at(b), at(j), at(q)] = entry
 
 
-def store_reflectors(columns, base, units, height, n, order, factor, b, group, groups, lane, lanes, quantum):
+def store_reflectors(
+    columns, base, units, height, n, values, fields, factor, b, group, groups, lane, lanes, quantum
+):
     """Copy the reflectors to `factor`, with zeros above."""
     for start in range(group, n, groups):
-        p = int32(order[at(start)])
+        p = int32(values[at(fields + FIELDS * start + NUMBER)])
         x = (base + p * units + lane) * quantum
         to = (p * (height // quantum) + lane) * quantum
         for i in range(0, height, 2 * lanes * quantum):
@@ -346,10 +355,10 @@ def store_reflectors(columns, base, units, height, n, order, factor, b, group, g
                 factor[at(to + i + place)] = select(place >= above, entry, number(0.0))
 
 
-def clear_above(columns, rows, n, order, group, groups, lane, lanes):
+def clear_above(columns, rows, n, values, fields, group, groups, lane, lanes):
     """Put zeros above the reflectors."""
     for j in range(group, n, groups):
-        x = int32(order[at(j)]) * rows
+        x = int32(values[at(fields + FIELDS * j + NUMBER)]) * rows
         for i in range(lane, j, lanes):
             columns[at(x + i)] = number(0.0)
 
@@ -371,13 +380,13 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
 
     Launched with ceil(batch / matrices) blocks.
     """
-    m, n, tile = a.shape[1], a.shape[2], 2 * lanes * quantum
-    tiles = (m + tile - 1) // tile
-    height = tiles * tile
+    m, n, tile = int32(a.shape[1]), int32(a.shape[2]), 2 * lanes * quantum
+    tiles = int32((m + tile - 1) // tile)
+    height = int32(tiles * tile)
     threads = lanes * groups
     matrices = cuda.blockDim.x // threads
-    slot, thread = cuda.threadIdx.x // threads, cuda.threadIdx.x & (threads - 1)
-    group, lane = thread // lanes, thread & (lanes - 1)
+    slot, thread = int32(cuda.threadIdx.x // threads), int32(cuda.threadIdx.x & (threads - 1))
+    group, lane = int32(thread // lanes), int32(thread & (lanes - 1))
     b = cuda.blockIdx.x * matrices + slot
     has_matrix = b < a.shape[0]
     b = min(b, a.shape[0] - 1)  # spare threads repeat the last matrix and store nothing
@@ -385,107 +394,133 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
     numbers = cuda.shared.array(0, number, alignment=16)
     values, reflectors = cuda.shared.array(0, real, alignment=16), aligned(factor[b])
     if shares:
-        units = tiles * (2 * lanes) + (lanes if lanes < 8 else 0)
-        columns, base = numbers, slot * n * units
+        units = int32(tiles * (2 * lanes) + (lanes if lanes < 8 else 0))
+        columns, base = numbers, int32(slot * n * units)
         begin = matrices * n * (units * quantum) + slot * n
         tops = numbers[begin : begin + n]
-        begin = matrices * (n * (units * quantum) + n) * parts + slot * VECTORS * n
+        fields = int32(matrices * (n * (units * quantum) + n) * parts + slot * FIELDS * n)
     else:
-        units = tiles * (2 * lanes)
-        columns, base, tops, begin = reflectors, 0, numbers[:n], n * parts
+        units = int32(tiles * (2 * lanes))
+        columns, base, tops, fields = reflectors, 0, numbers[:n], int32(n * parts)
     rows = units * quantum  # from one column to the next
-    keys, norms = values[begin : begin + n], values[begin + n : begin + 2 * n]
-    shifts, exponents = values[begin + 2 * n : begin + 3 * n], values[begin + 3 * n : begin + 4 * n]
-    order = values[begin + 4 * n : begin + 5 * n]
 
     # 1. Load the columns, and scale each by a power of two.
     load_columns(a, b, columns, base * quantum, rows, height, adjoint, thread, threads)
     cuda.syncthreads()
-    measure_columns(
-        columns, base, units, height, n, exponents, keys, norms, group, groups, lane, lanes, quantum
-    )
+    measure_columns(columns, base, units, height, n, values, fields, group, groups, lane, lanes, quantum)
     cuda.syncthreads()
-    bad, highest = summary(keys, norms, n, lane, lanes)
+    bad, highest = summary(values, fields, n, lane, lanes)
     cuda.syncthreads()
     scale_columns(
-        columns, base, units, m, height, n, tops, exponents, norms, shifts, keys, bad, highest, group, groups,
-        lane, lanes, quantum,
+        columns, base, units, m, height, n, tops, values, fields, bad, highest, group, groups, lane, lanes,
+        quantum,
     )  # fmt: skip
-    for q in range(thread, n, threads):
-        order[at(q)] = real(q)
     cuda.syncthreads()
 
     # 2. Step by step, a reflector from the largest remaining column is applied to the others.
-    together, head = min(threads, 32), cuda.local.array(2 * quantum, number)
+    together, skip, stride = min(threads, 32), lanes * quantum, hidden(2 * lanes * quantum)
     for j in range(n):
-        position = largest_column(keys, order, n, j, thread % together, together)
-        p, displaced = int32(order[at(position)]), int32(order[at(j)])
+        position = largest_column(values, fields, n, j, thread & (together - 1), together)
+        pivot, here = fields + FIELDS * position, fields + FIELDS * j
+        p, displaced = int32(values[at(pivot + NUMBER)]), int32(values[at(here + NUMBER)])
+        power_p, power_displaced = values[at(pivot + POWER)], values[at(here + POWER)]
 
         # The reflector, by all threads together.
-        total, shift = norms[at(p)], shifts[at(p)]
-        top = tops[at(p)]
+        total, shift, top = values[at(pivot + NORM)], values[at(pivot + SHIFT)], tops[at(position)]
         if shift != 0.0:
             top = scale(top, 0.0 - shift)
         diagonal, inverse = reflector(top, total)
         if shift != 0.0:
             diagonal = scale(diagonal, shift)
-        v = (base + p * units) * quantum
-        make_reflector(columns, v, j, height, shift, inverse, thread, threads, quantum)
+        v = near((base + p * units) * quantum, shares)
+        make_reflector(columns, v, int32(j), height, shift, inverse, thread, threads, quantum)
         cuda.syncthreads()
 
-        load_head(columns, v, j, lane, lanes, quantum, head)
-        size2 = sum_real(length2_of(columns, v, head, j, height, lane, lanes, quantum), lanes)
-        beta = select(total > 0.0, 2.0 / size2, 0.0)
+        begin = int32(j & -tile)  # of the tile with row j
+        mine, left = int32(begin + lane * quantum), int32(height - begin)
+        above, v = int32(j - mine), near(v + mine, shares)
+        low, high = load_two(columns, v, skip, quantum)
+        head = below(low, high, int32(above - 1), skip)
+        size2 = length2_of(columns, v, head, left, stride, skip, quantum)
+        size2 = sum_real(size2, lanes)
+        beta = select(total > 0.0, 2.0 * fine_reciprocal(size2), 0.0)
         if thread == 0:
-            tops[at(p)] = diagonal
-            order[at(j)] = real(p)
+            tops[at(j)] = diagonal
+            values[at(here + NUMBER)], values[at(here + POWER)] = real(p), power_p
             if position != j:
-                order[at(position)] = real(displaced)
+                values[at(pivot + NUMBER)], values[at(pivot + POWER)] = real(displaced), power_displaced
             if has_matrix:
                 reals[b, BETAS, j] = beta
                 reals[b, PERMUTATION, j] = real(p)
 
-        # The remaining columns, each by a group.
+        # The remaining columns, each by a group. One of its lanes has the row after this one.
+        after = int32(j + 1)
+        has_next = after & (skip - quantum) == lane * quantum and after < m
+        own = fields + FIELDS * (j + 1 + group)
         for start in range(j + 1, n, groups):
             q = start + group
-            exists = q < n
-            s = displaced
+            last = int32(left if q < n else 0)
+            exists, s, power = last > 0, displaced, power_displaced
             if exists and q != position:
-                s = int32(order[at(q)])
-            x = (base + s * units) * quantum
-            left = update_column(columns, v, x, head, beta, height, j, lane, lanes, quantum, parts, exists)
-            if exists and ((j + 1) // quantum & (lanes - 1)) == lane and j + 1 < m:
-                tops[at(s)] = columns[at(x + j + 1)]
-            power = exponents[at(s)] - highest
-            remaining_norm(columns, x, j + 1, m, left, s, power, norms, shifts, keys, lane, lanes, exists)
+                s, power = int32(values[at(own + NUMBER)]), values[at(own + POWER)]
+            x = near((base + s * units) * quantum, shares)
+            total = update_column(
+                columns,
+                v,
+                near(x + mine, shares),
+                head,
+                above,
+                beta,
+                last,
+                stride,
+                skip,
+                lanes,
+                quantum,
+                parts,
+            )
+            if exists and has_next:
+                tops[at(q)] = columns[at(near(x + after, shares))]
+            power = power - highest
+            remaining_norm(columns, x, j + 1, m, total, power, values, own, lane, lanes, exists)
+            own = own + FIELDS * groups
         cuda.syncthreads()
 
     # 3. Store L = Rᴴ, its columns scaled by powers of two, and for the kernels to come the reflectors.
-    reaches = norms
-    reach_of_rows(
-        columns, base * quantum, rows, n, tops, order, exponents, reaches, highest, group, groups, lane, lanes
-    )
+    reach_of_rows(columns, base * quantum, rows, n, tops, values, fields, highest, group, groups, lane, lanes)
     cuda.syncthreads()
     for start in range(0, n, groups):
         j = start + group
-        highest_yet = reach_up_to(reaches, j, n, lane, lanes)
+        highest_yet = reach_up_to(values, fields, j, n, lane, lanes)
         if has_matrix and j < n:
-            reach = reaches[at(j)]
+            reach = values[at(fields + FIELDS * j + NORM)]
             power = select(reach > LOWEST, reach, 0.0)
             power = select(reach > highest_yet - NEAR, highest_yet, power)
             if lane == 0:
                 reals[b, POWERS, j] = power
             power = power + highest
             store_column(
-                columns, base * quantum, rows, n, tops, order, exponents, power, triangle, b, j, lane, lanes
+                columns, base * quantum, rows, n, tops, values, fields, power, triangle, b, j, lane, lanes
             )
     if has_matrix and thread == 0:
         header[b, HIGHEST] = highest
         header[b, BAD] = real(1.0) if bad else real(0.0)
     if vectors and shares and has_matrix:
         store_reflectors(
-            columns, base, units, height, n, order, reflectors, b, group, groups, lane, lanes, quantum
+            columns,
+            base,
+            units,
+            height,
+            n,
+            values,
+            fields,
+            reflectors,
+            b,
+            group,
+            groups,
+            lane,
+            lanes,
+            quantum,
         )
     if vectors and not shares:
         cuda.syncthreads()
-        clear_above(columns, rows, n, order, group, groups, lane, lanes)
+        clear_above(columns, rows, n, values, fields, group, groups, lane, lanes)

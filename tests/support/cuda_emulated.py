@@ -13,6 +13,7 @@ from gpusvd._cuda.launch import _in_order
 from gpusvd.kernels.scalars import scalar_operations
 from gpusvd.kernels.tiny import limits
 from tests import simt
+from tests.simt import approximations
 
 
 def launch(kernel, kind, blocks, arguments):
@@ -38,6 +39,7 @@ def specialiser(kind):
     number = np.dtype(kind).type
     real = np.empty(0, kind).real.dtype.type
     names = scalar_operations(kind) | limits(kind in ("float32", "complex64"))
+    names |= {"fine_reciprocal": approximations.fine_reciprocal, "fine_root": approximations.fine_root}
     return Specialiser(names | {"number": number, "real": real}, real, lambda f: f)
 
 
