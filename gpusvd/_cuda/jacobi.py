@@ -58,7 +58,9 @@ def tiny_kernel(problem: Problem) -> Kernel:
 
 def is_tiny(problem: Problem) -> bool:
     """Return whether a thread's registers hold the matrix."""
-    return problem.n <= MOST_COLUMNS[problem.kind] and problem.m <= MOST_ROWS[problem.kind]
+    most_rows: int = MOST_ROWS[problem.kind]
+    most_columns: int = MOST_COLUMNS[problem.kind]
+    return problem.n <= most_columns and problem.m <= most_rows
 
 
 @lru_cache(maxsize=1024)
