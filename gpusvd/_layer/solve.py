@@ -373,6 +373,8 @@ def inv(a: ArrayLike, *, errors: Errors = "nan", driver: Driver = "auto") -> Arr
     check_errors(errors)
     xp = array_namespace(a)
     a = matrices(xp, a, square=True)
+    if a.shape[-1] == 0:
+        return a
     wide = widened(xp, a)
     with quiet():
         rows, columns = _units(xp, wide)
@@ -422,7 +424,7 @@ def _units(xp: Namespace, a: Array) -> tuple[Array, Array]:
     """Return powers of two (..., M, 1) and (..., 1, N) to divide rows and columns by, to bring all to the
     scale of one: of tall matrices columns, of wide ones rows, of square ones both."""
     m, n = a.shape[-2:]
-    rows = columns = xp.ones_like(power_of_two(xp, a))
+    rows = columns = xp.ones_like(xp.abs(a[..., :1, :1]))
     if m >= n:
         columns = _unit(xp, a, -2)
     if m <= n:
