@@ -92,7 +92,12 @@ PLANTED = {
         nth(r"\tmov\.[uf]64 \t%f?[rd]+\d+, %f?[rd]+\d+;\n", "", 5),
         UnwrittenError,
     ),
-    "minus for a root": (SMALL, ROTATE, nth(r"sqrt\.rn\.f32", "neg.f32", 0), RaceError),  # of equal ranks
+    "minus for a root": (
+        SMALL,
+        ROTATE,
+        nth(r"rsqrt\.approx\.ftz\.f32", "neg.f32", 0),
+        RaceError,
+    ),  # of equal ranks
     "an approximate reciprocal": (SMALL, ROTATE, every(r"rcp\.rn", "rcp.approx"), NotImplementedError),
     "a local variable": (SMALL, ROTATE, nth(r"ld\.shared\.", "ld.local.", 0), NotImplementedError),
 }
@@ -100,7 +105,7 @@ WRONG = {
     "minus for plus": (
         SMALL,
         ROTATE,
-        nth(r"fma\.rn\.f32 \t(%f\d+), (%f\d+)", r"neg.f32 \t\g<1>, \g<2>;\n\tfma.rn.f32 \t\g<1>, \g<1>", 40),
+        nth(r"fma\.rn\.f32 \t(%f\d+), (%f\d+)", r"neg.f32 \t\g<1>, \g<2>;\n\tfma.rn.f32 \t\g<1>, \g<1>", 30),
     ),
     "a shuffle from another lane": (
         SMALL,

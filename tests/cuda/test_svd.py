@@ -40,7 +40,7 @@ def test_gallery_beyond_a_thread(dtype, shape):
     check_gallery(np.dtype(dtype), shape, more_sweeps=3)
 
 
-def check_gallery(dtype, shape, more_sweeps=1):
+def check_gallery(dtype, shape, more_sweeps=2):  # reciprocals are rounded as on a GPU
     a = gallery.batch(*shape, dtype)
     U, S, Vh, info = emulated(a, full_matrices=False)
     measures.assert_svd(a, U, S, Vh)
