@@ -6,6 +6,7 @@ and back. Outside of compiled programs `gpusvd.svd` takes JAX arrays too, those 
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,19 @@ def svdvals(a: JaxArray, *, driver: Driver = "auto") -> JaxArray:
     return svd(a, compute_uv=False, driver=driver)
 
 
+@functools.cache  # JAX compiles a call outside of jit anew for each new function
+def _on_the_host(full_matrices: bool | None, driver: Driver) -> Callable[[Any], Any]:
+    """Return the function that decomposes arrays on the host; singular values alone for None."""
+
+    def decompose(host: Any) -> Any:
+        with subnormals.kept():  # XLA's threads flush them to zero
+            if full_matrices is None:
+                return gpusvd.svdvals(np.asarray(host), driver=driver)
+            return tuple(gpusvd.svd(np.asarray(host), full_matrices, driver=driver))
+
+    return decompose
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _svd(a: JaxArray, full_matrices: bool, driver: Driver) -> tuple[JaxArray, JaxArray, JaxArray]:
     *batch, m, n = a.shape
@@ -114,13 +128,8 @@ def _svd(a: JaxArray, full_matrices: bool, driver: Driver) -> tuple[JaxArray, Ja
     shapes = (*batch, m, rows), (*batch, k), (*batch, columns, n)
     dtypes = a.dtype, _real(a), a.dtype
     results = tuple(jax.ShapeDtypeStruct(*result) for result in zip(shapes, dtypes, strict=True))
-
-    def decompose(host: Any) -> tuple[Any, ...]:
-        with subnormals.kept():  # XLA's threads flush them to zero
-            return tuple(gpusvd.svd(np.asarray(host), full_matrices, driver=driver))
-
     factors: tuple[JaxArray, JaxArray, JaxArray] = jax.pure_callback(
-        decompose, results, a, vmap_method="expand_dims"
+        _on_the_host(full_matrices, driver), results, a, vmap_method="expand_dims"
     )
     return factors
 
@@ -140,9 +149,10 @@ def _svd_jvp(full_matrices: bool, driver: Driver, primals: Any, tangents: Any) -
     p = uh @ da @ v
     f = _inverse(s[..., None, :] - s[..., :, None], least[..., None])
     g = _inverse(s[..., None, :] / 2 + s[..., :, None] / 2, 0 * least[..., None]) / 2
+    # JAX may have been told not to promote real numbers to complex ones.
+    f, g, inverse = (x.astype(p.dtype) for x in (f, g, _inverse(s, least)[..., None, :]))
     even, odd = (p + _adjoint(p)) / 2 * f, (p - _adjoint(p)) / 2 * g
     du, dv = u @ (even + odd), v @ (even - odd)
-    inverse = _inverse(s, least)[..., None, :]
     if m > k:
         du = du + (da @ v - u @ p) * inverse
     if n > k:
@@ -154,12 +164,7 @@ def _svd_jvp(full_matrices: bool, driver: Driver, primals: Any, tangents: Any) -
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _svdvals(a: JaxArray, driver: Driver) -> JaxArray:
     result = jax.ShapeDtypeStruct((*a.shape[:-2], min(a.shape[-2:])), _real(a))
-
-    def decompose(host: Any) -> Any:
-        with subnormals.kept():
-            return gpusvd.svdvals(np.asarray(host), driver=driver)
-
-    return jax.pure_callback(decompose, result, a, vmap_method="expand_dims")
+    return jax.pure_callback(_on_the_host(None, driver), result, a, vmap_method="expand_dims")
 
 
 @_svdvals.defjvp  # type: ignore[untyped-decorator]

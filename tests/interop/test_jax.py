@@ -160,3 +160,32 @@ def test_derivatives_of_the_layer(name, arguments, options):
     h = 1e-5
     numeric = (loss(a + h * direction) - loss(a - h * direction)) / (2 * h)
     np.testing.assert_allclose((jax.grad(loss)(a) * direction).sum(), numeric, rtol=1e-5, atol=1e-7)
+
+
+def test_a_second_call_outside_of_jit_compiles_nothing():
+    a, compiled = batch(3, 4, 2), []
+    for function in (gpusvd.jax.svd, gpusvd.jax.svdvals):
+        function(a)
+
+    def listener(event, duration, **_):
+        if "compile" in event:
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    try:
+        for function in (gpusvd.jax.svd, gpusvd.jax.svdvals):
+            function(a)
+        assert not compiled
+        jax.jit(lambda x: x + 1.5)(a)
+        assert compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listener)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (4, 2), (2, 4)])
+def test_derivatives_without_promotion_of_real_numbers(shape):
+    a = batch(*shape, dtype=np.complex64)
+    with jax.numpy_dtype_promotion("strict"):
+        for function in (lambda x: gpusvd.jax.svd(x, full_matrices=False), gpusvd.jax.svdvals):
+            _, tangents = jax.jvp(function, (a,), (a,))
+    np.testing.assert_allclose(tangents, gpusvd.svdvals(np.asarray(a)), rtol=1e-5)
