@@ -46,11 +46,11 @@ def install(monkeypatch, *, machine_code=False, executed=False, **options):
     With `machine_code` the library's own launch loads what it has compiled, as far as it could here; if it is
     `executed`, that is PTX. Otherwise kernels are emulated, for which few threads a block are fast.
     """
+    from tests.ptx import Device  # with the compiler, which is replaced below
+
     cupy = module(**options)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     if executed:
-        from tests.ptx import Device  # with the compiler, which is replaced below
-
         monkeypatch.setattr(kernels, "emulated", Device().launch)
     else:
         monkeypatch.setattr(jacobi, "_THREADS", 32)
