@@ -488,7 +488,7 @@ def _lazy(function: Callable[..., Any], **dimensions: int) -> Callable[..., Any]
     def lazy(*args: Any, **kwargs: Any) -> Any:
         options = signature.bind(*args, **kwargs).arguments
         if "max_dim" in signature.parameters and options.get("max_dim") is None:
-            raise ValueError(f"{function.__name__} of a Dask array needs max_dim, the width of its result")
+            raise TypeError(f"{function.__name__} of a Dask array needs max_dim, the width of its result")
         cores = {
             name: core
             for name, core in dimensions.items()
