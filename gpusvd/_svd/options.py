@@ -1,7 +1,7 @@
 """The options of a decomposition, made and checked once by the public functions."""
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gpusvd._base.checks import (
     Device,
@@ -45,15 +45,8 @@ def checked_options(
 
 
 @lru_cache(maxsize=1024, typed=True)
-def _checked(
-    full_matrices: bool,
-    compute_uv: bool,
-    hermitian: bool,
-    driver: Driver,
-    errors: Errors,
-    threads: int | None,
-    device: Device | None,
-) -> Options:
+def _checked(*given: Any) -> Options:
+    full_matrices, compute_uv, hermitian, driver, errors, threads, device = given
     check_driver(driver)
     check_errors(errors)
     check_threads(threads)
