@@ -28,7 +28,7 @@ from numba import cuda, int32
 
 from .cuda_buffers import BAD, BETAS, CONVERGED, HIGHEST, OFF, PERMUTATION, POWERS, SIGMA, SWEEPS
 from .cuda_columns import hidden, inner, plus_times, store_row, zeros
-from .cuda_qr import load_two, near, place_of
+from .cuda_qr import add_inner, load_two, near, place_of
 from .cuda_warp import (
     BLOCK_THREADS,
     SHARED_BYTES,
@@ -235,12 +235,8 @@ def reflect_column(reflectors, reals, b, numbers, x, n, height, exists, lane, la
             factors, more_factors = load_two(reflectors, v, skip, quantum)
             low, high = load_two(numbers, own, skip, quantum)
             w = inner(factors, low, 0) + inner(more_factors, high, 0)
-        while i < last:
-            third, fourth = load_two(reflectors, v + i, skip, quantum)
-            first_, second = load_two(numbers, own + i, skip, quantum)
-            w = w + (inner(third, first_, 0) + inner(fourth, second, 0))
-            i = i + tile
-        w, i = sum_number(w, lanes, parts) * (0.0 - beta), tile
+        w = add_inner(w, reflectors, v, numbers, own, last, tile, skip, quantum)
+        w = sum_number(w, lanes, parts) * (0.0 - beta)
         if last > 0:
             store_row(numbers, own, plus_times(low, w, factors, 0), 0, quantum)
             store_row(numbers, own + skip, plus_times(high, w, more_factors, 0), 0, quantum)

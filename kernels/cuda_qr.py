@@ -267,6 +267,17 @@ def length2_of(columns, v, head, last, tile, skip, quantum):
     return total
 
 
+def add_inner(w, reflectors, v, columns, x, last, tile, skip, quantum):
+    """w plus what a lane has of the inner product of a reflector and a column after their first tiles."""
+    i = tile
+    while i < last:
+        factors, more_factors = load_two(reflectors, v + i, skip, quantum)
+        low, high = load_two(columns, x + i, skip, quantum)
+        w = w + (inner(factors, low, 0) + inner(more_factors, high, 0))
+        i = i + tile
+    return w
+
+
 def update_column(columns, v, x, head, above, beta, last, tile, skip, lanes, quantum, parts):
     """Reflect a column; returns what is left of its squared length below the row of the step.
 
@@ -280,13 +291,9 @@ def update_column(columns, v, x, head, above, beta, last, tile, skip, lanes, qua
     if last > 0:
         low, high = load_two(columns, x, skip, quantum)
         w = inner(head[0], low, 0) + inner(head[1], high, 0)
-    while i < last:
-        first, second = load_two(columns, v + i, skip, quantum)
-        third, fourth = load_two(columns, x + i, skip, quantum)
-        w = w + (inner(first, third, 0) + inner(second, fourth, 0))
-        i = i + tile
+    w = add_inner(w, columns, v, columns, x, last, tile, skip, quantum)
     w = sum_number(w, lanes, parts) * (0.0 - beta)
-    total, i = real(0.0), tile
+    total = real(0.0)
     if last > 0:
         low, high = plus_times(low, w, head[0], 0), plus_times(high, w, head[1], 0)
         store_row(columns, x, low, 0, quantum)

@@ -14,11 +14,9 @@ from numba.core import cgutils
 from numba.cuda import types
 from numba.cuda.extending import intrinsic
 
-from gpusvd.kernels.cuda_columns import WORD, negative, plain
+from gpusvd.kernels.cuda_columns import WORD, exponent_fields, negative, plain
 
 Emit = Callable[[Any, Any], Any]  # a builder and a number
-
-FIELDS = {"f": (23, 127), "d": (20, 1023)}  # bits of the fraction in the upper word, and the exponent's bias
 
 
 def _letter(x: Any) -> str:
@@ -98,6 +96,12 @@ def _upper_word(builder: Any, x: Any) -> Any:
     )
 
 
+def _fields(x: Any) -> tuple[int, int]:
+    """Return the bits of the fraction in the upper word, and the exponent's bias."""
+    whole, fraction, bias = exponent_fields(x)
+    return fraction - (whole.width - WORD.width), bias
+
+
 def _with_upper_word(builder: Any, x: Any, word: Any) -> Any:
     """The number of the type of x that has this upper word and no other bits."""
     if _letter(x) == "f":
@@ -107,13 +111,13 @@ def _with_upper_word(builder: Any, x: Any, word: Any) -> Any:
 
 
 def _inverse_power(builder: Any, x: Any) -> Any:
-    fraction, bias = FIELDS[_letter(x)]
+    fraction, bias = _fields(x)
     word = builder.sub(ir.Constant(WORD, 2 * bias << fraction), _upper_word(builder, x))
     return _with_upper_word(builder, x, word)
 
 
 def _power_of_two(builder: Any, x: Any) -> Any:
-    fraction, bias = FIELDS[_letter(x)]
+    fraction, bias = _fields(x)
     held = _greater(builder, x, _number(x, 1.0 - bias))
     held = negative(builder, _greater(builder, negative(builder, held), _number(x, 1.0 - bias)))
     field = builder.add(builder.fptosi(held, WORD), ir.Constant(WORD, bias))
@@ -122,10 +126,10 @@ def _power_of_two(builder: Any, x: Any) -> Any:
 
 def _log2_linear(builder: Any, x: Any) -> Any:
     """Of positive numbers, rounded as `scalars.log2_linear` does: e + 2 fraction - 2."""
-    fraction, bias = FIELDS[_letter(x)]
+    fraction, bias = _fields(x)
     field = builder.lshr(_upper_word(builder, x), ir.Constant(WORD, fraction))
     exponent = builder.sitofp(builder.sub(field, ir.Constant(WORD, bias - 1)), x.type)
-    whole, digits = ir.IntType(32 if _letter(x) == "f" else 64), 23 if _letter(x) == "f" else 52
+    whole, digits, _ = exponent_fields(x)
     bits = builder.and_(builder.bitcast(x, whole), ir.Constant(whole, (1 << digits) - 1))
     twice = builder.bitcast(builder.or_(bits, ir.Constant(whole, bias << digits)), x.type)
     return builder.fadd(builder.fadd(exponent, twice), _number(x, -2.0))
@@ -155,7 +159,7 @@ def _typed_lift(typingctx: Any, x: Any, target: Any, highest: Any) -> Any:
     """As `lanes.lift`, for numbers that are not subnormal; those get 2**highest."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        fraction, bias = FIELDS[_letter(args[0])]
+        fraction, bias = _fields(args[0])
         aim, most = (builder.fptosi(value, WORD) for value in args[1:])
         field = builder.lshr(_upper_word(builder, args[0]), ir.Constant(WORD, fraction))
         power = builder.sub(builder.add(aim, ir.Constant(WORD, bias - 1)), field)
