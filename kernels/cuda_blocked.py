@@ -337,7 +337,7 @@ def rotate_gram(numbers, gram, rotations, paired_slots, w, width, line, parts, t
                 numbers[qv] = plus_product(t1, cb, t0, parts)
 
 
-def start(triangle, basis, reals, b, n, columns, state, vectors, thread, threads):
+def start(basis, reals, b, n, columns, state, vectors, thread, threads):
     """Set up the records of the columns, and W = I."""
     for j in range(thread, columns, threads):
         state[at(KEPT * j + LENGTH2)] = 0.0
@@ -403,7 +403,7 @@ def orthogonalise_blocks(triangle, basis, reals, header, parts, width, tile, qua
     peaks = values[first + 2 * size : first + 2 * size + 2 * width]
     l_columns, w_columns = triangle[b], basis[b if vectors else 0]
 
-    start(triangle, basis, reals, b, n, columns, state, vectors, thread, threads)
+    start(basis, reals, b, n, columns, state, vectors, thread, threads)
     for e in range(thread, 2 * width * (tile + quantum), threads):
         numbers[at(staged + e)] = number(0.0)  # places that no block fills stay zero
     cuda.syncthreads()

@@ -549,14 +549,15 @@ def line_after(builder, array, line, step, along):
 
 
 def accesses_to(builder, array, line, along, aligned, n):
-    """(address, first, count) of accesses to n numbers of a line."""
+    """(address, first, count, alignment in bytes) of accesses to n numbers of a line."""
     size, parts = array.dtype.bitwidth // 8, parts_of(array.dtype)
     begin = builder.gep(builder.bitcast(array.pointer, ir.IntType(8).as_pointer()), [line])
     for first, count in pieces(0, n, max(1, aligned), size):
         far = ir.Constant(WIDE, first * (size if aligned else 1))
         far = far if aligned else builder.mul(array.strides[along], far)
         kind = vector(real_type(array.dtype), parts * count)
-        yield builder.bitcast(builder.gep(begin, [far]), kind.as_pointer()), first, count
+        address = builder.bitcast(builder.gep(begin, [far]), kind.as_pointer())
+        yield address, first, count, count * size if aligned else size // parts
 
 
 @operation(lambda array, line, along, n, aligned: Column(array.dtype, n))
@@ -564,8 +565,8 @@ def load_line(builder, array, line, along, n, aligned):
     """The column of n numbers of a row, for `along` 2, or a column, for 1, of a matrix. Unless `aligned` is 0
     they follow each other, and lines begin at multiples of so many."""
     found = [[] for _ in range(parts_of(array.dtype))]
-    for address, _, count in accesses_to(builder, array, line, along, aligned, n):
-        x = builder.load(address, align=count * array.dtype.bitwidth // 8)
+    for address, _, _, bytes_ in accesses_to(builder, array, line, along, aligned, n):
+        x = builder.load(address, align=bytes_)
         for k, part in enumerate(found):
             part += entries(builder, x)[k :: len(found)]
     return [collected(builder, part) for part in found]
@@ -575,9 +576,9 @@ def load_line(builder, array, line, along, n, aligned):
 def store_line(builder, array, line, along, x, aligned):
     """The inverse of `load_line`."""
     numbers = list(zip(*(entries(builder, v) for v in x), strict=True))
-    for address, first, count in accesses_to(builder, array, line, along, aligned, len(numbers)):
+    for address, first, count, bytes_ in accesses_to(builder, array, line, along, aligned, len(numbers)):
         mixed = [part for number in numbers[first : first + count] for part in number]
-        builder.store(collected(builder, mixed), address, align=count * array.dtype.bitwidth // 8)
+        builder.store(collected(builder, mixed), address, align=bytes_)
 
 
 @operation(lambda source, i, sink, k, n: types.none)

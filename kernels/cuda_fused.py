@@ -408,10 +408,11 @@ def singular_values(
     reals, at_values, columns, q, begin, is_busy, zero_count, inverse_power,
     n, lanes, slots, vectors, words,
 ):  # fmt: skip
-    """The columns of X and W at length one, the singular values and their ranks, and how many of the values
-    are certain. A column that is not there, alone of length zero, is the last."""
+    """The columns of X and W at length one, the singular values and their ranks, how many of the values are
+    certain, and how many columns are so long that their cosines were. A column that is not there, alone of
+    length zero, is the last."""
     x, w, _, scales = columns
-    values, known = repeated(real(0.0), slots), int32(0)
+    values, known, sound = repeated(real(0.0), slots), int32(0), int32(0)
     least = NONZERO if zero_count > 0 else LOW
     for s in range(slots):
         total = length2(x[s], 0)
@@ -425,6 +426,7 @@ def singular_values(
         value = (total * by_length) * factor
         is_known = is_busy and value >= least
         known = int32(known + lanes_with(is_known, begin, lanes))
+        sound = int32(sound + lanes_with(is_busy and value >= LOW, begin, lanes))
         value = value * inverse_power if is_known else real(0.0)
         if slots * lanes > n:
             value = value if total > 0.0 else real(-1.0)
@@ -436,7 +438,7 @@ def singular_values(
     for s in range(slots):
         c = int32(q + s * lanes)
         ranks = replaced(ranks, s, rank_of(others, values[s], c, s * lanes, lanes))
-    return x, w, values, ranks, known
+    return x, w, values, ranks, known, sound
 
 
 def left_columns(room, reals, own, betas, w, size, n, slots, width, pitch, words, parts):
@@ -556,14 +558,14 @@ def decompose(
         room, own, q, lane, begin, exists, peers,
         n, lanes, halvings, slots, steps, width, pitch, vectors, words, parts,
     )  # fmt: skip
-    x, w, values, ranks, known = singular_values(
+    x, w, values, ranks, known, sound = singular_values(
         reals, at_values, rotated, q, begin, is_busy, zero_count, inverse_power,
         n, lanes, slots, vectors, words,
     )  # fmt: skip
     odd = odd or least < leading_bits(LOW * LOW)
     for k in range(slots):
         odd = odd or not values[k] < math.inf
-    odd = lanes_with(odd, begin, lanes) > 0 or unfinished or known + zero_count != n
+    odd = lanes_with(odd, begin, lanes) > 0 or unfinished or known + zero_count != n or sound != n
     if vectors:
         w = left_columns(room, reals, own, betas, w, size, n, slots, width, pitch, words, parts)
         cuda.syncwarp()

@@ -34,7 +34,7 @@ compiler, and two rounds in single precision; no other is.
 Few kernels: one for each g, rows of a lane (from the short list ROWS, which costs a round an eighth at most),
 whether a block has one warp or several, and with W or without; n and the matrices and warps of a block are
 numbers that it is launched with. So n = 5 to 128 take 31 kernels in float32 with vectors, where one for each
-n would be 124, and with those of the other phases 52 for 496.
+n would be 124, and with those of the other phases 54 for 496.
 
 Shared memory, dynamic: 2 ceil(n / 2) reals a matrix, and if a block has more than one warp, 2 g columns a
 warp, or a warp and a matrix, and 4 g a matrix. Flops: a sweep is n (n - 1) / 2 pairs, each 5 n multiply-adds

@@ -347,7 +347,7 @@ def store_column(columns, base, rows, n, tops, values, fields, power, triangle, 
 
 
 def store_reflectors(
-    columns, base, units, height, n, values, fields, factor, b, group, groups, lane, lanes, quantum
+    columns, base, units, height, n, values, fields, factor, group, groups, lane, lanes, quantum
 ):
     """Copy the reflectors to `factor`, with zeros above."""
     for start in range(group, n, groups):
@@ -521,7 +521,6 @@ def factor_batch(a, factor, triangle, reals, header, adjoint, lanes, groups, par
             values,
             fields,
             reflectors,
-            b,
             group,
             groups,
             lane,

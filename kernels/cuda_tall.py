@@ -104,17 +104,17 @@ def over_warps(room, sums, x, lane, k, warp, warps, n, pitch, is_sum):
     return x
 
 
-def lines_follow(array, bytes_of_number, at_once):
+def lines_follow(array, bytes_of_number, at_once, parts):
     """Whether rows of matrices are runs of numbers, and begin at multiples of so many."""
     run = at_once * bytes_of_number
-    is_run = array.strides[2] == bytes_of_number and (at_once == 1 or is_aligned(array))
+    is_run = array.strides[2] == bytes_of_number and (at_once * parts == 1 or is_aligned(array))
     return is_run and array.strides[0] % run == 0 and array.strides[1] % run == 0
 
 
 def load_rows(a, b, height, adjoint, first, n, rows, team, at_once, words, parts):
     """Rows `first`, `first` + team and so on of matrix b; zeros from row `height` on."""
     x = repeated(zeros(number(0.0), n), rows)
-    follow, line = lines_follow(a, 4 * words * parts, at_once), line_at(a, b, first, 2)
+    follow, line = lines_follow(a, 4 * words * parts, at_once, parts), line_at(a, b, first, 2)
     for r in range(rows):
         if int32(first + r * team) < height:
             if follow:
@@ -240,7 +240,7 @@ def store_left(
             share = load_row(room, int32(gram + j * pitch), 0, n, vector)
             for r in range(rows):
                 u = replaced(u, r, plus_times(u[r], entry(v[r], j, start, min(width, n - start)), share, 0))
-    follow, line = lines_follow(left, 4 * words * parts, at_once), line_at(left, b, first, 2)
+    follow, line = lines_follow(left, 4 * words * parts, at_once, parts), line_at(left, b, first, 2)
     for r in range(rows):
         column = conjugated(u[r], adjoint)
         if int32(first + r * team) < height:
@@ -318,8 +318,8 @@ def decompose_small_triangles(
             if vectors:
                 for i in range(n):
                     for k in range(n):
-                        value = unsigned_zero(load(x, k * n + i))
-                        right[at(b), at(i), at(k)] = value if adjoint else conjugate(value)
+                        value = load(x, k * n + i)
+                        right[at(b), at(i), at(k)] = unsigned_zero(value if adjoint else conjugate(value))
 
 
 def svd_tall(
@@ -407,20 +407,22 @@ def svd_tall(
             n, rows, team, width, pitch, apart, vector, at_once, words, parts,
         )  # fmt: skip
 
-    # 5. What is out of range.
-    is_flagged = False
-    if lane < matrices:
-        is_flagged = reals[at(flags + lane)] > 0.0
-    flagged = cuda.ballot_sync(EVERYONE, is_flagged)
-    if flagged != 0:
-        cuda.syncthreads()
-        if thread < WARP:
-            for place in range(matrices):
-                if flagged >> place & 1:
-                    rescue(
-                        a, left, s, right, converged, sweeps, off, adjoint, block_first + place, room,
-                        parts, vectors,
-                    )  # fmt: skip
+    # 5. What is out of range. Above 32 matrices of a block n is at most 2: the room of a rescue ends before
+    # the flags.
+    for start in range(0, matrices, WARP):
+        is_flagged = False
+        if start + lane < matrices:
+            is_flagged = reals[at(flags + start + lane)] > 0.0
+        flagged = cuda.ballot_sync(EVERYONE, is_flagged)
+        if flagged != 0:
+            cuda.syncthreads()
+            if thread < WARP:
+                for place in range(WARP):
+                    if flagged >> place & 1:
+                        rescue(
+                            a, left, s, right, converged, sweeps, off, adjoint, block_first + start + place,
+                            room, parts, vectors,
+                        )  # fmt: skip
 
 
 def tall_shape(m, n, kind, vectors=True, shared_bytes=SHARED_BYTES):

@@ -94,11 +94,11 @@ def svd_tiny(
             own = base + lane * left_stride
             for i in range(m):
                 for k in range(columns):
-                    entry = unsigned_zero(load(u, i * columns + k))
+                    entry = load(u, i * columns + k)
                     if adjoint:
-                        room[at(own + k * m + i)] = conjugate(entry)
+                        room[at(own + k * m + i)] = unsigned_zero(conjugate(entry))
                     else:
-                        room[at(own + i * columns + k)] = entry
+                        room[at(own + i * columns + k)] = unsigned_zero(entry)
             cuda.syncwarp()
             skew = left_stride - m * columns
             copy_whole(left, first, room, base, lane, WARP, m * columns, skew, vector, False)
@@ -106,11 +106,11 @@ def svd_tiny(
             own = base + lane * right_stride
             for i in range(n):
                 for k in range(n):
-                    entry = unsigned_zero(load(x, k * n + i))
+                    entry = load(x, k * n + i)
                     if adjoint:
-                        room[at(own + i * n + k)] = entry
+                        room[at(own + i * n + k)] = unsigned_zero(entry)
                     else:
-                        room[at(own + k * n + i)] = conjugate(entry)
+                        room[at(own + k * n + i)] = unsigned_zero(conjugate(entry))
             cuda.syncwarp()
             copy_whole(right, first, room, base, lane, WARP, n * n, right_stride - n * n, vector, False)
         elif which < a.shape[0]:

@@ -26,7 +26,7 @@ real, number, SMALL_SQUARE, WIDEST_GAP, ROUNDING, LARGEST_EXPONENT = (
 # NONZERO. A column below FLOOR has lost digits before it is scaled.
 TARGET, MOST_SHIFT, LOW, HUGE, NOISE, TAU, NONZERO, FLOOR = 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
 ONE_SCALE = {
-    "single": (25, 80, 2.0**-19, 2.0**62, 2.0**-44, 2.0**-14, 2.0**-2, 2.0**-102),
+    "single": (25, 126, 2.0**-19, 2.0**62, 2.0**-44, 2.0**-14, 2.0**-2, 2.0**-102),
     "double": (200, 1022, 2.0**-220, 2.0**420, 2.0**-102, 2.0**-200, 2.0**-170, 2.0**-1000),
 }
 

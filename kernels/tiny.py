@@ -81,7 +81,7 @@ def scale_matrix(a, norms, m, n, low, nothing):
         big = greater(load(sizes, j), big)
     factor = lift(big, LIFTED, MOST_LIFT)
     inverse = inverse_power(factor)
-    odd = (big > 0.0) & (big * factor < 0.0625)
+    odd = (big > 0.0) & (big * factor < 4096.0)  # STAND_IN would be more than a rounding error
     for j in range(n):
         odd = odd | ((load(sizes, j) > 0.0) & (load(sizes, j) < low * inverse))
     total = nothing

@@ -114,3 +114,26 @@ def test_out_of_range_next_to_others():
         np.testing.assert_array_equal(x[others], y[others])
     measures.assert_svd(a, *after[:3])
     assert after.info.converged.all()
+
+
+@on_linux
+@pytest.mark.parametrize("kind", ["float64", "complex128"])
+def test_zero_columns_between_graded_rows(kind):
+    """What stands for zeros on R's diagonal shrinks until squares of its cosines are nothing."""
+    rows = [[5, -4, -2, -3, -9], [2, -1, 0, -1, -3], [1, -2, -2, -1, -3], [2, -1, 0, -1, -3], [0, 3, 4, 1, 3]]
+    scales = 2.0 ** np.array([-281, -301, -345, -53, -319])
+    a = (scales[:, np.newaxis] * rows)[np.newaxis].astype(kind)
+    measures.assert_svd(a, *svd_ex(a, full_matrices=False)[:3])
+
+
+@on_linux
+@pytest.mark.parametrize(
+    "one",
+    [np.array([[-1, -1, 0], [-1, 0, -1], [0, -1, 1]]), np.eye(5) - np.roll(np.eye(5), 1, axis=1)],
+    ids=["3 x 3", "5 x 5"],
+)
+def test_singular_matrices_near_the_smallest_number(one):
+    """What stands for zeros on R's diagonal is nothing beside the matrix, though its scale is limited."""
+    a = (one * 2.0 ** np.arange(-149.0, -60)[:, np.newaxis, np.newaxis]).astype(np.float32)
+    measures.assert_svd(a, *svd_ex(a, full_matrices=False)[:3])
+    measures.assert_svd(a, *gpusvd.svd(a, full_matrices=False, driver="jacobi"))

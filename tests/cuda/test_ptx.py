@@ -150,7 +150,10 @@ def test_bit_by_bit_as_the_emulator(m, n, kind):
 
 @pytest.mark.parametrize(
     ("m", "n", "kind"),
-    also([(3, 3, "float32"), (8, 8, "float64")], [(17, 17, "float32"), (33, 33, "complex64")]),
+    also(
+        [(3, 3, "float32"), (2, 2, "complex64"), (8, 8, "float64")],
+        [(17, 17, "float32"), (33, 33, "complex64")],
+    ),
 )
 def test_nothing_depends_on_the_place_in_the_batch(m, n, kind):
     a = matrices(m, n, kind)
@@ -160,7 +163,7 @@ def test_nothing_depends_on_the_place_in_the_batch(m, n, kind):
     for chosen in (order, slice(20, 21), slice(5, 40, 7)):
         part = svd_ex(a[chosen], full_matrices=False)
         for x, y in zip((*part[:3], *part.info), (*whole[:3], *whole.info), strict=True):
-            np.testing.assert_array_equal(x, y[chosen])
+            assert x.tobytes() == y[chosen].tobytes()  # signs of zeros, too
 
 
 @pytest.mark.parametrize(("n", "kind"), [(3, "float32"), (8, "float32")])

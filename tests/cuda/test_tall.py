@@ -149,3 +149,25 @@ def test_memory_is_read_and_written_once():
     (launch,) = device.launches
     assert launch.bytes_loaded == a.nbytes
     assert launch.bytes_stored == sum(x.nbytes for x in (*result[:3], *result.info))
+
+
+@on_linux
+def test_more_flagged_matrices_in_a_block_than_lanes_in_a_warp():
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((130, 9, 1)).astype(np.float32)
+    a[[5, 40, 129], 1] = np.nan
+    a[[0, 50, 127]] *= np.float32(2.0**-120)
+    U, S, Vh, info = svd_ex(a, full_matrices=False)
+    bad = np.isin(np.arange(130), (5, 40, 129))
+    np.testing.assert_array_equal(info.converged, ~bad)
+    assert np.isnan(S[bad]).all()
+    measures.assert_svd(a[~bad], U[~bad], S[~bad], Vh[~bad])
+
+
+@on_linux
+@pytest.mark.parametrize(("m", "n", "kind"), [(12, 3, "complex64"), (40, 4, "complex128")])
+def test_complex_numbers_at_any_multiple_of_their_parts(m, n, kind):
+    a = np.zeros(2 * 5 * m * n + 1, np.empty(0, kind).real.dtype)[1:]
+    a[:] = np.random.default_rng(0).standard_normal(a.shape)
+    a = a.view(kind).reshape(5, m, n)
+    measures.assert_svd(a, *svd_ex(a, full_matrices=False)[:3])
