@@ -1,6 +1,5 @@
 """The places where a batch is decomposed, the CPU and a GPU: their arrays, memory and drivers."""
 
-import importlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -146,7 +145,9 @@ class Gpu:
 @cache
 def _jacobi() -> Any:
     """Return the module that runs the CPU's kernels. It imports llvmlite, which takes long."""
-    return importlib.import_module("gpusvd._cpu.jacobi")
+    from gpusvd._cpu import jacobi
+
+    return jacobi
 
 
 Place = Cpu | Gpu
