@@ -10,6 +10,7 @@ from gpusvd._base.arrays import (
     arange,
     astype,
     floating,
+    in_c_order,
     is_complex,
     on_host,
     quiet,
@@ -43,7 +44,7 @@ def check_pairs(x: Array, y: Array) -> None:
 
 def checked_weights(xp: Namespace, weights: Any, batch: tuple[int, ...], points: int, beside: Array) -> Array:
     """Return weights (..., P) of points as floating-point numbers; raise unless they can be such."""
-    w = floating(xp, weights, beside, "weights")
+    w = in_c_order(xp, floating(xp, weights, beside, "weights"))
     if is_complex(xp, w):
         raise TypeError(f"weights has dtype {w.dtype}, expected real numbers")
     if w.ndim < 1 or w.shape[-1] != points:

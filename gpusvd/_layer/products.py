@@ -109,14 +109,27 @@ def is_tiny(x: Array) -> bool:
 
 def along_batch(x: Array) -> Array:
     """Return a NumPy array (B, M, N) of matrices with few columns, as a copy with B innermost in memory."""
-    if not is_tiny(x) or is_along_batch(x):
-        return x
-    return x.transpose(1, 2, 0).copy().transpose(2, 0, 1)
+    return x.transpose(1, 2, 0).copy().transpose(2, 0, 1) if is_tiny(x) else x
 
 
 def is_along_batch(x: Array) -> bool:
     """Return whether an array has its batch innermost in memory."""
-    return isinstance(x, np.ndarray) and x.ndim == 3 and x.strides[0] < min(x.strides[1:])
+    if not isinstance(x, np.ndarray) or x.ndim != 3:
+        return False
+    steps = zip(x.strides[1:], x.shape[1:], strict=True)
+    return all(x.strides[0] < step for step, length in steps if length > 1)
+
+
+def to_one_batch(*arrays: Array) -> list[Array]:
+    """Return arrays that broadcast against each other as `in_pieces` takes them: NumPy's with the same batch,
+    except an array of a single matrix."""
+    batch = np.broadcast_shapes(*(array.shape[:-2] for array in arrays))
+    return [
+        array
+        if not isinstance(array, np.ndarray) or math.prod(array.shape[:-2]) == 1
+        else np.broadcast_to(array, (*batch, *array.shape[-2:]))
+        for array in arrays
+    ]
 
 
 def in_company(operation: Callable[..., tuple[Array, ...]], count: int) -> Callable[..., tuple[Array, ...]]:

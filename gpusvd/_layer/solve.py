@@ -13,6 +13,7 @@ from gpusvd._base.arrays import (
     astype,
     common_floating,
     eps,
+    in_c_order,
     limits,
     matrices,
     quiet,
@@ -510,7 +511,7 @@ def _system(xp: Namespace, a: Any, b: Any) -> tuple[Array, Array, bool]:
             f"{a.shape}; a vector for each matrix is b[..., np.newaxis]"
         )
     check_batch("the batch of b", b.shape[:-2], a.shape[:-2])
-    return a, b, vector
+    return in_c_order(xp, a), in_c_order(xp, b), vector
 
 
 def _apply(xp: Namespace, inverse: _Inverse, b: Array) -> Array:

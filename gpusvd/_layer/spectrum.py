@@ -14,6 +14,7 @@ from gpusvd._base.arrays import (
     astype,
     cumulative_sum,
     floating,
+    in_c_order,
     limits,
     matrices,
     numbers,
@@ -464,7 +465,7 @@ def _extreme(xp: Namespace, a: Array, ord: float, driver: Driver) -> Array:  # n
     if abs(ord) == 2:
         sums = singular_values(xp, widened(xp, a), driver)
     else:
-        sums = xp.sum(xp.abs(widened(xp, a)), axis=-2 if abs(ord) == 1 else -1)
+        sums = xp.sum(xp.abs(in_c_order(xp, widened(xp, a))), axis=-2 if abs(ord) == 1 else -1)
     if sums.shape[-1] == 0 and ord < 0:
         raise ValueError(f"a norm of ord {ord:g} is not defined for matrices without entries")
     if sums.shape[-1] == 0:
