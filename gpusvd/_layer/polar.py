@@ -184,7 +184,7 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right", *, driver: Dri
 
     with quiet():
         u, p = in_pieces(multiply, w, vh, wide)
-    return PolarResult(astype(xp, u, a.dtype), astype(xp, p, a.dtype))
+        return PolarResult(astype(xp, u, a.dtype), astype(xp, p, a.dtype))
 
 
 @for_libraries
@@ -502,7 +502,7 @@ def kabsch(
             parts = in_pieces(in_company(fit, len(sets)), *to_one_batch(*sets))
         else:
             parts = fit(*sets)
-    rotation, *others = (astype(xp, part, dtype) for part in parts)
+        rotation, *others = (astype(xp, part, dtype) for part in parts)
     translation, rmsd, *c = (part[..., 0, :] for part in others)
     numbers = [part[..., 0] for part in (rmsd, *c)]
     return (SimilarityResult if scale else KabschResult)(rotation, translation, *numbers)

@@ -422,15 +422,15 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
         return astype(xp, xp.sum(values, axis=-1), values.dtype)
     factor, middle = _hard_threshold(small / large)
     wide = widened(xp, values)
-    if noise is None:
-        threshold = median(wide) * (factor / math.sqrt(middle))
-    else:
-        # zeros in the shape of the batch, NaN where S is NaN
-        batch = xp.where(xp.isnan(wide[..., 0]), wide[..., 0], 0)
-        level = limits(xp, "noise", noise, batch.shape, wide)
-        with quiet():  # a float64 level may overflow in the dtype of S
+    with quiet():  # the threshold, or a float64 level, may overflow in the dtype of S
+        if noise is None:
+            threshold = median(wide) * (factor / math.sqrt(middle))
+        else:
+            # zeros in the shape of the batch, NaN where S is NaN
+            batch = xp.where(xp.isnan(wide[..., 0]), wide[..., 0], 0)
+            level = limits(xp, "noise", noise, batch.shape, wide)
             threshold = batch + astype(xp, level, wide.dtype) * (factor * math.sqrt(large))
-    return astype(xp, numbers(xp, threshold), values.dtype)
+        return astype(xp, numbers(xp, threshold), values.dtype)
 
 
 # Steps that the functions share
