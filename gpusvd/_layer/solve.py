@@ -202,7 +202,8 @@ def lstsq(
     a, b, vector = _system(xp, a, b)
     wide, right = widened(xp, a), widened(xp, b)
     u, s, vh = decompose(xp, wide, driver)
-    above = not_zero(xp, a, s, _lapack_rcond(xp, a, rcond), "rcond")
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    above = not_zero(xp, a, s, _lapack_rcond(xp, a, rcond, batch), "rcond")
     inverse = _in_one_unit(xp, wide, _Inverse(u, _inverse(xp, s, above), vh, None, None), above, driver)
     with quiet():
         x = _apply(xp, inverse, right)
@@ -210,7 +211,7 @@ def lstsq(
         residuals = astype(xp, xp.sum(distances * distances, axis=-2), real_dtype(xp, a))
         x = astype(xp, x[..., 0] if vector else x, a.dtype)
     rank: Array | int = count(xp, above)
-    if a.ndim == 2 and b.ndim == 2:
+    if above.ndim == 1 and b.ndim == 2:
         m, n = a.shape
         rank = int(rank)
         residuals = residuals if n == rank and n < m else residuals[:0]
@@ -489,11 +490,11 @@ def _product(xp: Namespace, inverse: _Inverse) -> Array:
         return in_pieces(multiply, inverse.u, inverse.values[..., None], inverse.vh, *scales)[0]
 
 
-def _lapack_rcond(xp: Namespace, a: Array, rcond: Any) -> Any:
-    """Return `rcond` with eps in place of negative numbers."""
+def _lapack_rcond(xp: Namespace, a: Array, rcond: Any, batch: tuple[int, ...]) -> Any:
+    """Return `rcond` with eps in place of negative numbers; raise unless it broadcasts against the batch."""
     if rcond is None:
         return None
-    limit = limits(xp, "rcond", rcond, a.shape[:-2], a, signed=True)
+    limit = limits(xp, "rcond", rcond, batch, a, signed=True)
     return xp.where(limit < 0, eps(xp, a), limit)
 
 
