@@ -38,13 +38,16 @@ from gpusvd._layer.points import (
 from gpusvd._layer.products import (
     TINY,
     along_batch,
+    column_sums,
     in_company,
     in_pieces,
     inner,
+    is_long,
     is_tiny,
     matmul,
     times,
     to_one_batch,
+    written,
 )
 from gpusvd._layer.values import root, safe_divisor
 
@@ -180,7 +183,9 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right", *, driver: Dri
         w: Array, vh: Array, a: Array, u: Array | None = None, p: Array | None = None
     ) -> tuple[Array, Array]:
         u, a = matmul(w, vh, u), in_c_order(xp, a)
-        return u, matmul(adjoint(xp, u), a, p) if side == "right" else matmul(a, adjoint(xp, u), p)
+        factors = (u, a) if side == "right" else (adjoint(xp, a), adjoint(xp, u))
+        (p,) = written((inner(xp, *factors),), () if p is None else (p,))
+        return u, p
 
     with quiet():
         u, p = in_pieces(multiply, w, vh, wide)
@@ -361,7 +366,7 @@ def procrustes(
     with quiet():
         x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
         weighted = x / x_scale if w is None else w[..., None] * (x / x_scale)
-        u, s, vh = decompose(xp, adjoint(xp, weighted) @ (y / y_scale), driver)
+        u, s, vh = decompose(xp, inner(xp, weighted, y / y_scale), driver)
         scale = xp.sum(s, axis=-1) * (x_scale * y_scale)[..., 0, 0]
         if w is not None:
             scale = scale * xp.sum(astype(xp, floating(xp, weights, x), s.dtype), axis=-1)
@@ -515,24 +520,26 @@ def _superposition(xp: Namespace, driver: Driver, scaled: bool) -> Callable[...,
     """Return the function of x, y and weights (..., P, 1) for the rotations and all that goes with them."""
 
     def at_origin(x: Array, *weights: Array) -> tuple[Array, ...]:
-        """Return points, scaled and centred, times their weights, too, then their mean, scale and spread."""
+        """Return points, scaled and centred, the same times their weights, their mean, scale, and spread."""
         w = _weights_beside(x, *weights)
         x, scale = _scaled(xp, zero_where_weightless(xp, x, w))
         x, middle = centred(xp, x, w, overwrite=True)
         weighted = x if w is None else w[..., None] * x
-        spread = xp.sum(weighted * x, axis=(-2, -1), keepdims=True) if scaled else scale
-        return x, weighted, middle, scale, spread
+        if not scaled:
+            return x, weighted, middle, scale
+        squares = column_sums(xp, weighted * x) if is_long(x) else weighted * x
+        return x, weighted, middle, scale, xp.sum(squares, axis=(-2, -1), keepdims=True)
 
     def fit(x: Array, y: Array, *weights: Array) -> tuple[Array, ...]:
         place = in_company(at_origin, 1 + len(weights))  # one set may be fitted to many
-        x, weighted, x_mean, x_scale, spread = place(x, *weights)
-        y, _, y_mean, y_scale, _ = place(y, *weights)
+        x, weighted, x_mean, x_scale, *spreads = place(x, *weights)
+        y, _, y_mean, y_scale, *_ = place(y, *weights)
         w = _weights_beside(x, *weights)
-        u, s, vh = decompose(xp, inner(weighted, y), driver)
+        u, s, vh = decompose(xp, inner(xp, weighted, y), driver)
         rotation, sign = _proper_rotation(xp, u, vh)  # acts on rows
         results = []
         if scaled:
-            spread = spread[..., 0, 0]
+            spread = spreads[0][..., 0, 0]
             last = max(0, s.shape[-1] - 1)
             together = xp.sum(s[..., :last], axis=-1) + sign * xp.sum(s[..., last:], axis=-1)
             # Negative only on a line, where there is no rotation to turn round.

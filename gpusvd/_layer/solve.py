@@ -27,7 +27,7 @@ from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import A, Array, failures
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import checked_weights, power_of_two, with_roots, zero_where_weightless
-from gpusvd._layer.products import in_pieces, matmul, with_values
+from gpusvd._layer.products import column_sums, in_pieces, inner, matmul, with_values
 from gpusvd._layer.values import count, leading, not_zero
 
 
@@ -208,7 +208,7 @@ def lstsq(
     with quiet():
         x = _apply(xp, inverse, right)
         distances = xp.abs(right - wide @ x)
-        residuals = astype(xp, xp.sum(distances * distances, axis=-2), real_dtype(xp, a))
+        residuals = astype(xp, column_sums(xp, distances * distances)[..., 0, :], real_dtype(xp, a))
         x = astype(xp, x[..., 0] if vector else x, a.dtype)
     rank: Array | int = count(xp, above)
     if above.ndim == 1 and b.ndim == 2:
@@ -304,7 +304,7 @@ def ridge(
         # σ / (σ² + α), without a square that could over- or underflow
         above, s = not_zero(xp, a, s, None)[..., None], s[..., None]
         damped = _inverse(xp, s + astype(xp, penalty, s.dtype) / xp.where(above, s, 1), above)
-        x = adjoint(xp, vh) @ (damped * (adjoint(xp, u) @ right))
+        x = adjoint(xp, vh) @ (damped * inner(xp, u, right))
         return astype(xp, x[..., 0] if vector else x, a.dtype)
 
 
@@ -520,5 +520,5 @@ def _apply(xp: Namespace, inverse: _Inverse, b: Array) -> Array:
     """Return the pseudo-inverses times b, multiplied from the right, where the products are narrow."""
     if inverse.rows is not None:
         b = b / inverse.rows
-    x = adjoint(xp, inverse.vh) @ (inverse.values[..., None] * (adjoint(xp, inverse.u) @ b))
+    x = adjoint(xp, inverse.vh) @ (inverse.values[..., None] * inner(xp, inverse.u, b))
     return x if inverse.columns is None else x / transpose(inverse.columns)

@@ -27,7 +27,7 @@ from gpusvd._base.checks import Driver, check_driver, is_one_of
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import singular_values
-from gpusvd._layer.products import in_pieces
+from gpusvd._layer.products import column_sums, in_pieces
 from gpusvd._layer.solve import inv
 from gpusvd._layer.values import (
     all_values,
@@ -465,7 +465,8 @@ def _extreme(xp: Namespace, a: Array, ord: float, driver: Driver) -> Array:  # n
     if abs(ord) == 2:
         sums = singular_values(xp, widened(xp, a), driver)
     else:
-        sums = xp.sum(xp.abs(in_c_order(xp, widened(xp, a))), axis=-2 if abs(ord) == 1 else -1)
+        sizes = xp.abs(in_c_order(xp, widened(xp, a)))
+        sums = column_sums(xp, sizes)[..., 0, :] if abs(ord) == 1 else xp.sum(sizes, axis=-1)
     if sums.shape[-1] == 0 and ord < 0:
         raise ValueError(f"a norm of ord {ord:g} is not defined for matrices without entries")
     if sums.shape[-1] == 0:
