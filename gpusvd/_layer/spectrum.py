@@ -27,7 +27,7 @@ from gpusvd._base.checks import Driver, check_driver, is_one_of
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import singular_values
-from gpusvd._layer.products import column_sums, in_pieces
+from gpusvd._layer.products import column_sums, in_pieces, written
 from gpusvd._layer.solve import inv
 from gpusvd._layer.values import (
     all_values,
@@ -465,13 +465,25 @@ def _extreme(xp: Namespace, a: Array, ord: float, driver: Driver) -> Array:  # n
     if abs(ord) == 2:
         sums = singular_values(xp, widened(xp, a), driver)
     else:
-        sizes = xp.abs(in_c_order(xp, widened(xp, a)))
-        sums = column_sums(xp, sizes)[..., 0, :] if abs(ord) == 1 else xp.sum(sizes, axis=-1)
+        sums = _sums_of_magnitudes(xp, a, abs(ord) == 1)
     if sums.shape[-1] == 0 and ord < 0:
         raise ValueError(f"a norm of ord {ord:g} is not defined for matrices without entries")
     if sums.shape[-1] == 0:
         return xp.sum(sums, axis=-1)
     return (xp.max if ord > 0 else xp.min)(sums, axis=-1)
+
+
+def _sums_of_magnitudes(xp: Namespace, a: Array, of_columns: bool) -> Array:
+    """Return the sums of the absolute values in each column or row; windows are copied a few at a time."""
+
+    def sums(a: Array, *out: Array) -> tuple[Array, ...]:
+        sizes = xp.abs(in_c_order(xp, widened(xp, a)))
+        each = column_sums(xp, sizes) if of_columns else xp.sum(sizes, axis=-1, keepdims=True)
+        return written((each,), out)
+
+    in_order = not isinstance(a, np.ndarray) or a.flags.c_contiguous
+    (each,) = sums(a) if in_order else in_pieces(sums, a)
+    return each[..., 0, :] if of_columns else each[..., 0]
 
 
 def _frobenius(xp: Namespace, a: Array) -> Array:
