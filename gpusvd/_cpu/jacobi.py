@@ -1,6 +1,5 @@
 """Run the Jacobi kernels on the cores of the CPU: cut the batch into pieces, convert them if need be."""
 
-import math
 from contextlib import suppress
 from threading import local
 from typing import Any
@@ -19,7 +18,8 @@ from gpusvd.kernels.layout import GROUP_BYTES
 # Ctrl-C.
 _PIECE_BYTES = 256 * 1024
 
-# From this cost of a batch on, every thread gets a piece; below, starting a thread takes longer.
+# Costs are very roughly in nanoseconds. From this cost of a batch on, every thread gets a piece; below,
+# starting a thread takes longer.
 _SHARED_COST = 200_000
 
 # Above this cost of a matrix, a tenth of a second, Ctrl-C takes effect at the end of a sweep.
@@ -48,23 +48,15 @@ def decompose(
     None. What the kernel cannot read or write in place is converted piece by piece, so memory does not
     grow with the batch.
     """
-    count, cost = math.prod(a.shape[:-2]), _cost(a, u, vh)
-    is_long = cost > _LONG_COST
-    job = _Job(a, u, s, vh, info, hermitian, relative, np.zeros(1, np.uint8) if is_long else _NEVER)
-    step = job.pieces(count, cost, threads)
+    count = s.size // s.shape[-1]
+    job = _Job(a, u, s, vh, info, hermitian, relative)
+    step = job.pieces(count, threads)
+    is_long = job.stop is not _NEVER
     if count <= step and not is_long:
         job.decompose(range(count))
     else:
         pieces = [range(start, min(start + step, count)) for start in range(0, count, step)]
         for_each(job.decompose, pieces, threads or usable_cores(), job.stop if is_long else None)
-
-
-def _cost(a: Array, u: Array | None, vh: Array | None) -> int:
-    """Return what a matrix costs, very roughly in nanoseconds; full factors are most of what they cost."""
-    m, n = a.shape[-2:]
-    vectors = max(u.shape[-1], vh.shape[-2]) if u is not None and vh is not None else min(m, n)
-    cost: int = m * n * vectors
-    return cost
 
 
 class _Job:
@@ -79,30 +71,32 @@ class _Job:
         info: Info,
         hermitian: bool,
         relative: bool,
-        stop: Array,
     ) -> None:
         rows, columns = a.shape[-2:]
         m, n = (columns, rows) if rows < columns else (rows, columns)
-        self.wide, self.hermitian, self.relative, self.stop = rows < columns, hermitian, relative, stop
+        self.wide, self.hermitian, self.relative = rows < columns, hermitian, relative
         self.work = working_dtype(factor_dtype(a.dtype))
         self.real = values_dtype(self.work)
         self.vectors = u is not None and vh is not None
         left_columns = n if u is None or vh is None or m == n else max(u.shape[-1], vh.shape[-2])
         self.first, self.kernel = kernels(m, n, left_columns, self.work, self.vectors)
+        self.cost = m * n * left_columns  # of a matrix; full factors are most of what they cost
+        self.stop = _NEVER if self.cost <= _LONG_COST else np.zeros(1, np.uint8)
         compiled(self.first.name, self.work)  # here, so that no thread of the pool waits for the compiler
 
-        self.source = _Batch(a, self.work, 2)
-        self.results = [_Batch(s, self.real, 1), _Batch(info.off, self.real, 0)]
+        axes = a.ndim - 2
+        self.source = _Batch(a, self.work, axes)
+        self.results = [_Batch(s, self.real, axes), _Batch(info.off, self.real, axes)]
         if u is not None and vh is not None:
-            self.results += [_Batch(u, self.work, 2), _Batch(vh, self.work, 2)]
+            self.results += [_Batch(u, self.work, axes), _Batch(vh, self.work, axes)]
         self.converged, self.sweeps = info.converged.reshape(-1), info.sweeps.reshape(-1)
 
-    def pieces(self, count: int, cost: int, threads: int | None) -> int:
+    def pieces(self, count: int, threads: int | None) -> int:
         """Return how many matrices a piece has: whole tiles, and enough pieces for all threads."""
         together = self.first.together
         m, n = self.source.array.shape[-2:]
         step: int = max(1, _PIECE_BYTES // (together * m * n * self.work.itemsize)) * together
-        if cost * count > _SHARED_COST:
+        if self.cost * count > _SHARED_COST:
             share = -(-count // ((threads or usable_cores()) * together))
             step = min(step, share * together)
         return step
@@ -137,9 +131,10 @@ class _Job:
             off.fill(0)
         else:
             self._run(self.first, block, *outputs, self.wide)
-        if converged.all() or self.stop[0]:
+        done = np.count_nonzero(converged)  # all() takes five times as long
+        if done == len(converged) or self.stop[0]:
             return
-        if not converged.any():
+        if not done:
             self._run(self.kernel, block, *outputs, self.wide, self.vectors)
             return
         (missing,) = (~converged).nonzero()
@@ -157,17 +152,17 @@ class _Job:
 
 class _Batch:
     """An array as a kernel takes it, a flat batch of a given dtype: in place if possible, where `flat` is it,
-    else copied piece by piece."""
+    else copied piece by piece. The batch has `axes` dimensions."""
 
-    __slots__ = "array", "dtype", "flat", "split"
+    __slots__ = "array", "axes", "dtype", "flat"
 
-    def __init__(self, array: Array, dtype: np.dtype[Any], core: int) -> None:
-        self.array, self.dtype, self.split = array, dtype, array.ndim - core
+    def __init__(self, array: Array, dtype: np.dtype[Any], axes: int) -> None:
+        self.array, self.dtype, self.axes = array, dtype, axes
         self.flat: Array | None = None
         if array.dtype == dtype and array.flags.aligned:
-            if self.split == 1:
+            if axes == 1:
                 self.flat = array
-            elif self.split == 0:
+            elif axes == 0:
                 self.flat = array[np.newaxis]
             else:
                 with suppress(ValueError):
@@ -188,13 +183,13 @@ class _Batch:
 
     def write(self, piece: range, block: Array) -> None:
         """Copy the piece to its place."""
-        self.array[self._index(piece)] = block if self.split else block[0]
+        self.array[self._index(piece)] = block if self.axes else block[0]
 
     def _core(self) -> tuple[int, ...]:
-        return self.array.shape[self.split :]
+        return self.array.shape[self.axes :]
 
     def _index(self, piece: range) -> Any:
-        return piece_index(piece, self.array.shape[: self.split])
+        return piece_index(piece, self.array.shape[: self.axes])
 
 
 def _workspace(groups: int, reals: int, work: np.dtype[Any], real: np.dtype[Any]) -> tuple[Array, Array]:

@@ -12,12 +12,13 @@ from gpusvd._base.install import install
 
 INSTALL = f"{install('cuda13')} (for a driver of CUDA 12, cuda12)"
 
+_HOST = np.ndarray, list, tuple  # no union, which is made anew in every call
 _DLPACK_CUDA = (2, 13)  # memory of a device, and managed memory
 
 
 def is_on_gpu(a: object) -> bool:
     """Return whether an array lies in the memory of a CUDA device."""
-    if isinstance(a, np.ndarray | list | tuple):
+    if isinstance(a, _HOST):
         return False
     if hasattr(a, "__dlpack_device__"):
         return a.__dlpack_device__()[0] in _DLPACK_CUDA

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from gpusvd._base.checks import Expected, Taken, check_dimensions, expected_results, factor_dtype
+from gpusvd._base.checks import (
+    Expected,
+    Taken,
+    check_dimensions,
+    expected_results,
+    factor_dtype,
+    outputs_of,
+)
 from gpusvd._base.results import Array, Info, failures
 from gpusvd._svd.options import Options
 from gpusvd._svd.places import Place, place_of
@@ -37,14 +44,11 @@ def decompose(a: Any, options: Options, out: Any = None, with_info: bool = False
         info = _run(place, driver, options, matrices, results, expected, with_info)
         if outputs is not None and not write_in_place:
             for output, result in zip(outputs, results, strict=True):
-                output[...] = place.bring_home(result)
+                (output[...],) = place.bring_home([result])
 
-    if out is not None:
-        results = out if options.compute_uv else [out]
-    else:
-        results = [place.bring_home(result) for result in results]
+    results = place.bring_home(results) if out is None else [*outputs_of(out, expected)]
     if info is not None:
-        info = Info(*map(place.bring_home, info))
+        info = Info(*place.bring_home([*info]))
     u, s, vh = results if options.compute_uv else (None, results[0], None)
     return u, s, vh, info
 

@@ -14,16 +14,16 @@ from gpusvd._svd.options import Options
 JACOBI_COLUMNS = 512  # the most that the CUDA kernels take; beyond, `driver="auto"` is cuSOLVER
 
 
+@lru_cache(maxsize=1024)
 def choose(
-    shape: tuple[int, ...], dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool, hermitian: bool
+    m: int, n: int, dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool, hermitian: bool
 ) -> Taken:
     """Return what "auto" stands for on the CPU.
 
     It depends on M, N, the dtype and what is wanted, never on the batch or its values: a matrix has one
     answer.
     """
-    m, n = shape[-2:]
-    most = jacobi_up_to(m, n, dtype, bool(full_matrices), bool(compute_uv), bool(hermitian))
+    most = jacobi_up_to(m, n, dtype, full_matrices, compute_uv, hermitian)
     if min(m, n) > most:
         return "vendor"
     return "jacobi" if compute_uv or min(m, n) <= RELATIVE else "bidiagonal"
@@ -33,10 +33,10 @@ def choose_driver(options: Options, shape: tuple[int, ...], dtype: np.dtype[Any]
     """Return the driver that the options ask for, or that "auto" stands for on the CPU."""
     if options.driver != "auto":
         return options.driver
-    return choose(shape, dtype, options.full_matrices, options.compute_uv, options.hermitian)
+    m, n = shape[-2:]
+    return choose(m, n, dtype, options.full_matrices, options.compute_uv, options.hermitian)
 
 
-@lru_cache(maxsize=1024)
 def jacobi_up_to(
     m: int, n: int, dtype: np.dtype[Any], full_matrices: bool, compute_uv: bool, hermitian: bool
 ) -> int:

@@ -1,7 +1,9 @@
 """The places where a batch is decomposed, the CPU and a GPU: their arrays, memory and drivers."""
 
+import importlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -67,19 +69,17 @@ class Cpu:
         if driver == "vendor":
             lapack.decompose(matrices, u, s, vh, info, hermitian=hermitian, threads=threads)
             return
-        from gpusvd._cpu import jacobi  # imports numba, which takes long
-
         assert info is not None
         relative = driver == "jacobi"
-        jacobi.decompose(matrices, u, s, vh, info, hermitian=hermitian, relative=relative, threads=threads)
+        _jacobi().decompose(matrices, u, s, vh, info, hermitian=hermitian, relative=relative, threads=threads)
 
     def to_host(self, x: Array) -> Array:
         """Return an array of this place as NumPy's."""
         return x
 
-    def bring_home(self, x: Array) -> Array:
-        """Return a result where the caller's matrices are."""
-        return x
+    def bring_home(self, results: list[Array]) -> list[Array]:
+        """Return results where the caller's matrices are."""
+        return results
 
 
 class Gpu:
@@ -139,8 +139,14 @@ class Gpu:
         host: Array = self.xp.asnumpy(x)
         return host
 
-    def bring_home(self, x: Any) -> Any:
-        return self.xp.asnumpy(x) if self.from_host else x
+    def bring_home(self, results: list[Any]) -> list[Any]:
+        return [self.xp.asnumpy(result) for result in results] if self.from_host else results
+
+
+@cache
+def _jacobi() -> Any:
+    """Return the module that runs the CPU's kernels. It imports llvmlite, which takes long."""
+    return importlib.import_module("gpusvd._cpu.jacobi")
 
 
 Place = Cpu | Gpu

@@ -269,7 +269,7 @@ def test_lapack_sees_no_inf(monkeypatch, n):
 
 
 def test_auto_takes_what_the_table_says(monkeypatch):
-    _driver.jacobi_up_to.cache_clear()
+    _driver.choose.cache_clear()
     monkeypatch.setitem(_driver_table.JACOBI_UP_TO, ("float64", "thin"), (16, 16, 16))
     for n, driver in ((16, "jacobi"), (17, "vendor")):
         a = random(1, n + 1, n)
@@ -279,7 +279,7 @@ def test_auto_takes_what_the_table_says(monkeypatch):
         sweeps = gpusvd.svd_ex(a, full_matrices=False).info.sweeps
         assert sweeps.all() == (driver == "jacobi")
     monkeypatch.undo()
-    _driver.jacobi_up_to.cache_clear()
+    _driver.choose.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", ["e", "f", "d", "F", "D", "i"])
@@ -326,7 +326,6 @@ def test_table_is_whole():
 
 
 def test_between_the_aspects_the_neighbour_in_favour_of_lapack_counts(monkeypatch):
-    _driver.jacobi_up_to.cache_clear()
     monkeypatch.setattr(_driver, "ASPECTS", (1, 4))
     monkeypatch.setitem(_driver.JACOBI_UP_TO, ("float64", "full"), (32, 16))
     monkeypatch.setitem(_driver.JACOBI_UP_TO, ("float64", "hermitian"), (24,))
@@ -339,7 +338,6 @@ def test_between_the_aspects_the_neighbour_in_favour_of_lapack_counts(monkeypatc
     assert most(9, 9, hermitian=True) == 24
     assert most(0, 9) >= 0
     monkeypatch.undo()
-    _driver.jacobi_up_to.cache_clear()
 
 
 def test_explain_says_what_runs():
