@@ -172,10 +172,9 @@ def inner(xp: Namespace, x: Array, y: Array) -> Array:
     those of runs of rows.
     """
     x = xp.conj(x) if is_complex(xp, x) else x
-    if not is_long(x):
+    rows, run = x.shape[-2], max(_ROWS, x.shape[-1], y.shape[-1])  # so that sums are no larger than x and y
+    if not is_long(x) or run > rows:
         return _inner(x, y)
-    rows = x.shape[-2]
-    run = max(_ROWS, x.shape[-1], y.shape[-1])  # the sums of all runs are no larger than x and y
     whole = rows - rows % run
     runs = [z[..., :whole, :].reshape(*z.shape[:-2], whole // run, run, z.shape[-1]) for z in (x, y)]
     if is_along_batch(x) and is_along_batch(y):

@@ -33,6 +33,8 @@ def test_sums_over_long_columns(rows, char):
     steps = np.stack([np.ones(rows), np.arange(rows) % 2], axis=1).astype(char)
     for x in (gpusvd.lstsq(steps, constant).x, gpusvd.ridge(steps, constant, 0)):
         np.testing.assert_allclose(x[0], number, **close)
+    many = np.full((min(rows, 1000), 500), number)  # right-hand sides, more than there are rows in a part
+    np.testing.assert_allclose(gpusvd.lstsq(steps[:1000], many).x[0], number, **close)
     residuals = gpusvd.lstsq(np.eye(rows, 2, dtype=char), constant).residuals
     np.testing.assert_allclose(residuals, square * (rows - 2), **close)
     np.testing.assert_allclose(gpusvd.norm(constant, 1), float(number.real) * rows, **close)
