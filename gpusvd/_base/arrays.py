@@ -286,6 +286,16 @@ def matrices(xp: Namespace, a: Any, square: bool = False) -> Array:
     return x
 
 
+def in_c_order(xp: Namespace, x: Array) -> Array:
+    """
+    Return an array in C order, copied unless it is in C order already.
+
+    NumPy adds the numbers of an array in an order that depends on its strides, and BLAS takes some strides
+    only: what sums or multiplies a caller's array does so in C order, so that a matrix has one answer.
+    """
+    return xp.ravel(x).reshape(x.shape) if is_numpy_or_cupy(xp) else x  # new strides for axes of length one
+
+
 def transpose(x: Array) -> Array:
     """Return the transposes of a batch of matrices, as a view if the library has views."""
     return x.mT if hasattr(x, "mT") else x.swapaxes(-1, -2)  # CuPy 13 has no mT

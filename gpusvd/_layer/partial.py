@@ -13,6 +13,7 @@ from gpusvd._base.arrays import (
     astype,
     common_floating,
     from_host,
+    in_c_order,
     is_complex,
     matrices,
     may_be_differentiated,
@@ -244,7 +245,7 @@ def _randomised(
     scale = power_of_two(xp, a)
 
     def basis(a: Array, scale: Array, *out: Array) -> tuple[Array, ...]:
-        a = a / scale
+        a = in_c_order(xp, a) / scale
         q, _ = xp.linalg.qr(a @ start)
         for _ in range(steps):
             z, _ = xp.linalg.qr(adjoint(xp, a) @ q)
@@ -283,7 +284,7 @@ def _residuals(xp: Namespace) -> Operation:
 
     def norms(a: Array, u: Array, s: Array, vh: Array, *out: Array) -> tuple[Array, ...]:
         scale = power_of_two(xp, a)
-        rest = xp.abs((a / scale) @ adjoint(xp, vh) - u * (adjoint(xp, s) / scale))
+        rest = xp.abs((in_c_order(xp, a) / scale) @ adjoint(xp, vh) - u * (adjoint(xp, s) / scale))
         return written((root(xp, xp.sum(rest**2, axis=-2))[..., None] * scale,), out)
 
     return norms

@@ -15,6 +15,7 @@ from gpusvd._base.arrays import (
     device_of,
     eps,
     floating,
+    in_c_order,
     quiet,
     real_dtype,
     widened,
@@ -87,7 +88,7 @@ class PCAResult(NamedTuple, Generic[A]):
             samples, components, middle = common_floating(xp, x=x, components=self.components, mean=self.mean)
             _check_columns("x", samples, components.shape[-1], "N", "Q samples of N features")
             check_batch("the batch of x", samples.shape[:-2], components.shape[:-2])
-            differences = widened(xp, samples) - widened(xp, middle)[..., None, :]
+            differences = in_c_order(xp, widened(xp, samples)) - widened(xp, middle)[..., None, :]
             scores = differences @ adjoint(xp, widened(xp, components))
             if self.whiten:
                 deviation = self._deviation(xp)
@@ -107,7 +108,7 @@ class PCAResult(NamedTuple, Generic[A]):
             )
             _check_columns("scores", coordinates, components.shape[-2], "C", "Q samples along C components")
             check_batch("the batch of scores", coordinates.shape[:-2], components.shape[:-2])
-            wide = widened(xp, coordinates)
+            wide = in_c_order(xp, widened(xp, coordinates))
             if self.whiten:
                 wide = wide * self._deviation(xp)
             samples = wide @ widened(xp, components) + widened(xp, middle)[..., None, :]
@@ -277,7 +278,7 @@ def pca(
     points, features = data.shape[-2:]
     most = min(points, features)
     width = most if n_components is None else checked_count("n_components", n_components, most)
-    wide, n_samples, w = widened(xp, data), points, None
+    wide, n_samples, w = in_c_order(xp, widened(xp, data)), points, None
     if weights is not None:
         w = checked_weights(xp, weights, data.shape[:-2], points, data)
         n_samples = xp.sum(astype(xp, w, real_dtype(xp, wide)), axis=-1)
@@ -363,7 +364,7 @@ def best_fit_subspace(x: ArrayLike, k: int, *, driver: Driver = "auto") -> Affin
     data = floating(xp, x)
     check_points("x", data)
     k = checked_count("k", k, min(data.shape[-2:]))
-    principal = _principal(xp, widened(xp, data), driver)
+    principal = _principal(xp, in_c_order(xp, widened(xp, data)), driver)
     with quiet():
         residual = truncation_error(principal.s, k) / math.sqrt(data.shape[-2]) * principal.scale[..., 0, 0]
         return AffineSubspace(

@@ -10,15 +10,17 @@ from gpusvd._base.arrays import (
     arange,
     astype,
     floating,
+    in_c_order,
     is_complex,
     on_host,
     quiet,
     real_dtype,
+    transpose,
     without_gradient,
 )
 from gpusvd._base.checks import check_batch
 from gpusvd._base.results import Array
-from gpusvd._layer.products import is_along_batch
+from gpusvd._layer.products import column_sums, inner, is_along_batch, is_long
 from gpusvd._layer.values import root
 
 _SHORT = 64  # numbers, along which NumPy takes longer for a maximum than for as many comparisons of arrays
@@ -43,7 +45,7 @@ def check_pairs(x: Array, y: Array) -> None:
 
 def checked_weights(xp: Namespace, weights: Any, batch: tuple[int, ...], points: int, beside: Array) -> Array:
     """Return weights (..., P) of points as floating-point numbers; raise unless they can be such."""
-    w = floating(xp, weights, beside, "weights")
+    w = in_c_order(xp, floating(xp, weights, beside, "weights"))
     if is_complex(xp, w):
         raise TypeError(f"weights has dtype {w.dtype}, expected real numbers")
     if w.ndim < 1 or w.shape[-1] != points:
@@ -143,12 +145,15 @@ def mean(xp: Namespace, x: Array, weights: Array | None) -> Array:
     """Return the means (..., 1, N) of sets of points; weights, if given, must sum to one."""
     points = x.shape[-2]
     if is_along_batch(x):
-        total: Array = np.sum(x if weights is None else weights[..., None] * x, axis=-2, keepdims=True)
+        total = column_sums(xp, x if weights is None else weights[..., None] * x)
         return total / points if weights is None else total
     # A product is ten times as fast as NumPy's mean along an axis other than the last.
-    if weights is not None:
-        return weights[..., None, :] @ x
-    return astype(xp, xp.ones_like(arange(xp, points, x)), x.dtype)[None, :] @ x / points
+    if weights is None:
+        row = astype(xp, xp.ones_like(arange(xp, points, x)), x.dtype)[None, :]
+    else:
+        row = weights[..., None, :]
+    total = inner(xp, transpose(row), x) if is_long(x) else row @ x
+    return total / points if weights is None else total
 
 
 def centred(

@@ -13,6 +13,7 @@ from gpusvd._base.arrays import (
     astype,
     common_floating,
     floating,
+    in_c_order,
     is_complex,
     matrices,
     quiet,
@@ -34,7 +35,20 @@ from gpusvd._layer.points import (
     relative_weights,
     zero_where_weightless,
 )
-from gpusvd._layer.products import TINY, along_batch, in_company, in_pieces, inner, matmul, times
+from gpusvd._layer.products import (
+    TINY,
+    along_batch,
+    column_sums,
+    in_company,
+    in_pieces,
+    inner,
+    is_long,
+    is_tiny,
+    matmul,
+    times,
+    to_one_batch,
+    written,
+)
 from gpusvd._layer.values import root, safe_divisor
 
 
@@ -168,12 +182,14 @@ def polar(a: ArrayLike, side: Literal["right", "left"] = "right", *, driver: Dri
     def multiply(
         w: Array, vh: Array, a: Array, u: Array | None = None, p: Array | None = None
     ) -> tuple[Array, Array]:
-        u = matmul(w, vh, u)
-        return u, matmul(adjoint(xp, u), a, p) if side == "right" else matmul(a, adjoint(xp, u), p)
+        u, a = matmul(w, vh, u), in_c_order(xp, a)
+        factors = (u, a) if side == "right" else (adjoint(xp, a), adjoint(xp, u))
+        (p,) = written((inner(xp, *factors),), () if p is None else (p,))
+        return u, p
 
     with quiet():
         u, p = in_pieces(multiply, w, vh, wide)
-    return PolarResult(astype(xp, u, a.dtype), astype(xp, p, a.dtype))
+        return PolarResult(astype(xp, u, a.dtype), astype(xp, p, a.dtype))
 
 
 @for_libraries
@@ -344,13 +360,13 @@ def procrustes(
     x, y = common_floating(xp, x=x, y=y)
     check_pairs(x, y)
     dtype, real = x.dtype, real_dtype(xp, x)
-    x, y = widened(xp, x), widened(xp, y)
+    x, y = (in_c_order(xp, widened(xp, z)) for z in (x, y))
     w = relative_weights(xp, weights, x, y)
     x, y = zero_where_weightless(xp, x, w), zero_where_weightless(xp, y, w)
     with quiet():
         x_scale, y_scale = power_of_two(xp, x), power_of_two(xp, y)
         weighted = x / x_scale if w is None else w[..., None] * (x / x_scale)
-        u, s, vh = decompose(xp, adjoint(xp, weighted) @ (y / y_scale), driver)
+        u, s, vh = decompose(xp, inner(xp, weighted, y / y_scale), driver)
         scale = xp.sum(s, axis=-1) * (x_scale * y_scale)[..., 0, 0]
         if w is not None:
             scale = scale * xp.sum(astype(xp, floating(xp, weights, x), s.dtype), axis=-1)
@@ -487,8 +503,11 @@ def kabsch(
     sets = [x, y] if w is None else [x, y, w[..., None]]
     fit = _superposition(xp, driver, bool(scale))
     with quiet():
-        parts = in_pieces(in_company(fit, len(sets)), *sets) if x.shape[-1] <= TINY else fit(*sets)
-    rotation, *others = (astype(xp, part, dtype) for part in parts)
+        if x.shape[-1] <= TINY:
+            parts = in_pieces(in_company(fit, len(sets)), *to_one_batch(*sets))
+        else:
+            parts = fit(*sets)
+        rotation, *others = (astype(xp, part, dtype) for part in parts)
     translation, rmsd, *c = (part[..., 0, :] for part in others)
     numbers = [part[..., 0] for part in (rmsd, *c)]
     return (SimilarityResult if scale else KabschResult)(rotation, translation, *numbers)
@@ -500,18 +519,27 @@ def kabsch(
 def _superposition(xp: Namespace, driver: Driver, scaled: bool) -> Callable[..., tuple[Array, ...]]:
     """Return the function of x, y and weights (..., P, 1) for the rotations and all that goes with them."""
 
-    def fit(x: Array, y: Array, weights: Array | None = None) -> tuple[Array, ...]:
-        w = None if weights is None else weights[..., 0]
-        x, x_scale = _scaled(xp, zero_where_weightless(xp, x, w))
-        y, y_scale = _scaled(xp, zero_where_weightless(xp, y, w))
-        x, x_mean = centred(xp, x, w, overwrite=True)
-        y, y_mean = centred(xp, y, w, overwrite=True)
+    def at_origin(x: Array, *weights: Array) -> tuple[Array, ...]:
+        """Return points, scaled and centred, the same times their weights, their mean, scale, and spread."""
+        w = _weights_beside(x, *weights)
+        x, scale = _scaled(xp, zero_where_weightless(xp, x, w))
+        x, middle = centred(xp, x, w, overwrite=True)
         weighted = x if w is None else w[..., None] * x
-        u, s, vh = decompose(xp, inner(weighted, y), driver)
+        if not scaled:
+            return x, weighted, middle, scale
+        squares = column_sums(xp, weighted * x) if is_long(x) else weighted * x
+        return x, weighted, middle, scale, xp.sum(squares, axis=(-2, -1), keepdims=True)
+
+    def fit(x: Array, y: Array, *weights: Array) -> tuple[Array, ...]:
+        place = in_company(at_origin, 1 + len(weights))  # one set may be fitted to many
+        x, weighted, x_mean, x_scale, *spreads = place(x, *weights)
+        y, _, y_mean, y_scale, *_ = place(y, *weights)
+        w = _weights_beside(x, *weights)
+        u, s, vh = decompose(xp, inner(xp, weighted, y), driver)
         rotation, sign = _proper_rotation(xp, u, vh)  # acts on rows
         results = []
         if scaled:
-            spread = xp.sum(weighted * x, axis=(-2, -1))
+            spread = spreads[0][..., 0, 0]
             last = max(0, s.shape[-1] - 1)
             together = xp.sum(s[..., :last], axis=-1) + sign * xp.sum(s[..., last:], axis=-1)
             # Negative only on a line, where there is no rotation to turn round.
@@ -528,11 +556,18 @@ def _superposition(xp: Namespace, driver: Driver, scaled: bool) -> Callable[...,
     return fit
 
 
+def _weights_beside(x: Array, weights: Array | None = None) -> Array | None:
+    """Return weights (..., P, 1) as (..., P), with the batch innermost if the points x will have it."""
+    if weights is None:
+        return None
+    return (along_batch(weights) if is_tiny(x) else weights)[..., 0]
+
+
 def _scaled(xp: Namespace, x: Array) -> tuple[Array, Array]:
     """Return points divided by a power of two, many of them with the batch innermost, and that power."""
     copy = along_batch(x)
     scale = power_of_two(xp, copy)
-    return np.divide(copy, scale, out=copy) if copy is not x else x / scale, scale
+    return np.divide(copy, scale, out=copy) if copy is not x else in_c_order(xp, x) / scale, scale
 
 
 def _proper_rotation(xp: Namespace, u: Array, vh: Array) -> tuple[Array, Array]:

@@ -6,7 +6,7 @@ from contextlib import nullcontext, suppress
 
 import numpy as np
 
-from gpusvd._base.arrays import quiet, transpose
+from gpusvd._base.arrays import Namespace, is_complex, quiet, transpose
 from gpusvd._base.blas import Sizes, shared
 from gpusvd._base.results import Array
 from gpusvd._base.threads import at_most, for_each, piece_index, usable_cores
@@ -99,6 +99,9 @@ def written(results: tuple[Array, ...], out: tuple[Array, ...]) -> tuple[Array, 
 # innermost in memory, and to go along it. The functions below do that for arrays from `along_batch`. Every
 # number is computed by the same operations in the same order whatever the batch.
 
+_LONG = 256  # rows, beyond which sums are added up in parts
+_ROWS = 128  # in a part
+
 TINY = 3  # rows and columns at most; at 4 BLAS is as fast
 
 
@@ -109,14 +112,27 @@ def is_tiny(x: Array) -> bool:
 
 def along_batch(x: Array) -> Array:
     """Return a NumPy array (B, M, N) of matrices with few columns, as a copy with B innermost in memory."""
-    if not is_tiny(x) or is_along_batch(x):
-        return x
-    return x.transpose(1, 2, 0).copy().transpose(2, 0, 1)
+    return x.transpose(1, 2, 0).copy().transpose(2, 0, 1) if is_tiny(x) else x
 
 
 def is_along_batch(x: Array) -> bool:
     """Return whether an array has its batch innermost in memory."""
-    return isinstance(x, np.ndarray) and x.ndim == 3 and x.strides[0] < min(x.strides[1:])
+    if not isinstance(x, np.ndarray) or x.ndim != 3:
+        return False
+    steps = zip(x.strides[1:], x.shape[1:], strict=True)
+    return all(x.strides[0] < step for step, length in steps if length > 1)
+
+
+def to_one_batch(*arrays: Array) -> list[Array]:
+    """Return arrays that broadcast against each other as `in_pieces` takes them: NumPy's with the same batch,
+    except an array of a single matrix."""
+    batch = np.broadcast_shapes(*(array.shape[:-2] for array in arrays))
+    return [
+        array
+        if not isinstance(array, np.ndarray) or math.prod(array.shape[:-2]) == 1
+        else np.broadcast_to(array, (*batch, *array.shape[-2:]))
+        for array in arrays
+    ]
 
 
 def in_company(operation: Callable[..., tuple[Array, ...]], count: int) -> Callable[..., tuple[Array, ...]]:
@@ -143,7 +159,53 @@ def times(x: Array, y: Array) -> Array:
     return x @ y
 
 
-def inner(x: Array, y: Array) -> Array:
+def is_long(x: Array) -> bool:
+    """Return whether sums over the rows of a NumPy array are added up in parts."""
+    return isinstance(x, np.ndarray) and x.shape[-2] > _LONG
+
+
+def inner(xp: Namespace, x: Array, y: Array) -> Array:
+    """
+    Return xᴴ y.
+
+    NumPy's rounding errors in a sum of numbers of one sign grow with its length. Long sums are added up from
+    those of runs of rows.
+    """
+    x = xp.conj(x) if is_complex(xp, x) else x
+    rows, run = x.shape[-2], max(_ROWS, x.shape[-1], y.shape[-1])  # so that sums are no larger than x and y
+    if not is_long(x) or run > rows:
+        return _inner(x, y)
+    whole = rows - rows % run
+    runs = [z[..., :whole, :].reshape(*z.shape[:-2], whole // run, run, z.shape[-1]) for z in (x, y)]
+    if is_along_batch(x) and is_along_batch(y):
+        sums = np.einsum("brji,brjk->brik", *runs)
+    else:
+        sums = transpose(runs[0]) @ runs[1]
+    total = _sum_by_halves(sums, -3)
+    return total if whole == rows else total + _inner(x[..., whole:, :], y[..., whole:, :])
+
+
+def column_sums(xp: Namespace, x: Array) -> Array:
+    """Return the sums (..., 1, N) of the columns, long ones of NumPy's by halves, as in `inner`."""
+    if is_long(x):
+        return _sum_by_halves(x, -2)[..., np.newaxis, :]
+    total: Array = xp.sum(x, axis=-2, keepdims=True)
+    return total
+
+
+def _sum_by_halves(x: Array, axis: int) -> Array:
+    """Return the sums along an axis, with errors that grow as the logarithm of its length."""
+    x = np.moveaxis(x, axis, 0)
+    while len(x) > 1:
+        half = len(x) // 2
+        total = x[:half] + x[half : 2 * half]
+        if len(x) % 2:
+            total[0] += x[-1]
+        x = total
+    return x[0]
+
+
+def _inner(x: Array, y: Array) -> Array:
     """Return xᵀ y."""
     if is_along_batch(x) and is_along_batch(y):
         return _einsum("jib,jkb->ikb", x, y)

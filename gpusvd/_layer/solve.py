@@ -13,6 +13,7 @@ from gpusvd._base.arrays import (
     astype,
     common_floating,
     eps,
+    in_c_order,
     limits,
     matrices,
     quiet,
@@ -26,7 +27,7 @@ from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import A, Array, failures
 from gpusvd._layer.decompositions import decompose
 from gpusvd._layer.points import checked_weights, power_of_two, with_roots, zero_where_weightless
-from gpusvd._layer.products import in_pieces, matmul, with_values
+from gpusvd._layer.products import column_sums, in_pieces, inner, matmul, with_values
 from gpusvd._layer.values import count, leading, not_zero
 
 
@@ -129,7 +130,8 @@ def pinv(
     inverse = _Inverse(u, _inverse(xp, s, above), vh, None, None)
     if not hermitian:
         inverse = _in_one_unit(xp, wide, inverse, above, driver)
-    return astype(xp, _product(xp, inverse), a.dtype)
+    with quiet():  # float16 may not hold it
+        return astype(xp, _product(xp, inverse), a.dtype)
 
 
 @for_libraries
@@ -200,15 +202,16 @@ def lstsq(
     a, b, vector = _system(xp, a, b)
     wide, right = widened(xp, a), widened(xp, b)
     u, s, vh = decompose(xp, wide, driver)
-    above = not_zero(xp, a, s, _lapack_rcond(xp, a, rcond), "rcond")
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    above = not_zero(xp, a, s, _lapack_rcond(xp, a, rcond, batch), "rcond")
     inverse = _in_one_unit(xp, wide, _Inverse(u, _inverse(xp, s, above), vh, None, None), above, driver)
     with quiet():
         x = _apply(xp, inverse, right)
         distances = xp.abs(right - wide @ x)
-        residuals = astype(xp, xp.sum(distances * distances, axis=-2), real_dtype(xp, a))
+        residuals = astype(xp, column_sums(xp, distances * distances)[..., 0, :], real_dtype(xp, a))
         x = astype(xp, x[..., 0] if vector else x, a.dtype)
     rank: Array | int = count(xp, above)
-    if a.ndim == 2 and b.ndim == 2:
+    if above.ndim == 1 and b.ndim == 2:
         m, n = a.shape
         rank = int(rank)
         residuals = residuals if n == rank and n < m else residuals[:0]
@@ -301,8 +304,8 @@ def ridge(
         # σ / (σ² + α), without a square that could over- or underflow
         above, s = not_zero(xp, a, s, None)[..., None], s[..., None]
         damped = _inverse(xp, s + astype(xp, penalty, s.dtype) / xp.where(above, s, 1), above)
-        x = adjoint(xp, vh) @ (damped * (adjoint(xp, u) @ right))
-    return astype(xp, x[..., 0] if vector else x, a.dtype)
+        x = adjoint(xp, vh) @ (damped * inner(xp, u, right))
+        return astype(xp, x[..., 0] if vector else x, a.dtype)
 
 
 def _penalty(
@@ -487,11 +490,11 @@ def _product(xp: Namespace, inverse: _Inverse) -> Array:
         return in_pieces(multiply, inverse.u, inverse.values[..., None], inverse.vh, *scales)[0]
 
 
-def _lapack_rcond(xp: Namespace, a: Array, rcond: Any) -> Any:
-    """Return `rcond` with eps in place of negative numbers."""
+def _lapack_rcond(xp: Namespace, a: Array, rcond: Any, batch: tuple[int, ...]) -> Any:
+    """Return `rcond` with eps in place of negative numbers; raise unless it broadcasts against the batch."""
     if rcond is None:
         return None
-    limit = limits(xp, "rcond", rcond, a.shape[:-2], a, signed=True)
+    limit = limits(xp, "rcond", rcond, batch, a, signed=True)
     return xp.where(limit < 0, eps(xp, a), limit)
 
 
@@ -510,12 +513,12 @@ def _system(xp: Namespace, a: Any, b: Any) -> tuple[Array, Array, bool]:
             f"{a.shape}; a vector for each matrix is b[..., np.newaxis]"
         )
     check_batch("the batch of b", b.shape[:-2], a.shape[:-2])
-    return a, b, vector
+    return in_c_order(xp, a), in_c_order(xp, b), vector
 
 
 def _apply(xp: Namespace, inverse: _Inverse, b: Array) -> Array:
     """Return the pseudo-inverses times b, multiplied from the right, where the products are narrow."""
     if inverse.rows is not None:
         b = b / inverse.rows
-    x = adjoint(xp, inverse.vh) @ (inverse.values[..., None] * (adjoint(xp, inverse.u) @ b))
+    x = adjoint(xp, inverse.vh) @ (inverse.values[..., None] * inner(xp, inverse.u, b))
     return x if inverse.columns is None else x / transpose(inverse.columns)

@@ -14,6 +14,7 @@ from gpusvd._base.arrays import (
     astype,
     cumulative_sum,
     floating,
+    in_c_order,
     limits,
     matrices,
     numbers,
@@ -26,7 +27,7 @@ from gpusvd._base.checks import Driver, check_driver, is_one_of
 from gpusvd._base.dispatch import for_libraries
 from gpusvd._base.results import Array
 from gpusvd._layer.decompositions import singular_values
-from gpusvd._layer.products import in_pieces
+from gpusvd._layer.products import column_sums, in_pieces, written
 from gpusvd._layer.solve import inv
 from gpusvd._layer.values import (
     all_values,
@@ -421,15 +422,15 @@ def optimal_threshold(S: ArrayLike, m: int, n: int, noise: ArrayLike | None = No
         return astype(xp, xp.sum(values, axis=-1), values.dtype)
     factor, middle = _hard_threshold(small / large)
     wide = widened(xp, values)
-    if noise is None:
-        threshold = median(wide) * (factor / math.sqrt(middle))
-    else:
-        # zeros in the shape of the batch, NaN where S is NaN
-        batch = xp.where(xp.isnan(wide[..., 0]), wide[..., 0], 0)
-        level = limits(xp, "noise", noise, batch.shape, wide)
-        with quiet():  # a float64 level may overflow in the dtype of S
+    with quiet():  # the threshold, or a float64 level, may overflow in the dtype of S
+        if noise is None:
+            threshold = median(wide) * (factor / math.sqrt(middle))
+        else:
+            # zeros in the shape of the batch, NaN where S is NaN
+            batch = xp.where(xp.isnan(wide[..., 0]), wide[..., 0], 0)
+            level = limits(xp, "noise", noise, batch.shape, wide)
             threshold = batch + astype(xp, level, wide.dtype) * (factor * math.sqrt(large))
-    return astype(xp, numbers(xp, threshold), values.dtype)
+        return astype(xp, numbers(xp, threshold), values.dtype)
 
 
 # Steps that the functions share
@@ -464,12 +465,25 @@ def _extreme(xp: Namespace, a: Array, ord: float, driver: Driver) -> Array:  # n
     if abs(ord) == 2:
         sums = singular_values(xp, widened(xp, a), driver)
     else:
-        sums = xp.sum(xp.abs(widened(xp, a)), axis=-2 if abs(ord) == 1 else -1)
+        sums = _sums_of_magnitudes(xp, a, abs(ord) == 1)
     if sums.shape[-1] == 0 and ord < 0:
         raise ValueError(f"a norm of ord {ord:g} is not defined for matrices without entries")
     if sums.shape[-1] == 0:
         return xp.sum(sums, axis=-1)
     return (xp.max if ord > 0 else xp.min)(sums, axis=-1)
+
+
+def _sums_of_magnitudes(xp: Namespace, a: Array, of_columns: bool) -> Array:
+    """Return the sums of the absolute values in each column or row; windows are copied a few at a time."""
+
+    def sums(a: Array, *out: Array) -> tuple[Array, ...]:
+        sizes = xp.abs(in_c_order(xp, widened(xp, a)))
+        each = column_sums(xp, sizes) if of_columns else xp.sum(sizes, axis=-1, keepdims=True)
+        return written((each,), out)
+
+    in_order = not isinstance(a, np.ndarray) or a.flags.c_contiguous
+    (each,) = sums(a) if in_order else in_pieces(sums, a)
+    return each[..., 0, :] if of_columns else each[..., 0]
 
 
 def _frobenius(xp: Namespace, a: Array) -> Array:

@@ -11,6 +11,7 @@ from gpusvd._base.arrays import (
     array_namespace,
     astype,
     floating,
+    in_c_order,
     is_complex,
     matrices,
     quiet,
@@ -295,7 +296,7 @@ def sign_flip(U: ArrayLike, Vh: ArrayLike, u_based_decision: bool = True) -> tup
            [-0.8, -0.6]])
     """
     xp = array_namespace(U, Vh)
-    u, vh = floating(xp, U, name="U"), floating(xp, Vh, name="Vh")
+    u, vh = (in_c_order(xp, floating(xp, x, name=name)) for x, name in ((U, "U"), (Vh, "Vh")))
     if u.ndim < 2 or vh.ndim < 2 or u.shape[-1] != vh.shape[-2]:
         raise ValueError(
             f"U {u.shape} and Vh {vh.shape} do not pair: expected (..., M, K) and (..., K, N), as "

@@ -15,6 +15,7 @@ from gpusvd._base.arrays import (
     astype,
     cumulative_sum,
     eps,
+    in_c_order,
     is_integer,
     limits,
     matrices,
@@ -407,8 +408,9 @@ def rank_one_terms(U: ArrayLike, S: ArrayLike, Vh: ArrayLike, rank: ArrayLike | 
     dtype = xp.result_type(u.dtype, vh.dtype)
     u, s, vh = _cut(xp, u, s, vh, rank)
     with quiet():
-        columns = transpose(widened(xp, u) * widened(xp, s)[..., None, :])
-        return astype(xp, columns[..., None] * widened(xp, vh)[..., None, :], dtype)
+        u, vh = in_c_order(xp, widened(xp, u)), in_c_order(xp, widened(xp, vh))
+        columns = transpose(u * widened(xp, s)[..., None, :])
+        return astype(xp, columns[..., None] * vh[..., None, :], dtype)
 
 
 @for_libraries

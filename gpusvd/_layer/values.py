@@ -7,6 +7,7 @@ from gpusvd._base.arrays import (
     astype,
     eps,
     floating,
+    in_c_order,
     is_complex,
     limits,
     quiet,
@@ -18,7 +19,7 @@ from gpusvd._base.results import Array
 
 def checked_values(xp: Namespace, S: Any) -> Array:
     """Return S as an array of floating-point numbers; raise if it cannot hold singular values."""
-    values = floating(xp, S, name="S")
+    values = in_c_order(xp, floating(xp, S, name="S"))
     if is_complex(xp, values):
         raise TypeError(f"S has dtype {values.dtype}, expected real singular values")
     if values.ndim < 1:

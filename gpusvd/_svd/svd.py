@@ -216,9 +216,9 @@ def svdvals(
     The same as ``svd(a, compute_uv=False)``; vectors are not computed. With Jacobi on the CPU, a matrix whose
     rows and columns are all of similar size is reduced to a bidiagonal form, which is faster and nearly as
     accurate for such matrices. Its singular values may then differ from those of `svd` in the last digits.
-    By default all matrices of more than 32 rows and columns are reduced to that form: their singular values
-    are as accurate as LAPACK's, to eps of the largest. ``driver="jacobi"`` keeps each singular value accurate
-    relative to itself at any size.
+    By default all matrices of more than 32 rows and columns are reduced to that form, or, where that is
+    faster, left to LAPACK: their singular values are then accurate to eps of the largest. ``driver="jacobi"``
+    keeps each singular value accurate relative to itself at any size.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ def test_products_along_the_batch(count):
     assert along == [False, count > 1, count > 1]
     np.testing.assert_array_equal(a, x)
     np.testing.assert_allclose(products.times(a, c), x @ z, rtol=1e-13, atol=1e-14)
-    np.testing.assert_allclose(products.inner(a, b), x.mT @ y, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(products.inner(np, a, b), x.mT @ y, rtol=1e-13, atol=1e-14)
 
 
 # Weights

@@ -143,6 +143,70 @@ def test_alone_and_anywhere_in_a_batch(shape, dtype):
         assert_one_answer(name, call, *([a, b] if name in SIDES else [a, c] if name in PAIRS else [a]))
 
 
+LAYOUTS: dict[str, Callable] = {
+    "batch innermost": lambda x: np.moveaxis(np.moveaxis(x, 0, -1).copy(), -1, 0),
+    "transposed": lambda x: x.mT.copy().mT,
+    "every other number, backwards": lambda x: np.repeat(x, 2, axis=-1)[..., ::-1].copy()[..., ::-2],
+    "other byte order": lambda x: x.astype(x.dtype.newbyteorder()),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex64], ids=lambda d: d.__name__)
+@pytest.mark.parametrize(
+    "shape", [(1, 5), (3, 3), (5, 1), (20, 9)], ids=lambda shape: "x".join(map(str, shape))
+)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_in_any_layout(layout, shape, dtype):
+    """However the numbers of a batch lie in memory; alone, a matrix has the strides of the batch."""
+    sets = [batch(shape, dtype, 0), batch((shape[0], 2), dtype, 1), batch(shape, dtype, 2)]
+    laid_out = [LAYOUTS[layout](x) for x in sets]
+    for name, call in (CALLS | SQUARE if shape[0] == shape[1] else CALLS).items():
+        if name in REAL and np.dtype(dtype).kind == "c":
+            continue
+        a, b, c = laid_out
+        batches = [a, b] if name in SIDES else [a, c] if name in PAIRS else [a]
+        assert_one_answer(name, call, *batches)
+        in_order = call(*(sets[0 if x is a else 1 if x is b else 2] for x in batches))
+        for given, expected in zip(arrays(call(*batches)), arrays(in_order), strict=True):
+            np.testing.assert_array_equal(given, expected, err_msg=name)
+
+
+@pytest.mark.parametrize("layout", ["batch innermost", "every other number, backwards"])
+def test_singular_values_and_vectors_in_any_layout(layout):
+    U, S, Vh = (LAYOUTS[layout](x) for x in thin(batch((20, 12), np.complex64, 6)))
+    calls: dict[str, Callable] = {
+        **{name: lambda i, name=name: getattr(gpusvd, name)(S[i]) for name in VALUES},
+        "truncation_error": lambda i: gpusvd.truncation_error(S[i], 2, norm="nuclear"),
+        "mppca_rank": lambda i: gpusvd.mppca_rank(S[i], 20, 12),
+        "reconstruct": lambda i: gpusvd.reconstruct(U[i], S[i], Vh[i]),
+        "rank_one_terms": lambda i: gpusvd.rank_one_terms(U[i], S[i], Vh[i]),
+        "sign_flip": lambda i: gpusvd.sign_flip(U[i], Vh[i]),
+    }
+    for name, call in calls.items():
+        for i in range(len(S)):
+            for together, alone in zip(arrays(call(slice(None))), arrays(call(i)), strict=True):
+                np.testing.assert_array_equal(alone, together[i], err_msg=name)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+@pytest.mark.parametrize("scaled", [None, False, True])
+def test_one_set_of_points_for_many(scaled, n):
+    """Points or weights that many pairs share give each pair the answer that it has alone."""
+    call = gpusvd.procrustes if scaled is None else partial(gpusvd.kabsch, scale=scaled)
+    x, y = batch((12, n), np.float64, 7)[:4], batch((12, n), np.float64, 8)[:4]
+    w = np.random.default_rng(9).random((4, 12))
+    shared = [x[1], y], [x, y[1]], [x[:, None], y], [x, y, w[1]], [x[1], y, w[1]], [x[1], y[1], w]
+    for p, q, *weights in (*shared, [x[:, None], y, w]):
+        together = call(p, q, *weights)
+        over = np.broadcast_shapes(p.shape[:-2], q.shape[:-2], *(w.shape[:-1] for w in weights))
+        sets = [np.broadcast_to(points, (*over, 12, n)) for points in (p, q)]
+        sets += [np.broadcast_to(w, (*over, 12)) for w in weights]
+        for i in np.ndindex(over):
+            alone = call(*(each[i] for each in sets))
+            for whole, single in zip(together, alone, strict=True):
+                np.testing.assert_array_equal(single, whole[i])
+
+
 @pytest.mark.parametrize("n", [33, 100, 150])
 def test_values_from_the_bidiagonal_form(n):
     """Of any matrix: columns and rows far below the others, rank deficient, sparse, zero."""

@@ -202,6 +202,18 @@ def test_rcond(backend, rcond):
         assert result.rank[i] == rank
 
 
+def test_several_rcond_for_one_matrix():
+    a, b, limits = np.diag([1.0, 0.1, 1e-9])[:, :2], [1.0, 2.0, 3.0], [0.3, 1e-3]
+    x, residuals, rank, s = gpusvd.lstsq(a, b, limits)
+    assert (residuals.shape, rank.tolist(), s.shape) == ((2, 1), [1, 2], (2,))
+    for one, limit in zip(x, limits, strict=True):
+        np.testing.assert_array_equal(one, gpusvd.lstsq(a, b, limit).x)
+    with pytest.raises(
+        ValueError, match=r"rcond of shape \(2,\) does not broadcast against a batch of \(3,\)"
+    ):
+        gpusvd.lstsq(a, np.ones((3, 3, 1)), limits)
+
+
 def test_lstsq_of_mixed_dtypes():
     a = random((4, 2), np.float32)
     assert gpusvd.lstsq(a, random(4, np.complex64)).x.dtype == np.complex64

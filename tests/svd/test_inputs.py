@@ -155,6 +155,27 @@ def test_float16_that_cannot_hold_its_singular_values(driver, shape, value):
     np.testing.assert_allclose(inverse, expected, rtol=2e-3, atol=1e-7)
 
 
+def test_results_that_float16_cannot_hold_are_inf():
+    """And there is no warning, which would name neither the matrix nor the argument."""
+    large, small = np.full((6, 4), 6e4, np.float16), np.diag(np.full(3, 1e-7, np.float16))
+    points = np.random.default_rng(0).integers(-9, 9, (3, 3)).astype(np.float16)
+    results = {
+        "pinv": gpusvd.pinv(small),
+        "inv": gpusvd.inv(small),
+        "lstsq": gpusvd.lstsq(small, large[0, :3]).x,
+        "ridge": gpusvd.ridge(small, large[0, :3], 0),
+        "polar": gpusvd.polar(large).P,
+        "kabsch": gpusvd.kabsch(small, 1000 * points, scale=True).scale,
+        "procrustes": gpusvd.procrustes(large, large).scale,
+        "norm": gpusvd.norm(large),
+        "cond": gpusvd.cond(np.diag(np.array([6e4, 1e-7], np.float16))),
+        "optimal_threshold": gpusvd.optimal_threshold(large[0], 4, 4),
+    }
+    for name, result in results.items():
+        assert result.dtype == np.float16, name
+        assert np.isinf(result).any(), name
+
+
 @by_vectors
 @pytest.mark.parametrize("shape", EMPTY, ids=str)
 @pytest.mark.parametrize("char", "fdFD")
