@@ -40,7 +40,7 @@ from gpusvd._layer.values import (
     safe_divisor,
 )
 
-_RUN = 32 * 1024  # numbers of a matrix whose squares are summed at a time, for the cache
+_RUN = 4096  # numbers of a matrix whose squares BLAS adds up at a time: rounding errors grow with it
 
 
 @for_libraries
@@ -496,6 +496,9 @@ def _frobenius(xp: Namespace, a: Array) -> Array:
             out[...] = norms
         return (norms,)
 
+    if a.flags.c_contiguous and a.dtype.char != "e":  # nothing is copied
+        (norms,) = roots(a.reshape(math.prod(a.shape[:-2]), *a.shape[-2:]))
+        return norms.reshape(a.shape[:-2])
     return in_pieces(roots, a)[0][..., 0, 0]
 
 
@@ -516,10 +519,8 @@ def _real_numbers(a: Array) -> Array:
 
 def _root_of_squares(numbers: Array) -> Array:
     """Return (Σ x²)^½ of every row; squares that over- or underflow are formed again, scaled."""
-    squares = np.zeros(len(numbers), numbers.dtype)
-    for first in range(0, numbers.shape[1], _RUN):
-        part = numbers[:, first : first + _RUN]
-        squares += np.sum(part * part, axis=-1)
+    runs = [numbers[:, first : first + _RUN] for first in range(0, max(1, numbers.shape[1]), _RUN)]
+    squares = np.sum(np.stack([np.vecdot(run, run) for run in runs], axis=-1), axis=-1)
     limits = np.finfo(numbers.dtype)
     norms = np.sqrt(squares)
     (again,) = np.nonzero(~((squares > limits.tiny / limits.eps**2) & (squares < math.inf)))
