@@ -407,9 +407,9 @@ def svd_tall(
             n, rows, team, width, pitch, apart, vector, at_once, words, parts,
         )  # fmt: skip
 
-    # 5. What is out of range. Above 32 matrices of a block n is at most 2: the room of a rescue ends before
-    # the flags.
-    for start in range(0, matrices, WARP):
+    # 5. What is out of range. A block has more matrices than a warp has lanes if few lanes share a matrix; n
+    # is then at most 2, and the room of a rescue ends before the flags.
+    for start in range(0, matrices if team < WARPS else 1, WARP):
         is_flagged = False
         if start + lane < matrices:
             is_flagged = reals[at(flags + start + lane)] > 0.0

@@ -58,8 +58,8 @@ def whole(a):
 
 @pytest.mark.parametrize(("m", "n", "kind"), also(CASES, ALL_CASES))
 def test_gallery(m, n, kind):
-    # One sweep more for some matrices of low or doubtful rank in a few lanes.
-    check(matrices(m, n, kind), full_matrices=False, more_sweeps=4)
+    # One sweep more for some matrices of low or doubtful rank in a few lanes, two for rank one in complex128.
+    check(matrices(m, n, kind), full_matrices=False, more_sweeps=5)
 
 
 @LONG
@@ -91,7 +91,7 @@ def test_values_only(m, n, kind):
     a = matrices(m, n, kind)
     S, info = svd_ex(a, compute_uv=False)
     measures.assert_order(S)
-    measures.assert_as_on_the_cpu(a, S, info)
+    measures.assert_as_on_the_cpu(a, S, info, more_sweeps=4)  # one more for graded rows in complex128
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_matrices_beyond_registers(n, kind):
     ("m", "n", "kind"), also([(3, 3, "float32"), (8, 8, "float32"), (8, 8, "complex128")], ALL_CASES)
 )
 def test_what_ptxas_may_fuse(m, n, kind):
-    # Other rounding costs graded rows one sweep more.
-    check(matrices(m, n, kind), Device(contraction="all"), more_sweeps=4, full_matrices=False)
+    # Other rounding costs graded rows one sweep more, and rank one in complex128 two.
+    check(matrices(m, n, kind), Device(contraction="all"), more_sweeps=5, full_matrices=False)
 
 
 @pytest.mark.parametrize(
