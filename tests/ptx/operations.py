@@ -84,6 +84,17 @@ def insert_bits(a, b, position, length):
     return (b & ~mask) | ((a << position) & mask)
 
 
+def permuted_bytes(a, b, selector):
+    """Four of the bytes of a and b: each digit of the selector names one, or with 8 added its sign."""
+    bytes_, result = a.astype("u8") | b.astype("u8") << 32, np.uint64(0)
+    for place in range(4):
+        digit = (selector >> 4 * place & 15).astype("u8")
+        byte = bytes_ >> 8 * (digit & 7) & 255
+        byte = np.where(digit & 8, np.where(byte & 128, np.uint64(255), np.uint64(0)), byte)
+        result = result | byte << 8 * place
+    return result.astype("u4")
+
+
 def flushed(x):
     """Zeros for subnormal numbers."""
     return np.where(np.abs(x) < np.finfo(x.dtype).tiny, np.copysign(x.dtype.type(0), x), x)
@@ -113,8 +124,9 @@ def approximate_root(x):
     return approximate(np.sqrt(flushed(x)), 22)
 
 
-FUNCTIONS = {f.__name__: f for f in (fma, fmax, fmin, truncated, quotient, high_product, insert_bits)} | {
+FUNCTIONS = {f.__name__: f for f in (fma, fmax, fmin, truncated, quotient, high_product)} | {
     "np": np,
+    **{f.__name__: f for f in (insert_bits, permuted_bytes)},
     **{f.__name__: f for f in (approximate_inverse, approximate_inverse_root, approximate_root)},
 }
 
@@ -159,6 +171,7 @@ def _bits():
         table |= _each(name, BITS, f"{{0}} {symbol} {{1}}")
     table |= _each("shl", ("b32", "b64"), "{0} << {1}")
     table |= _each("shr", INTEGERS, "{0} >> {1}")
+    table["prmt.b32"] = Operation("b32", ("b32", "b32", "b32"), "permuted_bytes({0}, {1}, {2})")
     for kind in ("b32", "b64"):
         table[f"bfi.{kind}"] = Operation(kind, (kind, kind, "u32", "u32"), "insert_bits({0}, {1}, {2}, {3})")
     return table
