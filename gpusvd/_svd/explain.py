@@ -161,7 +161,7 @@ def _explain(
     batch = math.prod(lengths[:-2])
 
     if driver == "auto":
-        taken = choose(m, n, factors, full_matrices, compute_uv, hermitian)
+        taken = choose(m, n, factors, bool(full_matrices), bool(compute_uv), bool(hermitian))
         why = f"{_NAMES[taken]} is faster for {m} x {n} {factors}"
     else:
         taken, why = driver, f"driver={driver!r} was asked for"

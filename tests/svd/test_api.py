@@ -300,6 +300,15 @@ def test_auto_does_not_depend_on_the_batch(dtype, options):
             assert drivers == {"jacobi"}
 
 
+@pytest.mark.parametrize("option", ["full_matrices", "compute_uv", "hermitian"])
+def test_options_may_be_arrays_of_one_bool(option):
+    for value in (True, False):
+        given, plain = ({option: flag} for flag in (np.array(value), value))
+        assert gpusvd.explain((5, 4, 4), **given) == gpusvd.explain((5, 4, 4), **plain)
+        for x, y in zip(gpusvd.svd(np.eye(3), **given), gpusvd.svd(np.eye(3), **plain), strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
 def test_accuracy_of_values_is_said():
     """That of Jacobi up to 32 columns, beyond that of LAPACK."""
     for n, driver, accuracy in (
