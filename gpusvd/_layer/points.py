@@ -15,12 +15,11 @@ from gpusvd._base.arrays import (
     on_host,
     quiet,
     real_dtype,
-    transpose,
     without_gradient,
 )
 from gpusvd._base.checks import check_batch
 from gpusvd._base.results import Array
-from gpusvd._layer.products import column_sums, inner, is_along_batch, is_long
+from gpusvd._layer.products import column_sums, inner, is_along_batch
 from gpusvd._layer.values import root
 
 _SHORT = 64  # numbers, along which NumPy takes longer for a maximum than for as many comparisons of arrays
@@ -146,13 +145,9 @@ def mean(xp: Namespace, x: Array, weights: Array | None) -> Array:
     points = x.shape[-2]
     if is_along_batch(x):
         total = column_sums(xp, x if weights is None else weights[..., None] * x)
-        return total / points if weights is None else total
-    # A product is ten times as fast as NumPy's mean along an axis other than the last.
-    if weights is None:
-        row = astype(xp, xp.ones_like(arange(xp, points, x)), x.dtype)[None, :]
-    else:
-        row = weights[..., None, :]
-    total = inner(xp, transpose(row), x) if is_long(x) else row @ x
+    else:  # a product is ten times as fast as NumPy's mean along an axis other than the last
+        factors = astype(xp, xp.ones_like(arange(xp, points, x)), x.dtype) if weights is None else weights
+        total = inner(xp, factors[..., None], x)
     return total / points if weights is None else total
 
 

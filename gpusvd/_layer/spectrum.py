@@ -490,11 +490,9 @@ def _frobenius(xp: Namespace, a: Array) -> Array:
     if xp is not np:
         return _scaled_root_of_squares(xp, xp.abs(widened(xp, a)))
 
-    def roots(a: Array, out: Array | None = None) -> tuple[Array]:
+    def roots(a: Array, *out: Array) -> tuple[Array, ...]:
         norms = _root_of_squares(_real_numbers(widened(np, a)))[:, np.newaxis, np.newaxis]
-        if out is not None:
-            out[...] = norms
-        return (norms,)
+        return written((norms,), out)
 
     if a.flags.c_contiguous and a.dtype.char != "e":  # nothing is copied
         (norms,) = roots(a.reshape(math.prod(a.shape[:-2]), *a.shape[-2:]))

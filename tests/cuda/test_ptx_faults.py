@@ -92,12 +92,8 @@ PLANTED = {
         nth(r"\tmov\.[uf]64 \t%f?[rd]+\d+, %f?[rd]+\d+;\n", "", 5),
         UnwrittenError,
     ),
-    "minus for a root": (
-        SMALL,
-        ROTATE,
-        nth(r"rsqrt\.approx\.ftz\.f32", "neg.f32", 0),
-        RaceError,
-    ),  # of equal ranks
+    # Of equal ranks.
+    "minus for a root": (SMALL, ROTATE, nth(r"rsqrt\.approx\.ftz\.f32", "neg.f32", 0), RaceError),
     "an approximate reciprocal": (SMALL, ROTATE, every(r"rcp\.rn", "rcp.approx"), NotImplementedError),
     "a local variable": (SMALL, ROTATE, nth(r"ld\.shared\.", "ld.local.", 0), NotImplementedError),
 }
