@@ -13,7 +13,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MODULES = {"dask.array": ("Array", "gpusvd.dask"), "torch": ("Tensor", "gpusvd.torch")}
-_LIBRARIES = {*_MODULES, "cupy"}
 
 
 def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
@@ -27,7 +26,7 @@ def for_libraries(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def dispatched(*args: P.args, **kwargs: P.kwargs) -> R:
-        if sys.modules.keys().isdisjoint(_LIBRARIES):
+        if not ("torch" in sys.modules or "cupy" in sys.modules or "dask.array" in sys.modules):
             return function(*args, **kwargs)
         module = _module_for(*args, *kwargs.values())
         if module is None:
